@@ -1,0 +1,36 @@
+# Everything a clone needs. `make` alone lists the targets.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint tensorboard
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## +/\t/' | expand -t 14
+
+setup: .venv/.ready  ## make .venv with the tested set of packages (only when missing or outdated)
+
+# The stamp comes last, so that an installation that was cut off is done again.
+.venv/.ready: pyproject.toml constraints.txt Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "segkit needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# opencv-python needs the system's libGL; where that is missing the headless build of the same version takes over.
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--force-reinstall --no-deps -c constraints.txt opencv-python-headless
+	@touch $@
+
+demo: setup  ## generate road scenes, train a small network on them, paint the road (about 5 minutes on 2 cores)
+	@test -d data/demo || $(BIN)/segkit data action=generate data.root=data/demo 'count=[72,12]' seed=0
+	$(BIN)/python train.py experiment=demo
+
+test: setup  ## run the tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+tensorboard: setup  ## TensorBoard over all runs under outputs/
+	$(BIN)/tensorboard --logdir outputs

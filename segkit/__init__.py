@@ -1,0 +1,1 @@
+"""Road and scene segmentation with FCNs: train, score, predict."""

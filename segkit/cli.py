@@ -1,0 +1,33 @@
+"""The console script: ``segkit <command> key=value …``.
+
+Imports nothing heavy: a command module is imported when it is the one asked for, and it imports torch only once its
+configuration is composed and checked.
+"""
+
+import importlib
+import sys
+
+COMMANDS = {
+    "train": "train a network and leave a run folder under outputs/",
+    "predict": "paint pictures with a trained network",
+    "data": "statistics, verification, picture sheet, download or generation of a data set",
+}
+
+USAGE = "usage: segkit <command> [key=value …] [--help]\n\ncommands:\n" + "".join(
+    f"  {name:<10}{text}\n" for name, text in COMMANDS.items()
+)
+
+
+def main(leading: list[str] | None = None) -> None:
+    """Run the command named by the first word of ``leading`` + the command line. Exits with 2 on a user's mistake."""
+    words = [*(leading or []), *sys.argv[1:]]
+    if not words or words[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return
+    command, arguments = words[0], words[1:]
+    if command not in COMMANDS:
+        print(f"error: no command {command!r}; there are {', '.join(COMMANDS)} (segkit --help)", file=sys.stderr)
+        sys.exit(2)
+    from segkit.commands.runner import run_command
+
+    run_command(importlib.import_module(f"segkit.commands.{command}"), command, arguments)

@@ -1,0 +1,129 @@
+"""``segkit train``: from a composed config to a run folder.
+
+Reads from top to bottom: data checked and cached, network built, fitted, its best checkpoint scored, pictures painted,
+``result.json`` written.
+"""
+
+import logging
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from segkit.errors import UserError
+from segkit.settings import TrainSettings
+
+SETTINGS = TrainSettings
+log = logging.getLogger(__name__)
+
+
+def prepare_arguments(arguments: list[str]) -> list[str]:
+    """Turn ``resume=<run folder>`` into the command that made that run, in the same folder.
+
+    What else stands on the command line comes after it and so wins (``trainer.max_epochs=40`` to train longer).
+    """
+    folders = [word.removeprefix("resume=") for word in arguments if word.startswith("resume=")]
+    if not folders:
+        return arguments
+    from omegaconf import OmegaConf
+
+    folder = Path(folders[-1])
+    saved = folder / ".hydra" / "overrides.yaml"
+    if not saved.is_file():
+        raise UserError(f"resume={folder}: no run folder of segkit train ({saved} does not exist)")
+    overrides = [str(word) for word in OmegaConf.load(saved)]
+    given = [word for word in arguments if not word.startswith("resume=")]
+    return [*overrides, *given, f"hydra.run.dir='{folder}'"]
+
+
+class Stopwatch:
+    """Seconds by phase, for ``result.json``."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str):  # type: ignore[no-untyped-def]
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.perf_counter() - started, 3)
+
+
+def run(settings: dict[str, Any], path: Path) -> float:
+    """Train in the run folder ``path``. Returns the best ``val/iou``, for sweepers.
+
+    Raises:
+        UserError: data, weights or settings that do not fit; a loss that is not finite.
+    """
+    from segkit.engine.run_folder import RunFolder
+
+    folder = RunFolder(path)
+    try:
+        return _run(settings, folder)
+    finally:
+        folder.close()
+
+
+def _run(settings: dict[str, Any], folder: Any) -> float:
+    watch = Stopwatch()
+    with watch.phase("import"):
+        from pytorch_lightning import seed_everything
+
+        from segkit.build import build
+        from segkit.console import progress_bar
+        from segkit.data.checks import summary_table
+        from segkit.engine.checkpoints import read_checkpoint
+        from segkit.engine.devices import gpu_indices
+        from segkit.engine.predictor import Predictor
+        from segkit.engine.run_folder import environment, write_result
+        from segkit.engine.trainer import build_trainer, log_settings, set_matmul_precision
+        from segkit.painting import paint_pictures
+
+    gpus = gpu_indices(settings["trainer"]["gpus"])
+    set_matmul_precision()
+    seed_everything(settings["seed"], verbose=False)
+
+    with watch.phase("data"):
+        data = build("data", settings["data"])
+        with progress_bar() as bar:
+            row = bar.add_task("checking and caching pictures", note="")
+            data.prepare(lambda done, total: bar.update(row, completed=done, total=total))
+        log.info("%s", summary_table(data.summary()))
+
+    resuming = folder.last.exists()
+    with watch.phase("network"):
+        classes = [{"name": c.name, "colour": c.colour and list(c.colour)} for c in data.class_list]
+        model = settings["model"] | ({"weights": None} if resuming else {})
+        task = build("model", model, classes=classes, image_shape=list(settings["data"]["image_shape"]))
+        if settings["trainer"]["compile"]:
+            task.compile_step()
+
+    with watch.phase("fit"):
+        trainer, report = build_trainer(settings["trainer"], folder.path, settings["seed"])
+        if resuming:
+            log.info("going on from %s", folder.last)
+        trainer.fit(task, data, ckpt_path=folder.last if resuming else None, weights_only=True)
+
+    best = read_checkpoint(folder.best, "checkpoint")
+    log_settings(trainer, settings, best["segkit"]["scores"])
+
+    with watch.phase("predict"):
+        predictor = Predictor(best, gpus[0] if gpus else None)
+        painted = data.records("test") or data.records("val")
+        count = settings["predictions"]
+        chosen = painted if count < 0 else painted[:count]
+        paint_pictures(predictor, [record.image for record in chosen], folder.predictions)
+
+    result = {
+        "scores": best["segkit"]["scores"],
+        "best": {"checkpoint": str(folder.best), "epoch": best["segkit"]["epoch"]},
+        "epochs": report.epochs,
+        "data": data.summary(),
+        "seconds": watch.seconds,
+        **environment(),
+    }
+    write_result(folder.path, result)
+    log.info("best epoch %d: IoU %.4f; run folder %s", best["segkit"]["epoch"], best["segkit"]["scores"]["iou"], folder.path)
+    return best["segkit"]["scores"]["iou"]

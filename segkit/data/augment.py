@@ -1,0 +1,139 @@
+"""Augmentation from a plain list of settings, with one promise: a sample's randomness depends on its key alone."""
+
+import inspect
+import os
+import random
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from segkit.data.records import UNSCORED
+from segkit.errors import UserError
+
+# albumentations asks a server for updates when it is imported.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+TRIALS = 16
+
+
+class Augmentation:
+    """Applies ``transforms`` (``[{name: HorizontalFlip, p: 0.5}, …]``, albumentations' names and arguments) in order.
+
+    Labels are only ever resampled with nearest neighbour, and what a transform adds around a picture is 255 in them.
+
+    Raises:
+        UserError: an unknown transform or argument, a wrong value, or a list that changes the pictures' shape or type
+            or makes up label values.
+    """
+
+    def __init__(self, transforms: Sequence[Mapping[str, Any]], image_shape: tuple[int, int]) -> None:
+        self.image_shape = image_shape
+        self.compose: Any = None
+        if transforms:
+            import albumentations  # takes seconds, and most processes never augment
+
+            built = [_build(settings, f"augment.transforms[{i}]") for i, settings in enumerate(transforms)]
+            # Shapes are compared here, once per sample, with an error that names the key.
+            self.compose = albumentations.Compose(built, is_check_shapes=False)
+            self._try_out()
+
+    def __call__(
+        self, image: NDArray[np.uint8], label: NDArray[np.uint8], key: Sequence[int]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Augment a picture uint8 (H, W, 3) and its label uint8 (H, W).
+
+        ``key`` (numbers ≥ 0, such as seed, epoch and index) determines all that is random, the process and what it
+        augmented before do not.
+        """
+        if self.compose is None:
+            return image, label
+        # Not set_random_seed: it gives every transform a generator of its own with the same seed, so that their
+        # decisions are all alike.
+        generator = np.random.default_rng(list(key))
+        self.compose.set_random_state(generator, random.Random(int(generator.integers(1 << 62))))
+        result = self.compose(image=image, mask=label)
+        image, label = result["image"], result["mask"]
+        if image.shape[:2] != self.image_shape or label.shape != self.image_shape:
+            raise UserError(
+                f"augment.transforms gives pictures of shape {list(image.shape[:2])} and labels of shape "
+                f"{list(label.shape)}; it has to end at data.image_shape={list(self.image_shape)} every time "
+                f"(for example by PadIfNeeded and RandomCrop with p: 1)"
+            )
+        return image, label
+
+    def _try_out(self) -> None:
+        """Apply the list a few times to a made-up picture, so that mistakes show before the first epoch."""
+        noise = np.random.default_rng(0)
+        image = noise.integers(0, 256, (*self.image_shape, 3), np.uint8)
+        label = noise.choice(np.array([0, 100, 200, UNSCORED], np.uint8), self.image_shape)
+        for trial in range(TRIALS):
+            try:
+                changed, mask = self(image, label, (trial,))
+            except UserError:
+                raise
+            except Exception as error:
+                raise UserError(f"augment.transforms fails on a picture of data.image_shape: {error}") from error
+            if changed.dtype != np.uint8 or changed.ndim != 3 or mask.dtype != np.uint8:
+                raise UserError(
+                    f"augment.transforms gives {changed.dtype} pictures and {mask.dtype} labels instead of uint8: "
+                    f"leave normalisation and conversion out, the network does them"
+                )
+            made_up = np.setdiff1d(mask, label)
+            if made_up.size:
+                raise UserError(
+                    f"augment.transforms puts values into labels that were not there ({made_up[0]}): "
+                    f"only padding is new in a label, and it is {UNSCORED}"
+                )
+
+
+def _build(settings: Mapping[str, Any], key: str) -> Any:
+    import albumentations
+
+    arguments = dict(settings)
+    name = arguments.pop("name", None)
+    transform = getattr(albumentations, str(name), None)
+    if name is None or not _is_picture_transform(transform):
+        names = sorted(n for n in dir(albumentations) if _is_picture_transform(getattr(albumentations, n)))
+        raise UserError(f"{key}: name={name} is no albumentations transform for pictures. There are {', '.join(names)}")
+    known = [parameter for parameter in inspect.signature(transform.__init__).parameters if parameter != "self"]
+    unknown = [argument for argument in arguments if argument not in known]
+    if unknown:
+        raise UserError(f"{key}: {name} has no argument {', '.join(unknown)}. It has {', '.join(known)}")
+    defaults = {parameter: inspect.signature(transform.__init__).parameters[parameter].default for parameter in known}
+    forced = {"mask_interpolation": 0} if "mask_interpolation" in known else {}
+    # None (of the dropouts) leaves the label as it is; a number is what the transform pads with.
+    if defaults.get("fill_mask") is not None:
+        forced["fill_mask"] = UNSCORED
+    for argument, value in forced.items():
+        if arguments.setdefault(argument, value) != value:
+            raise UserError(f"{key}: {argument}={arguments[argument]} would falsify labels; it is always {value}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return transform(**arguments)
+    except Exception as error:
+        raise UserError(f"{key}: {name}: {_in_short(error)}") from error
+
+
+def _is_picture_transform(candidate: Any) -> bool:
+    import albumentations
+
+    # A 3-D transform takes volumes, and the bare bases do nothing.
+    kinds = (albumentations.ImageOnlyTransform, albumentations.DualTransform)
+    return (
+        inspect.isclass(candidate)
+        and issubclass(candidate, kinds)
+        and candidate not in kinds
+        and "3D" not in candidate.__name__
+    )
+
+
+def _in_short(error: Exception) -> str:
+    """What is wrong with which argument, without pydantic's links and counts."""
+    if not isinstance(error.__cause__, ValidationError):
+        return str(error)
+    return "; ".join(sorted({f"{problem['loc'][0]}: {problem['msg']}" for problem in error.__cause__.errors()}))

@@ -1,0 +1,157 @@
+"""Decoded and resized pictures on disk, found by content: shared by workers, processes and runs, and never stale."""
+
+import errno
+import io
+import os
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.data.checks import SIZES, PictureError
+from segkit.data.images import decode_rgb, read_bytes, resize_image
+from segkit.data.records import UNSCORED, Record
+from segkit.errors import UserError
+
+FORMAT = 1
+"""Part of every key: raise it when decoding, resizing or the layout of an entry changes."""
+
+ABANDONED_AFTER = 3600.0
+"""Seconds after which a temporary file is taken for one that a killed run left behind."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a record's arrays lie.
+
+    ``pixels``: uint8 (H, W, 4) at the training shape, RGB and the label. ``own_label``, for evaluation only: the label
+    uint8 (H0, W0) at the picture's own size, or for an unlabelled picture that size alone, int64 (2,).
+    """
+
+    record: Record
+    pixels: Path
+    own_label: Path | None
+
+
+class PictureCache:
+    """A folder of ``.npy`` files, each named by a hash of the file contents and of all settings that shaped it.
+
+    ``decode_label(data, path)`` gives class ids uint8 (H0, W0) with 255 for unscored; ``label_settings`` names
+    everything but the file's content that its result depends on.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        image_shape: tuple[int, int],
+        label_settings: str,
+        decode_label: Callable[[bytes, Path], NDArray[np.uint8]],
+    ) -> None:
+        self.folder, self.image_shape = folder, image_shape
+        self.label_settings, self.decode_label = label_settings, decode_label
+
+    def open(self) -> None:
+        """Create the folder and remove what killed runs left half-written.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for path in self.folder.glob("*.tmp"):
+                if time.time() - path.stat().st_mtime > ABANDONED_AFTER:
+                    path.unlink()
+        except FileNotFoundError:
+            return  # another run has just removed the same leftovers
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def fill(self, record: Record, evaluation: bool) -> Entry:
+        """Make sure that the record's arrays are there, and check its files while decoding them.
+
+        Raises:
+            PictureError: a file cannot be decoded, the label has impossible values or not the image's size.
+            UserError: the entry cannot be written.
+        """
+        image = read_bytes(record.image)
+        label = read_bytes(record.label) if record.label else None
+        entry = self._entry(record, image, label, evaluation)
+        height, width = self.image_shape
+        complete = _shape(entry.pixels) == (height, width, 4)
+        if complete and (entry.own_label is None or _shape(entry.own_label) is not None):
+            return entry
+        rgb = decode_rgb(image, record.image)
+        own = np.full(rgb.shape[:2], UNSCORED, np.uint8)
+        if record.label and label is not None:
+            own = self.decode_label(label, record.label)
+            if own.shape != rgb.shape[:2]:
+                sizes = f"is {own.shape[1]}×{own.shape[0]}, its image {rgb.shape[1]}×{rgb.shape[0]}"
+                raise PictureError(SIZES, record.label, sizes)
+        self._write(entry.pixels, resized(rgb, own, self.image_shape))
+        if entry.own_label:
+            self._write(entry.own_label, own if record.label else np.array(own.shape))
+        return entry
+
+    def _entry(self, record: Record, image: bytes, label: bytes | None, evaluation: bool) -> Entry:
+        settings = self.label_settings if label is not None else None
+        content = blake2b(repr((FORMAT, settings, len(image), label and len(label))).encode(), digest_size=16)
+        content.update(image)
+        content.update(label or b"")
+        own_label = self.folder / f"{content.hexdigest()}_own.npy" if evaluation else None
+        content.update(repr(self.image_shape).encode())
+        return Entry(record, self.folder / f"{content.hexdigest()}.npy", own_label)
+
+    def _write(self, path: Path, array: NDArray) -> None:
+        # Through memory, because numpy hides the reason when writing to a full disk fails.
+        content = io.BytesIO()
+        np.save(content, array)
+        temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.tmp")
+        try:
+            with temporary.open("xb") as file:
+                file.write(content.getbuffer())
+            os.replace(temporary, path)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _unwritable(self, error: OSError) -> UserError:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        reason = f"no room ({error.strerror})" if full else error.strerror
+        return UserError(f"data.cache_dir={self.folder}: {reason}. Free some space or set data.cache_dir elsewhere.")
+
+
+def resized(rgb: NDArray[np.uint8], label: NDArray[np.uint8], image_shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """RGB and label as one uint8 (H, W, 4) at ``image_shape``; every label pixel is one of the label's own."""
+    height, width = image_shape
+    # The exact variant takes the pixel at the centre; OpenCV's plain one lies up to half a source step off.
+    classes = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.dstack([resize_image(rgb, image_shape), classes])
+
+
+def load(path: Path) -> NDArray:
+    """An entry's array.
+
+    Raises:
+        UserError: the entry has gone since ``fill``.
+    """
+    try:
+        return np.load(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} was removed from data.cache_dir during the run: start the run again.") from error
+
+
+def _shape(path: Path) -> tuple[int, ...] | None:
+    """Shape of a whole entry; ``None`` if it is missing, cut off or something else."""
+    try:
+        array = np.load(path, mmap_mode="r")
+        whole = array.offset + array.nbytes == path.stat().st_size
+    except (OSError, ValueError, EOFError):
+        return None
+    return array.shape if whole else None

@@ -1,0 +1,80 @@
+"""Samples and batches. Everything that a worker process runs is here, free of Lightning's imports."""
+
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from segkit.data.augment import Augmentation
+from segkit.data.cache import Entry, load
+from segkit.data.records import UNSCORED
+
+Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], str]
+"""Image uint8 (H, W, 3), label uint8, name."""
+
+
+class TrainingSet(Dataset[Sample]):
+    """Augmented pictures with labels at the training shape; indexed by (epoch, index)."""
+
+    def __init__(self, entries: Sequence[Entry], augmentation: Augmentation, seed: int) -> None:
+        self.entries, self.augmentation, self.seed = entries, augmentation, seed
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, index = key
+        entry = self.entries[index]
+        pixels = load(entry.pixels)
+        image, label = self.augmentation(
+            np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3]), (self.seed, epoch, index)
+        )
+        return image, label, entry.record.name
+
+
+class EvaluationSet(Dataset[Sample]):
+    """Pictures at the training shape with labels at their own size, 255 throughout where there is no label."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = entries
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        entry = self.entries[key[1]]
+        assert entry.own_label is not None
+        label = load(entry.own_label)
+        if label.ndim == 1:
+            label = np.full(tuple(label), UNSCORED, np.uint8)
+        return load(entry.pixels)[..., :3], label, entry.record.name
+
+
+def collate_training(samples: Sequence[Sample]) -> dict[str, Any]:
+    """``image`` uint8 (B, 3, H, W) in channels-last memory, ``label`` uint8 (B, H, W), ``name`` list of B."""
+    labels = torch.from_numpy(np.stack([label for _, label, _ in samples]))
+    return {"image": _batched(samples), "label": labels, "name": [name for *_, name in samples]}
+
+
+def collate_evaluation(samples: Sequence[Sample]) -> dict[str, Any]:
+    """As ``collate_training``, but ``label`` is a list of B tensors, uint8 (H0, W0) of each picture's own size."""
+    labels = [torch.from_numpy(label) for _, label, _ in samples]
+    return {"image": _batched(samples), "label": labels, "name": [name for *_, name in samples]}
+
+
+def _batched(samples: Sequence[Sample]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([image for image, *_ in samples])).permute(0, 3, 1, 2)
+
+
+def start_worker(worker_id: int) -> None:
+    """Runs first in every worker process."""
+    # Ctrl-C reaches the whole process group: the main process alone decides how the run ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The workers are the parallelism; threads inside them would fight for the same cores.
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

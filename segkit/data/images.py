@@ -1,0 +1,92 @@
+"""From a picture file to pixels: the whole picture, or an error that names the file."""
+
+import os
+import zlib
+from pathlib import Path
+
+# Every decoding error is reported by this module under the file's name: OpenCV's own lines would only repeat it.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.data.checks import UNREADABLE, PictureError
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def decode_image(path: Path) -> NDArray[np.uint8]:
+    """Read any picture that OpenCV knows as RGB, uint8 (H, W, 3), 0…255.
+
+    Grey becomes three equal channels, 16 bit are scaled to 8, an alpha channel is dropped, and a camera's
+    orientation mark is obeyed: (H, W) is the size as a viewer shows it.
+
+    Raises:
+        PictureError: the file is missing, empty, truncated, damaged or no picture.
+    """
+    return decode_rgb(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's content.
+
+    Raises:
+        PictureError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureError(UNREADABLE, path, f"cannot be read: {error.strerror}") from error
+
+
+def decode_rgb(data: bytes, path: Path) -> NDArray[np.uint8]:
+    """As ``decode_image``, from the file's content; ``path`` is for the error alone."""
+    return _decode(data, path, cv2.IMREAD_COLOR_RGB)
+
+
+def decode_values(data: bytes, path: Path) -> NDArray[np.generic]:
+    """The stored values as they are: (H, W) for one channel, else (H, W, channels) in OpenCV's order BGR(A)."""
+    return _decode(data, path, cv2.IMREAD_UNCHANGED)
+
+
+def resize_image(image: NDArray[np.uint8], image_shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """RGB uint8 (H0, W0, 3) at ``image_shape`` (height, width): the mean over areas where the picture shrinks in both
+    directions, else bilinear."""
+    height, width = image_shape
+    shrinks = image.shape[0] >= height and image.shape[1] >= width
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def _decode(data: bytes, path: Path, flags: int) -> NDArray:
+    if not data:
+        raise PictureError(UNREADABLE, path, "is empty")
+    if data.startswith(PNG_SIGNATURE):
+        _check_png(data, path)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise PictureError(UNREADABLE, path, f"cannot be decoded: {error.err}") from error
+    if pixels is None:
+        raise PictureError(UNREADABLE, path, "is no picture, or is truncated or damaged")
+    return pixels
+
+
+def _check_png(data: bytes, path: Path) -> None:
+    """Walk the chunks up to IEND and hold each against its checksum.
+
+    Older OpenCV gives a truncated PNG back as a picture with a grey or black rest; libpng's own complaint goes to
+    the console without the file's name.
+    """
+    position = len(PNG_SIGNATURE)
+    kind = b""
+    while kind != b"IEND":
+        length = int.from_bytes(data[position : position + 4], "big")
+        end = position + 8 + length
+        if end + 4 > len(data):
+            raise PictureError(UNREADABLE, path, f"is truncated: it ends after {len(data)} bytes")
+        kind = data[position + 4 : position + 8]
+        checksum = zlib.crc32(memoryview(data)[position + 4 : end])
+        if checksum != int.from_bytes(data[end : end + 4], "big"):
+            raise PictureError(UNREADABLE, path, f"is damaged: a checksum is wrong at byte {position}")
+        position = end + 4

@@ -1,0 +1,211 @@
+"""The base of every data module: check, cache, batches. What is particular to a data set is left to its subclass."""
+
+import multiprocessing
+import os
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from segkit.data.augment import Augmentation
+from segkit.data.cache import Entry, PictureCache
+from segkit.data.checks import Layout, PictureError, Problem, report, shortened, summary_table
+from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, collate_training, start_worker
+from segkit.data.images import read_bytes
+from segkit.data.records import Record, SegmentationClass
+from segkit.data.sampler import EpochSampler
+from segkit.errors import UserError
+
+PARTS = ("train", "val", "test")
+MOST_WORKERS = 8
+
+
+class SegmentationDataModule(LightningDataModule, ABC):
+    """Batches as uint8: see ``collate_training`` and ``collate_evaluation`` for their shapes.
+
+    Args:
+        root: folder of the data set.
+        image_shape: height and width in pixels that pictures are resized to for the network.
+        batch_size: pictures per step and process.
+        augment: list of albumentations transforms for training, ``[{"name": "HorizontalFlip", "p": 0.5}, …]``.
+        workers: loader processes per training process; ``None`` = one per core, at most 8, none on 2 cores or fewer.
+        cache_dir: folder for decoded and resized pictures; may be shared between data sets and runs.
+        seed: of the sample order and the augmentation.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        image_shape: Sequence[int],
+        batch_size: int,
+        augment: Sequence[Mapping[str, Any]] = (),
+        workers: int | None = None,
+        cache_dir: str | Path = ".cache",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.root = Path(root).expanduser()
+        self.image_shape = (int(image_shape[0]), int(image_shape[1]))
+        self.batch_size, self.seed = batch_size, seed
+        self.augment = [dict(transform) for transform in augment]
+        self.workers, self.cache_dir = workers, Path(cache_dir).expanduser()
+        self._entries: dict[str, list[Entry]] = {}
+        self._augmentation: Augmentation | None = None
+
+    @property
+    @abstractmethod
+    def class_list(self) -> tuple[SegmentationClass, ...]:
+        """The classes; a class's position is its value in labels."""
+
+    @property
+    @abstractmethod
+    def label_settings(self) -> str:
+        """Names everything but the files' content that labels depend on."""
+
+    @abstractmethod
+    def scan(self) -> Layout:
+        """Look at names and folders only.
+
+        Raises:
+            UserError: ``root`` is not this data set's.
+        """
+
+    @abstractmethod
+    def decode_label(self, data: bytes, path: Path) -> NDArray[np.uint8]:
+        """Class ids uint8 (H0, W0) with 255 for unscored, from a label file's content.
+
+        Raises:
+            PictureError: the file cannot be decoded or has values that a label cannot have.
+        """
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What ``scan`` found, problems included."""
+        return self.scan()
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_list)
+
+    def read_label(self, path: Path) -> NDArray[np.uint8]:
+        """A label file at its own size; as ``decode_label``."""
+        return self.decode_label(read_bytes(path), path)
+
+    def records(self, part: str) -> list[Record]:
+        """The records of ``train``, ``val`` or ``test`` in name order.
+
+        Raises:
+            UserError: ``root`` is wrong, or pictures and labels do not go together.
+        """
+        if self.layout.problems:
+            raise UserError(report(self.root, self.layout.found, self.layout.problems))
+        return list(self.layout.parts[part])
+
+    def summary(self) -> dict[str, dict[str, int]]:
+        """Records by part, then by group."""
+        return {part: dict(Counter(record.group for record in self.layout.parts[part])) for part in PARTS}
+
+    def describe(self) -> str:
+        """``summary`` as a table."""
+        return summary_table(self.summary())
+
+    def prepare(self, on_progress: Callable[[int, int], None] | None = None) -> None:
+        """Check every file and fill the cache; ``on_progress(done, total)`` is called after each picture.
+
+        Raises:
+            UserError: with all problems in one report; or the augmentation or the cache folder is of no use.
+        """
+        self._augmentation = Augmentation(self.augment, self.image_shape)
+        problems = list(self.layout.problems)
+        cache = PictureCache(self.cache_dir, self.image_shape, self.label_settings, self.decode_label)
+        cache.open()
+        jobs = [(part, record) for part in PARTS for record in self.layout.parts[part]]
+        entries: dict[tuple[str, Record], Entry] = {}
+        # OpenCV, hashing and file access release the interpreter's lock.
+        pool = ThreadPoolExecutor(max_workers=min(16, _cores()))
+        try:
+            running = {pool.submit(cache.fill, record, part != "train"): (part, record) for part, record in jobs}
+            for done, future in enumerate(as_completed(running), start=1):
+                try:
+                    entries[running[future]] = future.result()
+                except PictureError as error:
+                    problems.append(Problem(error.kind, f"{shortened(error.path, self.root)} {error.detail}"))
+                if on_progress:
+                    on_progress(done, len(jobs))
+        finally:
+            pool.shutdown(cancel_futures=True)
+        if problems:
+            raise UserError(report(self.root, self.layout.found, sorted(problems, key=_order)))
+        self._entries = {part: [entries[part, record] for record in self.layout.parts[part]] for part in PARTS}
+
+    def prepare_data(self) -> None:
+        """Lightning's hook, called on one process of each machine: the others then find the cache filled."""
+        self._prepare_once()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Lightning's hook, called on every process."""
+        self._prepare_once()
+
+    def train_dataloader(self) -> DataLoader:
+        assert self._augmentation is not None
+        loader = self._loader(TrainingSet(self._entries["train"], self._augmentation, self.seed), True)
+        # Lightning starts the first iterator of a resumed run before it tells the sampler the epoch.
+        if self.trainer is not None:
+            loader.sampler.set_epoch(self.trainer.current_epoch)  # type: ignore[attr-defined]
+        return loader
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(EvaluationSet(self._entries["val"]), False)
+
+    def test_dataloader(self) -> DataLoader:
+        return self._loader(EvaluationSet(self._entries["test"]), False)
+
+    def _prepare_once(self) -> None:
+        if not self._entries:
+            self.prepare()
+
+    def _loader(self, dataset: Dataset, training: bool) -> DataLoader:
+        rank = self.trainer.global_rank if self.trainer is not None else 0
+        world_size = self.trainer.world_size if self.trainer is not None else 1
+        workers = _worker_count(world_size) if self.workers is None else self.workers
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=EpochSampler(len(dataset), self.seed, rank, world_size, training),  # type: ignore[arg-type]
+            num_workers=workers,
+            collate_fn=collate_training if training else collate_evaluation,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=start_worker,
+            persistent_workers=workers > 0,
+            multiprocessing_context=_worker_context(bool(self.augment)) if workers else None,
+        )
+
+
+def _order(problem: Problem) -> tuple[str, str]:
+    return problem.kind, problem.text
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _worker_count(world_size: int) -> int:
+    cores = _cores()
+    return 0 if cores <= 2 else max(1, min(MOST_WORKERS, cores // world_size))
+
+
+def _worker_context(augments: bool) -> multiprocessing.context.BaseContext:
+    """Workers that inherit neither CUDA's state nor another thread's locks, and still start fast: they are forked from
+    a server process that has done the imports once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["segkit.data.dataset", *(["albumentations"] if augments else [])])
+    return context

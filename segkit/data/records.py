@@ -1,0 +1,32 @@
+"""What a data set is made of: classes and records (a picture and, where there is one, its label file)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+UNSCORED = 255
+"""Label value of pixels that neither the loss nor any score counts, from the reader to the metric."""
+
+
+@dataclass(frozen=True)
+class SegmentationClass:
+    """A class as people see it; its label value is its position in the data module's ``classes``.
+
+    ``colour`` is RGB, 0…255; ``None`` leaves the class unpainted on overlays (a background).
+    """
+
+    name: str
+    colour: tuple[int, int, int] | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One picture of a data set.
+
+    ``name`` is unique within the data set (``um_000005``). Records of one ``group`` (KITTI's category, a CamVid drive)
+    in name order are consecutive frames. ``label`` is ``None`` for pictures without a published label.
+    """
+
+    name: str
+    group: str
+    image: Path
+    label: Path | None

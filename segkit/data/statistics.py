@@ -1,0 +1,144 @@
+"""A data set in numbers and in one picture."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.data.images import decode_image, resize_image
+from segkit.data.module import SegmentationDataModule
+from segkit.data.records import Record
+from segkit.visual import paint
+
+CELL_WIDTH = 414
+"""Width in pixels of one picture of the sheet."""
+
+
+def statistics(module: SegmentationDataModule) -> dict[str, Any]:
+    """Counts and shares of a data set, ready for JSON. Problems of its layout do not matter here; files are opened.
+
+    Returns:
+        ``pictures`` (training with validation, test, total), ``labels`` (files by kind, total), ``groups`` (records
+        by part, and the shares below), ``classes`` (share of the scored pixels by class), ``unscored`` (share of all
+        labelled pixels; shares are 0…1, or None without labels), ``sizes`` (height, width, count; the most frequent
+        first).
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    parts = module.layout.parts
+    counts: dict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(256, np.int64))
+    sizes: Counter[tuple[int, int]] = Counter()
+    records = [record for part in parts.values() for record in part]
+
+    def measure(record: Record) -> tuple[tuple[int, int], NDArray[np.int64] | None]:
+        height, width = decode_image(record.image).shape[:2]
+        label = module.read_label(record.label) if record.label else None
+        return (height, width), None if label is None else np.bincount(label.ravel(), minlength=256)
+
+    with ThreadPoolExecutor() as pool:
+        for record, (size, values) in zip(records, pool.map(measure, records), strict=True):
+            sizes[size] += 1
+            if values is not None:
+                counts[record.group] += values
+    training, test = len(parts["train"]) + len(parts["val"]), len(parts["test"])
+    names = [item.name for item in module.class_list]
+    by_group = {
+        group: {part: members.get(group, 0) for part, members in module.summary().items()}
+        | _shares(counts[group], names)
+        for group in sorted({record.group for record in records})
+    }
+    files = dict(module.layout.label_files)
+    return {
+        "pictures": {"training": training, "test": test, "total": training + test},
+        "labels": files | {"total": sum(files.values())},
+        "groups": by_group,
+        **_shares(sum(counts.values(), np.zeros(256, np.int64)), names),
+        "sizes": [{"height": h, "width": w, "count": n} for (h, w), n in sizes.most_common()],
+    }
+
+
+def _shares(values: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
+    """Class shares of the scored pixels and the unscored share of all, from counts by label value (256)."""
+    scored = int(values[: len(names)].sum())
+    total = int(values.sum())
+    return {
+        "classes": {name: values[i] / scored if scored else None for i, name in enumerate(names)},
+        "unscored": (total - scored) / total if total else None,
+    }
+
+
+def statistics_table(numbers: Mapping[str, Any]) -> str:
+    """``statistics`` as text: the paper's counts first, then groups, classes and sizes."""
+    pictures = numbers["pictures"]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in numbers["labels"].items() if kind != "total")
+    lines = [
+        f"Number of training pictures: {pictures['training']}",
+        f"Number of test pictures:     {pictures['test']}",
+        f"Total number of pictures:    {pictures['total']}",
+        f"Number of label files:       {numbers['labels']['total']}" + (f" ({kinds})" if kinds else ""),
+        "",
+    ]
+    names = list(numbers["classes"])
+    shown = names[1:] if len(names) == 2 else names
+    columns = ["train", "val", "test", *shown, "unscored"]
+    groups = {**numbers["groups"], "all": _totals(numbers)}
+    first = max(map(len, groups))
+    lines.append(" " * first + "".join(f"{column:>{max(7, len(column)) + 2}}" for column in columns))
+    for group, row in groups.items():
+        cells = [str(row[part]) for part in columns[:3]]
+        cells += [_percent(row["classes"][name]) for name in shown] + [_percent(row["unscored"])]
+        line = "".join(f"{cell:>{max(7, len(c)) + 2}}" for cell, c in zip(cells, columns, strict=True))
+        lines.append(f"{group:<{first}}{line}")
+    lines += ["(class shares are of the scored pixels)", ""]
+    lines += [f"{size['count']:>5} pictures of {size['width']}×{size['height']}" for size in numbers["sizes"]]
+    return "\n".join(lines)
+
+
+def _totals(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    rows = numbers["groups"].values()
+    parts = {part: sum(row[part] for row in rows) for part in ("train", "val", "test")}
+    return {**parts, "classes": numbers["classes"], "unscored": numbers["unscored"]}
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def sheet(module: SegmentationDataModule, per_group: int = 3) -> NDArray[np.uint8]:
+    """Pictures of each group beside each other, one row per group, evenly spread over it, labels painted over.
+
+    Unlabelled pictures stand in only for groups without labels. Returns RGB uint8 (H, W, 3).
+
+    Raises:
+        UserError: there are no pictures, or a file cannot be read.
+    """
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for part in module.layout.parts.values():
+        for record in part:
+            groups[record.group].append(record)
+    rows = []
+    height = None
+    for _, members in sorted(groups.items()):
+        members = [record for record in members if record.label] or members
+        chosen = [members[i * len(members) // per_group] for i in range(per_group)]
+        images = [_painted(module, record) for record in chosen]
+        height = height or round(CELL_WIDTH * images[0].shape[0] / images[0].shape[1])
+        cells = [_titled(resize_image(image, (height, CELL_WIDTH)), r.name) for image, r in zip(images, chosen, strict=True)]
+        rows.append(np.hstack(cells))
+    return np.vstack(rows)
+
+
+def _painted(module: SegmentationDataModule, record: Record) -> NDArray[np.uint8]:
+    image = decode_image(record.image)
+    return paint(image, module.read_label(record.label), module.class_list) if record.label else image
+
+
+def _titled(image: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(image, title, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thickness, cv2.LINE_AA)
+    return image

@@ -1,0 +1,74 @@
+"""Checkpoints: what they hold, how they are written so that a full disk loses nothing, how they are read."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from segkit.errors import UserError
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the old checkpoint and renames: until the new one is whole on disk, the old one is there."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Raises UserError when the disk is full or the folder cannot be written."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        # torch's zip writer turns a failed write into a RuntimeError of its own.
+        except (OSError, RuntimeError) as error:
+            kept = "; the checkpoint before it is kept" if path.exists() else ""
+            raise UserError(f"{path}: could not be saved ({error}){kept}. Make room, then resume=<run folder>") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
+    """``best.ckpt`` (weights of the epoch with the highest ``val/iou``) and ``last.ckpt`` (everything, to resume)."""
+    best = ModelCheckpoint(
+        dirpath=folder,
+        filename="best",
+        monitor="val/iou",
+        mode="max",
+        save_weights_only=True,
+        enable_version_counter=False,
+    )
+    last = ModelCheckpoint(
+        dirpath=folder,
+        filename="last",
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    return [best, last]
+
+
+def read_checkpoint(path: str | Path, key: str) -> dict[str, Any]:
+    """A segkit checkpoint, on the CPU. ``path`` may be a run folder: its ``best.ckpt`` is meant then.
+
+    Raises:
+        UserError: naming ``key``: nothing there, not a checkpoint, or not one of segkit's.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "checkpoints" / "best.ckpt"
+    if not path.is_file():
+        raise UserError(f"{key}: {path} does not exist; give a .ckpt file or a run folder that holds one")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        first = str(error).strip().splitlines()[:1]
+        raise UserError(f"{key}: {path} is not a checkpoint ({first[0] if first else type(error).__name__})") from error
+    if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters", "segkit"} <= checkpoint.keys():
+        raise UserError(f"{key}: {path} was not written by segkit train; give the .ckpt file of a run folder")
+    return checkpoint

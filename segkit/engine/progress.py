@@ -1,0 +1,92 @@
+"""What a person sees while training runs: a bar with loss, IoU and images/s, and one line for each epoch."""
+
+import logging
+import time
+from statistics import fmean
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from segkit.console import progress_bar
+from segkit.engine.step_losses import StepLosses
+
+log = logging.getLogger(__name__)
+
+
+class EpochReport(Callback):
+    """One line per epoch in the paper's form, and the same figures as TensorBoard scalars.
+
+    ``Epoch 9 loss: 0.0200`` is the loss of the epoch's last batch, as the paper printed it; the mean over the epoch's
+    batches and the validation scores stand beside it. ``images_per_second`` counts loading and training, not validation.
+    """
+
+    def __init__(self, losses: StepLosses) -> None:
+        self.losses = losses
+        self.epochs: list[dict[str, float]] = []
+        self.images_per_second = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self.images = 0
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs, batch, batch_idx) -> None:  # type: ignore[no-untyped-def]
+        self.images += len(batch["image"]) * trainer.world_size
+        self._update_rate()
+
+    def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._update_rate()
+
+    def _update_rate(self) -> None:
+        self.images_per_second = self.images / (time.perf_counter() - self.started)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        figures = {
+            "loss": self.losses.last,
+            "mean_loss": fmean(self.losses.epoch_losses),
+            "images_per_second": self.images_per_second,
+        } | {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        number = trainer.current_epoch + 1
+        self.epochs.append({"epoch": number} | figures)
+        if trainer.logger is not None:
+            trainer.logger.log_metrics(
+                {"train/epoch_loss": figures["mean_loss"], "speed/images_per_second": figures["images_per_second"]},
+                step=trainer.global_step,
+            )
+        if trainer.is_global_zero:
+            log.info(
+                "Epoch %d loss: %.4f  mean %.4f | validation loss %.4f  IoU %.4f  accuracy %.4f | %.1f images/s",
+                number,
+                figures["loss"],
+                figures["mean_loss"],
+                figures["val/loss"],
+                figures["val/iou"],
+                figures["val/accuracy"],
+                figures["images_per_second"],
+            )
+
+
+class ProgressBar(Callback):
+    """One bar over the batches of the epoch at hand."""
+
+    def __init__(self, losses: StepLosses, report: EpochReport) -> None:
+        self.losses = losses
+        self.report = report
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self.bar = progress_bar()
+        self.bar.start()
+        self.row = self.bar.add_task("", total=int(trainer.num_training_batches), note="")
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self.bar.reset(self.row, description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs, batch, batch_idx) -> None:  # type: ignore[no-untyped-def]
+        iou = trainer.callback_metrics.get("val/iou")
+        shown = f"loss {self.losses.last:.4f}  IoU {'–' if iou is None else f'{float(iou):.4f}'}"
+        self.bar.update(self.row, advance=1, note=f"{shown}  {self.report.images_per_second:.1f} images/s")
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self.bar.stop()
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        if hasattr(self, "bar"):
+            self.bar.stop()

@@ -1,0 +1,69 @@
+"""The loss of every batch: logged, averaged and watched without making the GPU wait at every step."""
+
+import math
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from segkit.errors import UserError
+
+
+class NonFiniteLossError(UserError):
+    """The loss became infinite or not a number."""
+
+
+class StepLosses(Callback):
+    """Collects the losses on the device and fetches them ``block`` at a time.
+
+    ``last`` is the latest loss that was fetched, ``epoch_losses`` those of the epoch so far. A loss that is not finite
+    raises :class:`NonFiniteLossError` naming its step; the fetch before each checkpoint sees to it that none is
+    written from weights that such a loss has spoiled.
+    """
+
+    def __init__(self, block: int = 50) -> None:
+        self.block = block
+        self.pending: list[Tensor] = []
+        self.epoch_losses: list[float] = []
+
+    @property
+    def last(self) -> float:
+        return self.epoch_losses[-1] if self.epoch_losses else math.nan
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self.pending, self.epoch_losses = [], []
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs, batch, batch_idx) -> None:  # type: ignore[no-untyped-def]
+        self.pending.append(outputs["loss"].detach())
+        if len(self.pending) >= self.block or module.device.type == "cpu":
+            self.fetch(trainer)
+
+    # Validation runs before the end of the epoch, and the best checkpoint is written at its end.
+    def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self.fetch(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self.fetch(trainer)
+
+    def fetch(self, trainer: Trainer) -> None:
+        """Bring the pending losses to the host, log them under their own batch number, and check them."""
+        if not self.pending:
+            return
+        losses = torch.stack(self.pending).float().tolist()
+        self.pending = []
+        done = trainer.current_epoch * int(trainer.num_training_batches) + len(self.epoch_losses)
+        for batch, loss in enumerate(losses, start=done + 1):
+            self.epoch_losses.append(loss)
+            if not math.isfinite(loss):
+                raise NonFiniteLossError(
+                    f"the loss is {loss} at step {batch} (epoch {trainer.current_epoch + 1}): training stopped, the "
+                    f"checkpoints before it are kept.\nLower model.learning_rate (now {module_rate(trainer):g}), add "
+                    "model.warmup, or set trainer.clip"
+                )
+            if trainer.logger is not None:
+                trainer.logger.log_metrics({"train/loss": loss}, step=batch)
+
+
+def module_rate(trainer: Trainer) -> float:
+    """The learning rate that was asked for (before warm-up and schedule)."""
+    return float(trainer.lightning_module.hparams["learning_rate"])

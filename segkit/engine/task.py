@@ -1,0 +1,163 @@
+"""The LightningModule: what is optimised, how, and what validation measures.
+
+To change one thing, subclass and override one of the three hooks (``build_network``, ``build_loss``,
+``build_metrics``), and name the subclass as ``_target_`` in a file under ``conf/model/``.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, MetricCollection
+
+from segkit.data.records import SegmentationClass
+from segkit.engine.schedule import learning_rate_factor
+from segkit.inference import logits_at_size
+from segkit.losses import cross_entropy, cross_entropy_sum
+from segkit.metrics.confusion import ConfusionMatrix, iou_per_class, mean_iou, pixel_accuracy
+from segkit.models.fcn import FCN
+from segkit.models.weights import load_pretrained
+
+Batch = dict[str, Any]
+
+
+class SegmentationTask(LightningModule):
+    """FCN training: cross-entropy over scored pixels, Adam, L2 on the decoder.
+
+    Args:
+        classes: the data module's ``class_list``, as ``[{"name": str, "colour": [r, g, b] | None}, …]``.
+        image_shape: (height, width) of the pictures that the network is trained on.
+        stride, encoder, fc_channels, dropout, skip_scale, init: see :class:`segkit.models.fcn.FCN`.
+        weights: pretrained encoder weights, see :func:`segkit.models.weights.load_pretrained`; None = random.
+        learning_rate: Adam's.
+        decoder_decay: factor of the decoder kernels in their own gradient (the gradient of decoder_decay/2·‖w‖²).
+        schedule: "constant" or "cosine" (to 0 at the last step).
+        warmup: share of all steps over which the learning rate rises linearly from 0.
+    """
+
+    network: FCN
+
+    def __init__(
+        self,
+        classes: list[dict[str, Any]],
+        image_shape: list[int],
+        stride: Literal[8, 16, 32] = 8,
+        encoder: Literal["vgg16", "vgg16_bn"] = "vgg16",
+        weights: str | None = None,
+        fc_channels: int | None = 4096,
+        dropout: float = 0.2,
+        skip_scale: tuple[float, float] = (0.01, 0.0001),
+        init: Literal["normal", "bilinear"] = "normal",
+        learning_rate: float = 1e-4,
+        decoder_decay: float = 1e-3,
+        schedule: Literal["constant", "cosine"] = "constant",
+        warmup: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.class_list = tuple(
+            SegmentationClass(c["name"], None if c["colour"] is None else tuple(c["colour"])) for c in classes
+        )
+        self.network = self.build_network()
+        self.loss = self.build_loss()
+        self.metrics = self.build_metrics()
+        self.compute_loss = self._compute_loss
+
+    # ---- the three hooks ----
+
+    def build_network(self) -> FCN:
+        """The network: ``forward(image uint8 (B, 3, H, W)) -> logits (B, C, H, W)``."""
+        h = self.hparams
+        network = FCN(
+            num_classes=len(self.class_list),
+            stride=h["stride"],
+            encoder=h["encoder"],
+            fc_channels=h["fc_channels"],
+            dropout=h["dropout"],
+            skip_scale=tuple(h["skip_scale"]),
+            init=h["init"],
+        )
+        if h["weights"] is not None:
+            load_pretrained(network.encoder, h["weights"])
+        return network
+
+    def build_loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The training loss: ``loss(logits, label) -> scalar``."""
+        return cross_entropy
+
+    def build_metrics(self) -> MetricCollection:
+        """Validation metrics, each updated with (predicted, label) of one picture at its own size."""
+        return MetricCollection({"confusion": ConfusionMatrix(len(self.class_list))})
+
+    # ---- training ----
+
+    def _compute_loss(self, image: Tensor, label: Tensor) -> Tensor:
+        return self.loss(self.network(image), label)
+
+    def compile_step(self) -> None:
+        """Compile network and loss together (``trainer.compile``)."""
+        self.compute_loss = torch.compile(self._compute_loss)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self.compute_loss(batch["image"], batch["label"])
+
+    def configure_optimizers(self) -> Any:
+        decoder_kernels = list(self.network.decoder_kernels())
+        in_decoder = {id(p) for p in decoder_kernels}
+        others = [p for p in self.network.parameters() if id(p) not in in_decoder]
+        optimizer = torch.optim.Adam(
+            [{"params": others}, {"params": decoder_kernels, "weight_decay": self.hparams["decoder_decay"]}],
+            lr=self.hparams["learning_rate"],
+            fused=self.device.type == "cuda",
+        )
+        factor = learning_rate_factor(
+            self.hparams["schedule"], self.hparams["warmup"], int(self.trainer.estimated_stepping_batches)
+        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what prediction and ``result.json`` need: which class to build, and the scores at this point."""
+        metrics = self.trainer.callback_metrics
+        checkpoint["segkit"] = {
+            "task": f"{type(self).__module__}.{type(self).__qualname__}",
+            "epoch": self.trainer.current_epoch + 1,
+            "scores": {k.removeprefix("val/"): float(v) for k, v in metrics.items() if k.startswith("val/")},
+        }
+
+    # ---- validation: at each picture's own size ----
+
+    def on_validation_epoch_start(self) -> None:
+        self.val_loss = MeanMetric(nan_strategy="disable").to(self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        for logits, label in zip(self.network(batch["image"]), batch["label"], strict=True):
+            logits = logits_at_size(logits, label.shape)
+            total, scored = cross_entropy_sum(logits[None], label[None])
+            self.val_loss.update(total / scored.clamp(min=1), scored)
+            self.metrics.update(logits.argmax(0), label)
+
+    def on_validation_epoch_end(self) -> None:
+        scores = self.scores()
+        self.metrics.reset()
+        self.log_dict({f"val/{name}": value for name, value in scores.items()})
+
+    def scores(self) -> dict[str, float]:
+        """Scores of the pictures seen since the last reset: loss, accuracy, IoU of each class, their means.
+
+        ``iou`` is the mean over the classes that are painted (those with a colour: for KITTI the road alone),
+        ``mean_iou`` the mean over all; both leave out classes that no label holds.
+        """
+        matrix = self.metrics["confusion"].compute()
+        painted = [i for i, c in enumerate(self.class_list) if c.colour is not None]
+        values = {
+            "loss": self.val_loss.compute(),
+            "iou": mean_iou(matrix, painted),
+            "mean_iou": mean_iou(matrix),
+            "accuracy": pixel_accuracy(matrix),
+        }
+        per_class = iou_per_class(matrix)
+        values |= {f"iou/{c.name}": per_class[i] for i, c in enumerate(self.class_list) if matrix[i].sum() > 0}
+        return {name: float(value) for name, value in values.items()}

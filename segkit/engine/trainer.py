@@ -1,0 +1,86 @@
+"""Building Lightning's trainer for a run folder."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from segkit.engine.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
+from segkit.engine.devices import lightning_devices, lightning_precision
+from segkit.engine.interruption import Interruption
+from segkit.engine.pictures import ValidationPictures
+from segkit.engine.progress import EpochReport, ProgressBar
+from segkit.engine.seeding import EpochSeed
+from segkit.engine.step_losses import StepLosses
+
+
+def build_trainer(settings: dict[str, Any], folder: Path, seed: int) -> tuple[Trainer, EpochReport]:
+    """A trainer that leaves checkpoints, TensorBoard events and epoch lines in ``folder``.
+
+    Args:
+        settings: the ``trainer`` group of the config.
+        folder: the run folder.
+        seed: the run's seed, for the random numbers of each epoch.
+    """
+    devices = lightning_devices(settings["gpus"])
+    losses = StepLosses()
+    report = EpochReport(losses)
+    # Fetching the losses comes first: the others read what it fetched.
+    callbacks = [
+        losses,
+        report,
+        ProgressBar(losses, report),
+        EpochSeed(seed),
+        ValidationPictures(every=max(1, settings["max_epochs"] // 20)),
+        Interruption(str(folder / "checkpoints" / "interrupted.ckpt")),
+        LearningRateMonitor("step"),
+        *checkpoint_callbacks(folder / "checkpoints"),
+    ]
+    # The loader's seeded sampler and the epoch lines are ours; on few cores the advice on workers is wrong.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*number of training batches.*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    trainer = Trainer(
+        **devices,
+        precision=lightning_precision(settings["precision"], devices["accelerator"] == "gpu"),
+        max_epochs=settings["max_epochs"],
+        accumulate_grad_batches=settings["accumulate"],
+        gradient_clip_val=settings["clip"],
+        deterministic=settings["deterministic"],
+        # Algorithms are chosen by timing them, which is not the same choice every time.
+        benchmark=not settings["deterministic"],
+        logger=TensorBoardLogger(folder, name="tensorboard", version="", default_hp_metric=False),
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=folder,
+        num_sanity_val_steps=0,
+        log_every_n_steps=50,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    return trainer, report
+
+
+def log_settings(trainer: Trainer, settings: dict[str, Any], scores: dict[str, float]) -> None:
+    """Put the run into TensorBoard's HPARAMS tab: its settings, and the scores of its best checkpoint."""
+    from omegaconf import OmegaConf
+
+    logger = trainer.logger
+    assert isinstance(logger, TensorBoardLogger)
+    flat: dict[str, Any] = {}
+    for group in ("data", "model", "trainer"):
+        flat |= {f"{group}.{k}": str(v) if isinstance(v, list) else v for k, v in settings[group].items()}
+    flat |= {"seed": settings["seed"], "augment": str(settings["augment"]["transforms"])}
+    logger.log_hyperparams(flat, {f"best/{name}": value for name, value in scores.items()})
+    logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(settings))}```")
+    logger.save()
+
+
+def set_matmul_precision() -> None:
+    """Let fp32 matrix products use TF32 where the GPU has it, as convolutions do by default."""
+    torch.set_float32_matmul_precision("high")

@@ -1,0 +1,59 @@
+"""The confusion matrix and the scores that are read off it."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from segkit.data.records import UNSCORED
+
+
+class ConfusionMatrix(Metric):
+    """Pixel counts by true class (rows) and predicted class (columns), summed over pictures, batches and ranks.
+
+    Scores of a data set are read off the summed matrix: every scored pixel weighs the same, whatever its picture.
+    """
+
+    full_state_update = False
+    matrix: Tensor
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.add_state("matrix", torch.zeros(num_classes, num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, predicted: Tensor, label: Tensor) -> None:
+        """Count pixels. Both hold class numbers in the same shape (any); label 255 is not counted."""
+        # One count over (label, predicted) pairs; unscored pixels fall into an extra row that is cut off, which
+        # unlike selecting by a mask needs no synchronisation with the GPU.
+        rows = torch.where(label == UNSCORED, self.num_classes, label.long())
+        pairs = rows * self.num_classes + predicted
+        counts = torch.bincount(pairs.flatten(), minlength=(self.num_classes + 1) * self.num_classes)
+        self.matrix += counts.view(self.num_classes + 1, self.num_classes)[: self.num_classes]
+
+    def compute(self) -> Tensor:
+        """The (classes, classes) int64 matrix."""
+        return self.matrix
+
+
+def iou_per_class(matrix: Tensor) -> Tensor:
+    """Intersection over union of each class, 0…1, shape (classes,); NaN for a class in neither label nor prediction.
+
+    A class that is absent from the labels but predicted somewhere has IoU 0: those pixels are errors.
+    """
+    hits = matrix.diagonal().double()
+    return hits / (matrix.sum(0) + matrix.sum(1) - matrix.diagonal())
+
+
+def mean_iou(matrix: Tensor, classes: list[int] | None = None) -> Tensor:
+    """Mean IoU over ``classes`` (default all), leaving out classes that no label holds; NaN if none is left."""
+    present = matrix.sum(1) > 0
+    if classes is not None:
+        chosen = torch.zeros_like(present)
+        chosen[classes] = True
+        present = present & chosen
+    return iou_per_class(matrix)[present].mean()
+
+
+def pixel_accuracy(matrix: Tensor) -> Tensor:
+    """Share of the scored pixels whose class is right, 0…1; NaN when nothing was scored."""
+    return matrix.diagonal().sum().double() / matrix.sum()

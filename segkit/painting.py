@@ -1,0 +1,86 @@
+"""Predictions as pictures on disk: ``overlay/``, ``mask/`` and ``confidence/``, one PNG per picture under its name."""
+
+import glob
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segkit.data.images import decode_image
+from segkit.data.records import SegmentationClass
+from segkit.engine.predictor import Predictor
+from segkit.errors import UserError
+from segkit.visual import paint
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+
+def find_pictures(pattern: str) -> list[Path]:
+    """The pictures meant by a file, a folder (its own pictures, not those of folders in it) or a glob pattern.
+
+    Raises:
+        UserError: there is none, or two would be written under the same name.
+    """
+    path = Path(pattern)
+    if path.is_dir():
+        found = [entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES]
+    elif path.is_file():
+        found = [path]
+    else:
+        found = [Path(name) for name in glob.glob(pattern, recursive=True) if os.path.isfile(name)]
+    if not found:
+        raise UserError(f"input={pattern}: no picture there; give a file, a folder of {'/'.join(SUFFIXES)} or a glob")
+    stems: dict[str, Path] = {}
+    for entry in sorted(found):
+        if entry.stem in stems:
+            raise UserError(f"input={pattern}: {stems[entry.stem]} and {entry} would be written under the same name")
+        stems[entry.stem] = entry
+    return list(stems.values())
+
+
+def paint_pictures(
+    predictor: Predictor, pictures: Iterable[Path], folder: Path, on_done: Callable[[Path], None] | None = None
+) -> dict[str, str]:
+    """Predict each picture and write its overlay, mask and confidence under ``folder``.
+
+    Returns the pictures that could not be read, each with the reason; the others are written all the same.
+    """
+    unreadable: dict[str, str] = {}
+    for kind in ("overlay", "mask", "confidence"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for path in pictures:
+        try:
+            picture = decode_image(path)
+        except UserError as error:
+            unreadable[str(path)] = str(error)
+        else:
+            probabilities = predictor.probabilities(picture)
+            classes = probabilities.argmax(0).byte().cpu().numpy()
+            # Two classes: how sure the network is of the second (road). More: of the one that it chose.
+            sure = probabilities[1] if len(probabilities) == 2 else probabilities.amax(0)
+            confidence = (sure * 255).round().byte().cpu().numpy()
+            name = f"{path.stem}.png"
+            _write(folder / "overlay" / name, paint(picture, classes, predictor.class_list)[..., ::-1])
+            write_mask(folder / "mask" / name, classes, predictor.class_list)
+            _write(folder / "confidence" / name, confidence)
+        if on_done is not None:
+            on_done(path)
+    return unreadable
+
+
+def write_mask(path: Path, classes: NDArray[np.uint8], class_list: tuple[SegmentationClass, ...]) -> None:
+    """Write class numbers (H, W) as a palette PNG: its pixel values are the classes, viewers show their colours."""
+    mask = Image.new("P", (classes.shape[1], classes.shape[0]))
+    mask.frombytes(classes.tobytes())
+    palette = [value for c in class_list for value in (c.colour or (0, 0, 0))]
+    mask.putpalette(palette)
+    mask.save(path)
+
+
+def _write(path: Path, array: NDArray[np.uint8]) -> None:
+    if not cv2.imwrite(str(path), array):
+        raise UserError(f"output: {path} could not be written; is the disk full or the folder read-only?")

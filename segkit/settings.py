@@ -1,0 +1,165 @@
+"""Types and ranges of every setting, checked before anything heavy is imported.
+
+The defaults and the meaning of each setting stand in ``conf/``; here stands what a value may be. A group whose
+``_target_`` is not one of segkit's own classes is left to that class's constructor.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Len, Lt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from segkit.errors import UserError
+
+Positive = Annotated[int, Gt(0)]
+Count = Annotated[int, Ge(0)]
+Share = Annotated[float, Ge(0), Lt(1)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused and values are taken as they are: ``"3"`` is not 3, ``true`` is not 1."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    import_path: str | None = Field(None, alias="_target_")
+
+
+class DataSettings(Strict):
+    """What every data module takes."""
+
+    root: str
+    image_shape: Annotated[list[Positive], Len(2, 2)]
+    batch_size: Positive
+    augment: list[dict[str, Any]]
+    workers: Count | None
+    cache_dir: str
+    seed: Count
+
+
+class KittiRoadSettings(DataSettings):
+    target: Literal["road", "lane"]
+    unscored: Literal["ignore", "road"]
+    split: Literal["kittiseg", "fold", "fraction"]
+    fold: Annotated[int, Ge(0), Le(4)]
+    val_fraction: Annotated[float, Gt(0), Lt(1)]
+
+
+class CamVidSettings(DataSettings):
+    classes: Literal["all", "road"]
+
+
+class ModelSettings(Strict):
+    stride: Literal[8, 16, 32]
+    encoder: Literal["vgg16", "vgg16_bn"]
+    weights: str | None
+    fc_channels: Positive | None
+    dropout: Share
+    skip_scale: Annotated[list[Annotated[float, Gt(0)]], Len(2, 2)]
+    init: Literal["normal", "bilinear"]
+    learning_rate: Annotated[float, Gt(0)]
+    decoder_decay: Annotated[float, Ge(0)]
+    schedule: Literal["constant", "cosine"]
+    warmup: Share
+
+
+def check_gpus(gpus: Any) -> Any:
+    """``auto``, a count or a list of distinct device numbers; raises ValueError otherwise."""
+    numbers = gpus if isinstance(gpus, list) else [gpus]
+    whole = all(type(n) is int and n >= 0 for n in numbers)
+    if gpus == "auto" or (whole and numbers and len(set(numbers)) == len(numbers)):
+        return gpus
+    raise ValueError("should be auto, 0 (the CPU), a number of GPUs, or a list of device numbers such as [0,2]")
+
+
+class TrainerSettings(Strict):
+    gpus: Any
+    max_epochs: Positive
+    precision: Literal["auto", "fp32", "bf16"]
+    compile: bool
+    accumulate: Positive
+    clip: Annotated[float, Gt(0)] | None
+    deterministic: bool
+
+    _gpus = field_validator("gpus")(check_gpus)
+
+
+class AugmentSettings(Strict):
+    transforms: list[dict[str, Any]]
+
+
+class TrainSettings(Strict):
+    name: Annotated[str, Len(1)]
+    seed: Count
+    predictions: Annotated[int, Ge(-1)]
+    data: dict[str, Any]
+    model: dict[str, Any]
+    augment: AugmentSettings
+    trainer: TrainerSettings
+
+
+class PredictSettings(Strict):
+    checkpoint: str
+    input: str
+    output: str
+    gpus: Any
+
+    _gpus = field_validator("gpus")(check_gpus)
+
+
+class DataCommandSettings(Strict):
+    action: Literal["stats", "verify", "show", "download", "generate"]
+    count: Annotated[list[Count], Len(2, 2)]
+    url: str
+    seed: Count
+    data: dict[str, Any]
+    augment: AugmentSettings
+
+
+KNOWN_TARGETS: dict[str, type[Strict]] = {
+    "segkit.data.kitti.KittiRoadDataModule": KittiRoadSettings,
+    "segkit.data.camvid.CamVidDataModule": CamVidSettings,
+    "segkit.engine.task.SegmentationTask": ModelSettings,
+}
+
+
+def validate(schema: type[Strict], config: Mapping[str, Any]) -> None:
+    """Check a composed config (plain dicts and lists) against ``schema`` and against its ``_target_`` groups.
+
+    Raises:
+        UserError: naming every key that is wrong, the value that it has, and what would be right.
+    """
+    problems = _problems(schema, config, ())
+    for group, value in config.items():
+        if isinstance(value, Mapping) and value.get("_target_") in KNOWN_TARGETS:
+            problems += _problems(KNOWN_TARGETS[value["_target_"]], value, (group,))
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def _problems(schema: type[Strict], config: Mapping[str, Any], prefix: tuple[str, ...]) -> list[str]:
+    try:
+        schema.model_validate(config)
+    except ValidationError as error:
+        return [_line(problem, config, prefix) for problem in error.errors()]
+    return []
+
+
+def _line(problem: Any, config: Mapping[str, Any], prefix: tuple[str, ...]) -> str:
+    place = tuple(str(part) for part in problem["loc"] if part not in ("int", "float", "str"))
+    key = ".".join(prefix + place)
+    if problem["type"] == "missing":
+        return f"{key} is missing: give {key}=…"
+    if problem["type"] == "extra_forbidden":
+        siblings: Any = config
+        for part in problem["loc"][:-1]:
+            siblings = siblings[part]
+        others = [name for name in siblings if name != place[-1]]
+        near = difflib.get_close_matches(place[-1], others, n=1)
+        return f"{key}: no such setting" + (f"; did you mean {'.'.join((*prefix, *place[:-1], near[0]))}?" if near else "")
+    text = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    return f"{key}={_shown(problem['input'])}: {text}"
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value).replace(" ", "")

@@ -1,0 +1,91 @@
+"""Mistakes that people make: one or two lines naming the key or file and the remedy, exit code 2, nothing left behind."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def segkit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from segkit.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("data.image_shape=[0,576]", "data.image_shape.0=0: should be greater than 0"),
+        ("data.image_shape=[160]", "data.image_shape=[160]: List should have at least 2 items"),
+        ("data.batch_size=0", "data.batch_size=0: should be greater than 0"),
+        ("data.split=random", "data.split=random: should be"),
+        ("data.fold=5", "data.fold=5: should be less than or equal to 4"),
+        ("model.learning_rate=-1", "model.learning_rate=-1: should be greater than 0"),
+        ("model.learning_rate=fast", "model.learning_rate=fast: should be a valid number"),
+        ("model.dropout=1", "model.dropout=1: should be less than 1"),
+        ("trainer.max_epochs=0", "trainer.max_epochs=0: should be greater than 0"),
+        ("trainer.max_epochs=2.5", "trainer.max_epochs=2.5: should be a valid integer"),
+        ("trainer.precision=half", "trainer.precision=half: should be 'auto', 'fp32' or 'bf16'"),
+        ("trainer.gpus=-1", "trainer.gpus=-1: should be auto, 0 (the CPU), a number of GPUs, or a list"),
+        ("trainer.gpus=[0,0]", "trainer.gpus=[0,0]: should be auto"),
+        ("trainer.gpu=1", "trainer.gpu: no such setting"),
+        ("+trainer.gpu=1", "trainer.gpu: no such setting; did you mean trainer.gpus?"),
+        ("+anything=1", "anything: no such setting"),
+        ("+model.decay=0.1", "model.decay: no such setting"),
+        ("model=fcn9", "Could not find 'model/fcn9' Available options in 'model': fcn16 fcn32 fcn8"),
+        ("experiment=nothing", "Could not find 'experiment/nothing'"),
+        ("resume=nowhere", "resume=nowhere: no run folder of segkit train"),
+        ("data.root", "data.root"),
+    ],
+)
+def test_wrong_settings(argument: str, message: str, tmp_path: Path) -> None:
+    done = segkit("train", argument, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
+    done = segkit("train", "data.batch_size=0", "model.dropout=-1", cwd=tmp_path)
+    assert "data.batch_size=0" in done.stderr
+    assert "model.dropout=-1" in done.stderr
+
+
+def test_a_traceback_is_shown_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    assert "Traceback" in segkit("train", "data.batch_size=0", cwd=tmp_path).stderr
+
+
+@pytest.mark.parametrize("arguments", [["trian"], ["--version"]])
+def test_unknown_command_lists_the_commands(arguments: list[str], tmp_path: Path) -> None:
+    done = segkit(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "train, predict, data" in done.stderr
+
+
+def test_missing_settings_are_asked_for(tmp_path: Path) -> None:
+    done = segkit("predict", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "error: checkpoint is missing: give checkpoint=…\ninput is missing: give input=…\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "data"])
+def test_help_and_configuration_import_nothing_heavy(command: str) -> None:
+    # The second in which --help has to answer is a matter of what is imported: torch alone takes three.
+    script = (
+        "import sys, segkit.cli\n"
+        "try: segkit.cli.main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'pytorch_lightning', 'albumentations', 'cv2', 'torchvision'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    for flags in (["--help"], ["--cfg", "job"]):
+        done = subprocess.run([sys.executable, "-c", script, command, *flags], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "cache_dir" in done.stdout or command == "predict"

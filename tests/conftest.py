@@ -1,0 +1,16 @@
+"""What all tests share: generated data sets (tests/fixtures.py) and the real recordings, where they are."""
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.fixtures"]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real recordings beside the checkout: parts of KITTI road and CamVid."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real recordings in {folder}")
+    return folder

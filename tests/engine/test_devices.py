@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+from segkit.engine.devices import gpu_indices, lightning_devices, lightning_precision
+from segkit.errors import UserError
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index=0: "Card")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(("gpus", "indices"), [("auto", [0]), (0, []), (1, [0]), (2, [0, 1]), ([1], [1])])
+def test_what_is_asked_for_with_two_gpus(gpus: object, indices: list[int]) -> None:
+    assert gpu_indices(gpus) == indices  # type: ignore[arg-type]
+    expected = {"accelerator": "gpu", "devices": indices} if indices else {"accelerator": "cpu", "devices": 1}
+    assert lightning_devices(gpus) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize("gpus", [3, [2]])
+def test_a_gpu_that_is_not_there_names_those_that_are(gpus: object) -> None:
+    with pytest.raises(UserError, match=r"trainer\.gpus=.*this machine has 0: Card, 1: Card"):
+        gpu_indices(gpus)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_without_a_gpu() -> None:
+    assert gpu_indices("auto") == []
+    with pytest.raises(UserError, match=r"trainer\.gpus=1: this machine has no GPU.*use trainer\.gpus=0"):
+        gpu_indices(1)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_precision() -> None:
+    assert lightning_precision("auto", on_gpu=True) == "bf16-mixed"
+    assert lightning_precision("auto", on_gpu=False) == "32-true"
+    assert lightning_precision("fp32", on_gpu=True) == "32-true"
+    assert lightning_precision("bf16", on_gpu=False) == "bf16-mixed"

@@ -1,0 +1,87 @@
+"""Tiny generated data sets in the true layouts, shared by all tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+KITTI_SIZES = [(40, 120), (41, 119), (38, 118)]
+RED, MAGENTA, BLACK = (255, 0, 0), (255, 0, 255), (0, 0, 0)
+
+
+def write_rgb(path: Path, pixels: np.ndarray) -> None:
+    """Write RGB uint8 (H, W, 3), or one-channel (H, W), as the format that the file's ending names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), pixels[..., ::-1] if pixels.ndim == 3 else pixels)
+
+
+def road_scene(height: int, width: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Picture, road label and lane label, each RGB (H, W, 3): a grey trapezium below green, black at the left edge."""
+    image = np.full((height, width, 3), (60, 140, 60), np.uint8)
+    road = np.zeros((height, width), np.uint8)
+    centre = int(rng.integers(width // 3, 2 * width // 3))
+    corners = [(centre - 8, height // 2), (centre + 8, height // 2), (centre + 40, height), (centre - 40, height)]
+    cv2.fillPoly(road, [np.array(corners, np.int32)], 1)
+    image[road == 1] = (110, 110, 115)
+    image = np.clip(image + rng.integers(-12, 13, image.shape), 0, 255).astype(np.uint8)
+    lane = road.copy()
+    lane[:, centre:] = 0
+    labels = []
+    for area in (road, lane):
+        label = np.empty_like(image)
+        label[:] = RED
+        label[area == 1] = MAGENTA
+        label[height // 2 :, : width // 20] = BLACK
+        labels.append(label)
+    return image, labels[0], labels[1]
+
+
+def write_kitti(root: Path, count: int = 6, tests: int = 2, seed: int = 0) -> Path:
+    """A KITTI road tree: ``count`` training and ``tests`` test pictures in each of um, umm, uu; lane labels for um."""
+    rng = np.random.default_rng(seed)
+    for category in ("um", "umm", "uu"):
+        for i in range(count + tests):
+            image, road, lane = road_scene(*KITTI_SIZES[i % 3], rng)
+            if i >= count:
+                write_rgb(root / f"testing/image_2/{category}_{i - count:06d}.png", image)
+                continue
+            write_rgb(root / f"training/image_2/{category}_{i:06d}.png", image)
+            write_rgb(root / f"training/gt_image_2/{category}_road_{i:06d}.png", road)
+            if category == "um":
+                write_rgb(root / f"training/gt_image_2/{category}_lane_{i:06d}.png", lane)
+    return root
+
+
+def write_camvid(root: Path, train: int = 6, val: int = 3, seed: int = 0) -> Path:
+    """A CamVid tree of 30×40 pictures, each a column per class and void."""
+    rng = np.random.default_rng(seed)
+    label = np.repeat(np.arange(12, dtype=np.uint8), 4)[None, :40].repeat(30, 0)
+    label[:4] = 11
+    for part, count in (("train", train), ("val", val)):
+        for i in range(count):
+            name = f"{'0001TP' if part == 'train' else '0016E5'}_{i:05d}.png"
+            image = np.dstack([label * 20, 255 - label * 20, label * 7])
+            image = np.clip(image + rng.integers(-10, 11, image.shape), 0, 255).astype(np.uint8)
+            write_rgb(root / part / name, image)
+            write_rgb(root / f"{part}annot" / name, label)
+    return root
+
+
+@pytest.fixture
+def kitti_root(tmp_path: Path) -> Path:
+    """A tiny KITTI road tree of the test's own, free to be damaged."""
+    return write_kitti(tmp_path / "data_road")
+
+
+@pytest.fixture
+def camvid_root(tmp_path: Path) -> Path:
+    """A tiny CamVid tree of the test's own, free to be damaged."""
+    return write_camvid(tmp_path / "camvid")
+
+
+@pytest.fixture
+def make_kitti() -> Callable[..., Path]:
+    """``write_kitti``, for tests that need other counts."""
+    return write_kitti

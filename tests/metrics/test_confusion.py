@@ -1,0 +1,48 @@
+import math
+
+import pytest
+import torch
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from segkit.metrics.confusion import ConfusionMatrix, iou_per_class, mean_iou, pixel_accuracy
+
+
+def counted(predicted: list[int], label: list[int], classes: int = 3) -> torch.Tensor:
+    metric = ConfusionMatrix(classes)
+    metric.update(torch.tensor(predicted), torch.tensor(label, dtype=torch.uint8))
+    return metric.compute()
+
+
+def test_hand_counted_pixels() -> None:
+    matrix = counted([0, 0, 1, 1, 1, 0], [0, 1, 1, 1, 0, 255], classes=2)
+    assert matrix.tolist() == [[1, 1], [1, 2]]
+    assert iou_per_class(matrix).tolist() == pytest.approx([1 / 3, 2 / 4])
+    assert float(mean_iou(matrix)) == pytest.approx((1 / 3 + 1 / 2) / 2)
+    assert float(mean_iou(matrix, [1])) == pytest.approx(1 / 2)
+    assert float(pixel_accuracy(matrix)) == pytest.approx(3 / 5)
+
+
+def test_a_class_that_no_label_holds_is_left_out_of_the_mean_even_when_predicted() -> None:
+    matrix = counted([0, 0, 1, 2], [0, 0, 1, 1])
+    assert iou_per_class(matrix).tolist() == pytest.approx([1, 1 / 2, 0])
+    assert float(mean_iou(matrix)) == pytest.approx(3 / 4)
+
+
+def test_a_class_that_is_nowhere_has_no_iou_and_nothing_scored_has_no_accuracy() -> None:
+    assert math.isnan(iou_per_class(counted([0], [0], classes=2))[1])
+    nothing = counted([0, 1], [255, 255])
+    assert math.isnan(float(pixel_accuracy(nothing)))
+    assert math.isnan(float(mean_iou(nothing)))
+
+
+def test_equals_torchmetrics_and_does_not_depend_on_the_batches() -> None:
+    generator = torch.Generator().manual_seed(0)
+    predicted = torch.randint(0, 11, (5, 13, 17), generator=generator)
+    label = torch.randint(0, 12, (5, 13, 17), generator=generator)
+    label[label == 11] = 255
+    metric = ConfusionMatrix(11)
+    for one_predicted, one_label in zip(predicted, label.byte(), strict=True):
+        metric.update(one_predicted, one_label)
+    reference = MulticlassConfusionMatrix(11, ignore_index=255)
+    reference.update(predicted, label)
+    assert torch.equal(metric.compute(), reference.compute())
