@@ -1,10 +1,10 @@
-"""What all tests share: generated data sets (tests/fixtures.py) and the real recordings, where they are."""
+"""What all tests share: generated data sets and the real recordings, where they are."""
 
 from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.fixtures"]
+from tests.fixtures import camvid_root, kitti_root  # noqa: F401 - fixtures are found by being here
 
 
 @pytest.fixture(scope="session")

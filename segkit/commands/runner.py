@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -40,10 +41,10 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
         prepare = getattr(command, "prepare_arguments", None)
         sys.argv = [f"segkit {name}", *(prepare(arguments) if prepare else arguments)]
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(_task(command))()
-    except (UserError, HydraException, OmegaConfBaseException) as error:
+    except (_Stop, UserError, HydraException, OmegaConfBaseException) as error:
         if full_error:
             raise
-        print(f"error: {_readable(error)}", file=sys.stderr)
+        print(f"error: {_readable(error.error if isinstance(error, _Stop) else error)}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -58,11 +59,21 @@ def _task(command: Command) -> Callable[[DictConfig], Any]:
             assert isinstance(settings, dict)
             validate(command.SETTINGS, settings)
             return command.run(settings, folder)
-        except UserError:
+        except UserError as error:
             remove_if_unused(folder)
+            if HydraConfig.get().mode == RunMode.RUN:
+                raise _Stop(error) from error
             raise
 
     return task
+
+
+class _Stop(BaseException):
+    """Carries a user's mistake past Hydra, which prints a line of its own for every Exception."""
+
+    def __init__(self, error: UserError) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def remove_if_unused(folder: Path) -> None:

@@ -5,6 +5,7 @@ Reads from top to bottom: data checked and cached, network built, fitted, its be
 """
 
 import logging
+import math
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,8 +52,8 @@ class Stopwatch:
             self.seconds[name] = round(time.perf_counter() - started, 3)
 
 
-def run(settings: dict[str, Any], path: Path) -> float:
-    """Train in the run folder ``path``. Returns the best ``val/iou``, for sweepers.
+def run(settings: dict[str, Any], path: Path) -> float | None:
+    """Train in the run folder ``path``. Returns the best ``val/iou``, for sweepers; None without validation.
 
     Raises:
         UserError: data, weights or settings that do not fit; a loss that is not finite.
@@ -66,7 +67,7 @@ def run(settings: dict[str, Any], path: Path) -> float:
         folder.close()
 
 
-def _run(settings: dict[str, Any], folder: Any) -> float:
+def _run(settings: dict[str, Any], folder: Any) -> float | None:
     watch = Stopwatch()
     with watch.phase("import"):
         from pytorch_lightning import seed_everything
@@ -76,6 +77,7 @@ def _run(settings: dict[str, Any], folder: Any) -> float:
         from segkit.data.checks import summary_table
         from segkit.engine.checkpoints import read_checkpoint
         from segkit.engine.devices import gpu_indices
+        from segkit.engine.interruption import Interrupted
         from segkit.engine.predictor import Predictor
         from segkit.engine.run_folder import environment, write_result
         from segkit.engine.trainer import build_trainer, log_settings, set_matmul_precision
@@ -101,29 +103,38 @@ def _run(settings: dict[str, Any], folder: Any) -> float:
             task.compile_step()
 
     with watch.phase("fit"):
-        trainer, report = build_trainer(settings["trainer"], folder.path, settings["seed"])
+        trainer, report = build_trainer(
+            settings["trainer"], folder.path, settings["seed"], validated=bool(data.records("val"))
+        )
         if resuming:
             log.info("going on from %s", folder.last)
-        trainer.fit(task, data, ckpt_path=folder.last if resuming else None, weights_only=True)
+        try:
+            trainer.fit(task, data, ckpt_path=folder.last if resuming else None, weights_only=True)
+        except (Interrupted, UserError) as stop:
+            status = {"status": "interrupted" if isinstance(stop, Interrupted) else "failed", "reason": str(stop)}
+            write_result(folder.path, status | {"epochs": report.epochs, **environment()})
+            raise
 
-    best = read_checkpoint(folder.best, "checkpoint")
-    log_settings(trainer, settings, best["segkit"]["scores"])
+    best = read_checkpoint(folder.best, "checkpoint")["segkit"]
+    scores = best["scores"] or {"mean_loss": report.epochs[-1]["mean_loss"] if report.epochs else math.nan}
+    log_settings(trainer, settings, {f"best/{name}": value for name, value in scores.items()})
 
     with watch.phase("predict"):
-        predictor = Predictor(best, gpus[0] if gpus else None)
-        painted = data.records("test") or data.records("val")
+        predictor = Predictor(read_checkpoint(folder.best, "checkpoint"), gpus[0] if gpus else None)
+        pictures = [record.image for record in data.records("test") or data.records("val")]
         count = settings["predictions"]
-        chosen = painted if count < 0 else painted[:count]
-        paint_pictures(predictor, [record.image for record in chosen], folder.predictions)
+        paint_pictures(predictor, pictures if count < 0 else pictures[:count], folder.predictions)
 
     result = {
-        "scores": best["segkit"]["scores"],
-        "best": {"checkpoint": str(folder.best), "epoch": best["segkit"]["epoch"]},
+        "status": "finished",
+        "scores": scores,
+        "best": {"checkpoint": str(folder.best), "epoch": best["epoch"]},
         "epochs": report.epochs,
         "data": data.summary(),
         "seconds": watch.seconds,
         **environment(),
     }
     write_result(folder.path, result)
-    log.info("best epoch %d: IoU %.4f; run folder %s", best["segkit"]["epoch"], best["segkit"]["scores"]["iou"], folder.path)
-    return best["segkit"]["scores"]["iou"]
+    figures = "  ".join(f"{name} {scores[name]:.4f}" for name in ("iou", "accuracy", "loss", "mean_loss") if name in scores)
+    log.info("best epoch %d: %s\nrun folder: %s", best["epoch"], figures, folder.path)
+    return scores.get("iou")

@@ -95,18 +95,18 @@ def _build(settings: Mapping[str, Any], key: str) -> Any:
 
     arguments = dict(settings)
     name = arguments.pop("name", None)
-    transform = getattr(albumentations, str(name), None)
+    transform: Any = getattr(albumentations, str(name), None)
     if name is None or not _is_picture_transform(transform):
         names = sorted(n for n in dir(albumentations) if _is_picture_transform(getattr(albumentations, n)))
         raise UserError(f"{key}: name={name} is no albumentations transform for pictures. There are {', '.join(names)}")
-    known = [parameter for parameter in inspect.signature(transform.__init__).parameters if parameter != "self"]
+    parameters = inspect.signature(transform).parameters
+    known = list(parameters)
     unknown = [argument for argument in arguments if argument not in known]
     if unknown:
         raise UserError(f"{key}: {name} has no argument {', '.join(unknown)}. It has {', '.join(known)}")
-    defaults = {parameter: inspect.signature(transform.__init__).parameters[parameter].default for parameter in known}
     forced = {"mask_interpolation": 0} if "mask_interpolation" in known else {}
     # None (of the dropouts) leaves the label as it is; a number is what the transform pads with.
-    if defaults.get("fill_mask") is not None:
+    if "fill_mask" in known and parameters["fill_mask"].default is not None:
         forced["fill_mask"] = UNSCORED
     for argument, value in forced.items():
         if arguments.setdefault(argument, value) != value:

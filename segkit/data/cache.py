@@ -82,16 +82,16 @@ class PictureCache:
         image = read_bytes(record.image)
         label = read_bytes(record.label) if record.label else None
         entry = self._entry(record, image, label, evaluation)
-        height, width = self.image_shape
-        complete = _shape(entry.pixels) == (height, width, 4)
+        complete = _shape(entry.pixels) == (*self.image_shape, 4)
         if complete and (entry.own_label is None or _shape(entry.own_label) is not None):
             return entry
         rgb = decode_rgb(image, record.image)
-        own = np.full(rgb.shape[:2], UNSCORED, np.uint8)
+        height, width = rgb.shape[:2]
+        own = np.full((height, width), UNSCORED, np.uint8)
         if record.label and label is not None:
             own = self.decode_label(label, record.label)
-            if own.shape != rgb.shape[:2]:
-                sizes = f"is {own.shape[1]}×{own.shape[0]}, its image {rgb.shape[1]}×{rgb.shape[0]}"
+            if own.shape != (height, width):
+                sizes = f"is {own.shape[1]}×{own.shape[0]}, its image {width}×{height}"
                 raise PictureError(SIZES, record.label, sizes)
         self._write(entry.pixels, resized(rgb, own, self.image_shape))
         if entry.own_label:

@@ -75,12 +75,12 @@ def _shares(values: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
 def statistics_table(numbers: Mapping[str, Any]) -> str:
     """``statistics`` as text: the paper's counts first, then groups, classes and sizes."""
     pictures = numbers["pictures"]
-    kinds = ", ".join(f"{count} {kind}" for kind, count in numbers["labels"].items() if kind != "total")
+    kinds = [f"{count} {kind}" for kind, count in numbers["labels"].items() if kind != "total"]
     lines = [
         f"Number of training pictures: {pictures['training']}",
         f"Number of test pictures:     {pictures['test']}",
         f"Total number of pictures:    {pictures['total']}",
-        f"Number of label files:       {numbers['labels']['total']}" + (f" ({kinds})" if kinds else ""),
+        f"Number of label files:       {numbers['labels']['total']}" + (f" ({', '.join(kinds)})" if kinds[1:] else ""),
         "",
     ]
     names = list(numbers["classes"])
@@ -128,8 +128,8 @@ def sheet(module: SegmentationDataModule, per_group: int = 3) -> NDArray[np.uint
         chosen = [members[i * len(members) // per_group] for i in range(per_group)]
         images = [_painted(module, record) for record in chosen]
         height = height or round(CELL_WIDTH * images[0].shape[0] / images[0].shape[1])
-        cells = [_titled(resize_image(image, (height, CELL_WIDTH)), r.name) for image, r in zip(images, chosen, strict=True)]
-        rows.append(np.hstack(cells))
+        cells = [resize_image(image, (height, CELL_WIDTH)) for image in images]
+        rows.append(np.hstack([_titled(cell, record.name) for cell, record in zip(cells, chosen, strict=True)]))
     return np.vstack(rows)
 
 

@@ -34,21 +34,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             temporary.unlink(missing_ok=True)
 
 
-def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
-    """``best.ckpt`` (weights of the epoch with the highest ``val/iou``) and ``last.ckpt`` (everything, to resume)."""
+def checkpoint_callbacks(folder: Path, validated: bool, max_epochs: int) -> list[ModelCheckpoint]:
+    """``best.ckpt`` and ``last.ckpt`` in ``folder``.
+
+    ``best.ckpt`` holds the weights of the epoch with the highest ``val/iou``; without a validation part
+    (``validated`` false) those of the final epoch. ``last.ckpt`` holds everything that a resumed run needs.
+    """
+    choice: dict[str, Any] = {"monitor": "val/iou", "mode": "max"} if validated else {"every_n_epochs": max_epochs}
     best = ModelCheckpoint(
-        dirpath=folder,
-        filename="best",
-        monitor="val/iou",
-        mode="max",
-        save_weights_only=True,
-        enable_version_counter=False,
+        dirpath=folder, filename="best", save_weights_only=True, enable_version_counter=False, **choice
     )
     last = ModelCheckpoint(
-        dirpath=folder,
-        filename="last",
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
+        dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False, every_n_epochs=1
     )
     return [best, last]
 

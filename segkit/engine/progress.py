@@ -52,16 +52,16 @@ class EpochReport(Callback):
                 step=trainer.global_step,
             )
         if trainer.is_global_zero:
-            log.info(
-                "Epoch %d loss: %.4f  mean %.4f | validation loss %.4f  IoU %.4f  accuracy %.4f | %.1f images/s",
-                number,
-                figures["loss"],
-                figures["mean_loss"],
-                figures["val/loss"],
-                figures["val/iou"],
-                figures["val/accuracy"],
-                figures["images_per_second"],
-            )
+            log.info("%s", epoch_line(number, figures))
+
+
+def epoch_line(number: int, figures: dict[str, float]) -> str:
+    """The line for people; the part about validation is left out where there was none."""
+    line = f"Epoch {number} loss: {figures['loss']:.4f}  mean {figures['mean_loss']:.4f}"
+    if "val/loss" in figures:
+        scores = figures["val/loss"], figures["val/iou"], figures["val/accuracy"]
+        line += " | validation loss {:.4f}  IoU {:.4f}  accuracy {:.4f}".format(*scores)
+    return f"{line} | {figures['images_per_second']:.1f} images/s"
 
 
 class ProgressBar(Callback):

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import os
 import subprocess
 from importlib.metadata import version
@@ -56,8 +57,17 @@ class RunFolder:
 def write_result(folder: Path, result: dict[str, Any]) -> None:
     """Write ``result.json`` in one step: a reader sees the old file or the new one, never half of one."""
     temporary = folder / f".result.{os.getpid()}.json"
-    temporary.write_text(json.dumps(result, indent=2, allow_nan=True) + "\n")
+    temporary.write_text(json.dumps(_finite(result), indent=2, allow_nan=False) + "\n")
     os.replace(temporary, folder / "result.json")
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with null for numbers that JSON does not know: a score that does not exist is NaN in the code."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def environment() -> dict[str, Any]:

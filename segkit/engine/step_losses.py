@@ -1,4 +1,4 @@
-"""The loss of every batch: logged, averaged and watched without making the GPU wait at every step."""
+"""The loss and learning rate of every batch: logged, averaged and watched without making the GPU wait at every step."""
 
 import math
 
@@ -24,6 +24,7 @@ class StepLosses(Callback):
     def __init__(self, block: int = 50) -> None:
         self.block = block
         self.pending: list[Tensor] = []
+        self.rates: list[float] = []
         self.epoch_losses: list[float] = []
 
     @property
@@ -31,7 +32,10 @@ class StepLosses(Callback):
         return self.epoch_losses[-1] if self.epoch_losses else math.nan
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self.pending, self.epoch_losses = [], []
+        self.pending, self.rates, self.epoch_losses = [], [], []
+
+    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch, batch_idx) -> None:  # type: ignore[no-untyped-def]
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs, batch, batch_idx) -> None:  # type: ignore[no-untyped-def]
         self.pending.append(outputs["loss"].detach())
@@ -49,21 +53,18 @@ class StepLosses(Callback):
         """Bring the pending losses to the host, log them under their own batch number, and check them."""
         if not self.pending:
             return
-        losses = torch.stack(self.pending).float().tolist()
-        self.pending = []
+        losses, rates = torch.stack(self.pending).float().tolist(), self.rates
+        self.pending, self.rates = [], []
         done = trainer.current_epoch * int(trainer.num_training_batches) + len(self.epoch_losses)
-        for batch, loss in enumerate(losses, start=done + 1):
+        for batch, (loss, rate) in enumerate(zip(losses, rates, strict=True), start=done + 1):
             self.epoch_losses.append(loss)
             if not math.isfinite(loss):
+                asked = trainer.lightning_module.hparams["learning_rate"]
                 raise NonFiniteLossError(
                     f"the loss is {loss} at step {batch} (epoch {trainer.current_epoch + 1}): training stopped, the "
-                    f"checkpoints before it are kept.\nLower model.learning_rate (now {module_rate(trainer):g}), add "
-                    "model.warmup, or set trainer.clip"
+                    f"checkpoints before it are kept.\nLower model.learning_rate (now {asked:g}), add model.warmup, or "
+                    "set trainer.clip"
                 )
             if trainer.logger is not None:
-                trainer.logger.log_metrics({"train/loss": loss}, step=batch)
+                trainer.logger.log_metrics({"train/loss": loss, "train/learning_rate": rate}, step=batch)
 
-
-def module_rate(trainer: Trainer) -> float:
-    """The learning rate that was asked for (before warm-up and schedule)."""
-    return float(trainer.lightning_module.hparams["learning_rate"])

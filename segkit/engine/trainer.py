@@ -1,12 +1,12 @@
 """Building Lightning's trainer for a run folder."""
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from segkit.engine.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
@@ -18,13 +18,16 @@ from segkit.engine.seeding import EpochSeed
 from segkit.engine.step_losses import StepLosses
 
 
-def build_trainer(settings: dict[str, Any], folder: Path, seed: int) -> tuple[Trainer, EpochReport]:
+def build_trainer(
+    settings: dict[str, Any], folder: Path, seed: int, validated: bool
+) -> tuple[Trainer, EpochReport]:
     """A trainer that leaves checkpoints, TensorBoard events and epoch lines in ``folder``.
 
     Args:
         settings: the ``trainer`` group of the config.
         folder: the run folder.
         seed: the run's seed, for the random numbers of each epoch.
+        validated: whether the data has a validation part.
     """
     devices = lightning_devices(settings["gpus"])
     losses = StepLosses()
@@ -37,10 +40,12 @@ def build_trainer(settings: dict[str, Any], folder: Path, seed: int) -> tuple[Tr
         EpochSeed(seed),
         ValidationPictures(every=max(1, settings["max_epochs"] // 20)),
         Interruption(str(folder / "checkpoints" / "interrupted.ckpt")),
-        LearningRateMonitor("step"),
-        *checkpoint_callbacks(folder / "checkpoints"),
+        *checkpoint_callbacks(folder / "checkpoints", validated, settings["max_epochs"]),
     ]
+    # What Lightning says of itself is not what a user asked to know.
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     # The loader's seeded sampler and the epoch lines are ours; on few cores the advice on workers is wrong.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*number of training batches.*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
@@ -58,6 +63,7 @@ def build_trainer(settings: dict[str, Any], folder: Path, seed: int) -> tuple[Tr
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
         num_sanity_val_steps=0,
+        limit_val_batches=1.0 if validated else 0,
         log_every_n_steps=50,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -67,7 +73,7 @@ def build_trainer(settings: dict[str, Any], folder: Path, seed: int) -> tuple[Tr
 
 
 def log_settings(trainer: Trainer, settings: dict[str, Any], scores: dict[str, float]) -> None:
-    """Put the run into TensorBoard's HPARAMS tab: its settings, and the scores of its best checkpoint."""
+    """Put the run into TensorBoard's HPARAMS tab: its settings and its final scores (TensorBoard's tags to values)."""
     from omegaconf import OmegaConf
 
     logger = trainer.logger
@@ -76,7 +82,7 @@ def log_settings(trainer: Trainer, settings: dict[str, Any], scores: dict[str, f
     for group in ("data", "model", "trainer"):
         flat |= {f"{group}.{k}": str(v) if isinstance(v, list) else v for k, v in settings[group].items()}
     flat |= {"seed": settings["seed"], "augment": str(settings["augment"]["transforms"])}
-    logger.log_hyperparams(flat, {f"best/{name}": value for name, value in scores.items()})
+    logger.log_hyperparams(flat, scores)
     logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(settings))}```")
     logger.save()
 

@@ -69,7 +69,7 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
     except Exception as error:  # the unpickler meets any byte sequence, and fails in as many ways
         raise UserError(
             f"model.weights: cannot read {path} ({type(error).__name__}): broken, or not a file of tensors.\n"
-            "Give a file with a torchvision state dict, or delete this one to have it downloaded again."
+            "Give a file with a torchvision state dict, or delete this one if it is torch.hub's own copy."
         ) from error
     if not (isinstance(content, Mapping) and all(isinstance(value, torch.Tensor) for value in content.values())):
         raise UserError(

@@ -7,9 +7,8 @@ A road point maps to the left colour image by ``P2 · R0_rect · inv(Tr_cam_to_r
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from segkit.data.scenes.arrays import Array
 
 # width, height, focal length and principal point in pixels: close to the four rigs of the real recordings.
 RIGS = (

@@ -5,8 +5,8 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from segkit.data.scenes.arrays import Array
 from segkit.data.scenes.layout import FARTHEST, Drive, View
 from segkit.data.scenes.textures import Colour, crown, foliage, house_front, stone_wall
 
@@ -20,14 +20,14 @@ class Canvas:
     Points are (d, s, h): metres across and along the drive, and above the road.
     """
 
-    def __init__(self, view: View, image: NDArray[np.uint8]) -> None:
+    def __init__(self, view: View, image: Array) -> None:
         self.view = view
         self.image = image
         self.hidden = np.zeros(image.shape[:2], np.uint8)
         self._course = view.centre(np.arange(0.0, FARTHEST + 20, 0.5))
         self._matrix = view.calibration.projection()
 
-    def pixels(self, points: Sequence[Point]) -> NDArray[np.float32]:
+    def pixels(self, points: Sequence[Point]) -> Array:
         """(N, 2) float32 pixels of N points; what lies behind the camera is moved just before it."""
         d, s, h = np.array(points, np.float64).T
         z = np.maximum(s - self.view.s, _NEAR)
@@ -58,14 +58,14 @@ class Canvas:
         """Fill the convex hull of some points."""
         self.flat(cv2.convexHull(self.pixels(points))[:, 0], self.colour(colour, light, points[0][1]))
 
-    def flat(self, outline: NDArray, colour: Colour) -> None:
+    def flat(self, outline: Array, colour: Colour) -> None:
         """Fill a convex outline given in pixels, (N, 2), with a colour as it is."""
         # Four fractional bits keep thin poles from jumping by whole pixels; clipping keeps them in OpenCV's range.
         fixed = np.round(np.clip(outline, -8000, 8000) * 16).astype(np.int32)
         cv2.fillConvexPoly(self.image, fixed, colour, cv2.LINE_AA, 4)
         cv2.fillConvexPoly(self.hidden, fixed, 255, cv2.LINE_8, 4)
 
-    def textured(self, corners: Sequence[Point], texture: NDArray[np.uint8], light: float, part: float = 0.0) -> None:
+    def textured(self, corners: Sequence[Point], texture: Array, light: float, part: float = 0.0) -> None:
         """Stretch a texture (H, W, 3) over four corners: top left, top right, bottom right, bottom left in it.
 
         ``part``, 0…1, of the texture's left lies behind the camera and is left out.
@@ -93,7 +93,7 @@ class Canvas:
         cv2.copyTo(warped, mask, self.image[top:bottom, left:right])
         np.maximum(self.hidden[top:bottom, left:right], mask, out=self.hidden[top:bottom, left:right])
 
-    def sprite(self, foot: Point, size: tuple[float, float], sprite: NDArray[np.uint8], light: float) -> None:
+    def sprite(self, foot: Point, size: tuple[float, float], sprite: Array, light: float) -> None:
         """Paint an upright cut-out (H, W, 4), ``size`` (width, height) in metres, its foot's middle at ``foot``."""
         d, s, h = foot
         (left, bottom), (right, top) = self.pixels([(d - size[0] / 2, s, h), (d + size[0] / 2, s, h + size[1])])
@@ -119,14 +119,14 @@ class Canvas:
         hidden = self.hidden[first[1] : last[1], first[0] : last[0]]
         np.maximum(hidden, np.where(alpha > 127, 255, 0).astype(np.uint8), out=hidden)
 
-    def _shade(self, texture: NDArray[np.uint8], light: float, s: float) -> NDArray[np.uint8]:
+    def _shade(self, texture: Array, light: float, s: float) -> Array:
         black, white = self.colour((0, 0, 0), light, s), self.colour((255, 255, 255), light, s)
         ramp = np.linspace(black, white, 256)[None]
         return cv2.LUT(texture, np.clip(ramp, 0, 255).astype(np.uint8))
 
 
 @lru_cache(maxsize=2)
-def textures_of(drive: Drive) -> dict[str, list[NDArray[np.uint8]]]:
+def textures_of(drive: Drive) -> dict[str, list[Array]]:
     """The drive's own fronts, walls, hedges, crowns and bushes."""
     rng = np.random.default_rng([*drive.key, 4000])
     return {

@@ -2,12 +2,10 @@
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from segkit.data.scenes.arrays import Array
 from segkit.data.scenes.layout import NEAREST, View
 from segkit.data.scenes.points import Ground
-
-Array = NDArray[np.float32]
 
 _STEP, _REACH, _WAY = 0.05, 13.0, 60.0
 
@@ -38,9 +36,9 @@ def _maps(view: View) -> tuple[Array, Array]:
         d, length, width = fixed.uniform(left, right - 0.5), fixed.uniform(0.8, 14), fixed.uniform(0.6, 2.5)
         cv2.rectangle(tone, at(d, s), at(min(d + width, right), s + length), fixed.uniform(0.72, 1.18), cv2.FILLED)
     for s in fixed.uniform(0, way, int(way * fixed.uniform(0, 0.1))):
-        d = fixed.uniform(left, right) + np.cumsum(fixed.normal(0, 0.25, 12))
+        across = np.clip(fixed.uniform(left, right) + np.cumsum(fixed.normal(0, 0.25, 12)), left, right)
         steps = s + np.linspace(0, fixed.uniform(3, 15), 12)
-        course = np.array([at(float(a), float(b)) for a, b in zip(np.clip(d, left, right), steps, strict=True)])
+        course = np.array([at(float(a), float(b)) for a, b in zip(across, steps, strict=True)])
         cv2.polylines(tone, [course.astype(np.int32)], False, fixed.uniform(0.5, 0.75), 1)
     for s in fixed.uniform(0, way, int(way / 18)):
         d = fixed.uniform(left + 0.5, right - 0.5)

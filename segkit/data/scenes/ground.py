@@ -4,15 +4,13 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from segkit.data.scenes.arrays import Array
 from segkit.data.scenes.decals import marks_near
 from segkit.data.scenes.layout import Drive, View
 from segkit.data.scenes.points import Ground
 from segkit.data.scenes.profile import LEVELS, MATERIALS, REACH, RESOLUTION, profiles, shade_of
 from segkit.data.scenes.textures import fractal_noise
-
-Array = NDArray[np.float32]
 
 _PAINT = (222.0, 226.0, 226.0)
 
@@ -27,16 +25,16 @@ def paint_ground(view: View, ground: Ground) -> tuple[Array, Array, Array]:
     along = across * ground.z / 1.6
     column = (ground.d + REACH) / RESOLUTION
     level = np.clip(np.log2(across / RESOLUTION + 1e-3) + 1.0, 0, LEVELS - 1)
-    base = cv2.remap(colours, column, level, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    lines = cv2.remap(paint, column, level, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    base: Array = cv2.remap(colours, column, level, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    lines: Array = cv2.remap(paint, column, level, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     s = ground.z + np.float32(view.s)
     blue, green, red, grain = cv2.split(base)
-    solid, broken, jointed = cv2.split(lines)
+    solid, broken, jointed = (np.ascontiguousarray(lines[..., index]) for index in range(3))
 
     fine, coarse = _noise_tiles()
     # Grain is finer than a pixel in the distance and averages out.
-    rough = _look_up(fine, ground.d, s, 0.03, 0.04) / (1 + along / 0.08)
-    rough += 0.8 * _look_up(fine, ground.d, s, 0.35, 0.5) / (1 + along)
+    close = _look_up(fine, ground.d, s, 0.03, 0.04) / (1 + along / 0.08)
+    rough = close + 0.8 * _look_up(fine, ground.d, s, 0.35, 0.5) / (1 + along)
     worn = _look_up(coarse, ground.d, s, 0.12, 0.6)
     joints = jointed > 0
     jointed[joints] *= _periodic(s[joints], along[joints], 0.05, 1.0 + 0.6 * (drive.key[-1] % 3))

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from segkit.data.scenes.arrays import Array
 from segkit.data.scenes.camera import RIGS, Calibration, make_calibration
 from segkit.data.scenes.objects import Thing, furnish
 from segkit.data.scenes.section import Section, make_section
@@ -22,7 +22,7 @@ CATEGORIES: tuple[Category, ...] = ("um", "umm", "uu")
 
 NEAREST, FARTHEST = 2.0, 130.0
 """Ground is painted and labelled between these distances in metres; beyond stands the backdrop."""
-_DRIVE_FRAMES = (5, 10)
+_DRIVE_FRAMES = (3, 6)
 _HEIGHT = 1.65
 
 
@@ -34,7 +34,7 @@ class CentreLine:
     lengths: tuple[float, ...]
     phases: tuple[float, ...]
 
-    def sideways(self, s: NDArray) -> NDArray:
+    def sideways(self, s: Array) -> Array:
         """Metres to the right at ``s`` metres along."""
         waves = zip(self.amplitudes, self.lengths, self.phases, strict=True)
         return sum((a * np.sin(s / length + phase) for a, length, phase in waves), np.zeros_like(s))
@@ -77,7 +77,7 @@ class Drive:
     side_roads: tuple[tuple[int, float, float], ...]
     things: tuple[Thing, ...] = field(repr=False)
 
-    def surface(self, d: NDArray, s: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    def surface(self, d: Array, s: Array) -> tuple[Array, Array, Array]:
         """Which points (d, s) of the ground, metres, are (road, ego lane, not scored): three boolean arrays."""
         section = self.section
         road = (d >= section.road[0]) & (d < section.road[1])
@@ -102,22 +102,22 @@ class View:
     yaw: float
     calibration: Calibration
 
-    def centre(self, z: NDArray) -> NDArray:
+    def centre(self, z: Array) -> Array:
         """x in metres of d = 0 at the distances ``z`` ahead."""
         line = self.drive.line
         here = line.sideways(np.array(self.s))
         return line.sideways(self.s + z) - here - (line.slope(self.s) + self.yaw) * z - self.d
 
-    def road_coordinates(self, d: NDArray, s: NDArray) -> tuple[NDArray, NDArray]:
+    def road_coordinates(self, d: Array, s: Array) -> tuple[Array, Array]:
         """(d, s) of the drive to the calibration's (x, z), metres."""
         z = s - self.s
         return d + self.centre(z), z
 
-    def drive_coordinates(self, x: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
+    def drive_coordinates(self, x: Array, z: Array) -> tuple[Array, Array]:
         """The calibration's (x, z) to (d, s) of the drive, metres."""
         return x - self.centre(z), z + self.s
 
-    def surface(self, x: NDArray, z: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    def surface(self, x: Array, z: Array) -> tuple[Array, Array, Array]:
         """Which points of the road plane, metres, are (road, ego lane, not scored): three boolean arrays."""
         return self.drive.surface(*self.drive_coordinates(x, z))
 
@@ -146,7 +146,7 @@ def make_drive(seed: int, part: Part, category: Category, number: int, frames: i
         tuple(rng.uniform(0, 2 * np.pi, 2)),
     )
     section = make_section(category, rng)
-    step = rng.uniform(4.0, 9.0)
+    step = rng.uniform(4.0, 10.0)
     way = frames * step + FARTHEST
     side_roads: tuple[tuple[int, float, float], ...] = ()
     if section.crossable and rng.random() < 0.45:
@@ -173,7 +173,7 @@ def _view(drive: Drive, frame: int) -> View:
 def _light(rng: np.random.Generator) -> Light:
     sunny = bool(rng.random() < 0.72)
     bright = bool(rng.random() < 0.35)
-    depth = rng.uniform(0.3, 0.5) if sunny else rng.uniform(0.8, 0.9)
+    depth = rng.uniform(0.36, 0.55) if sunny else rng.uniform(0.8, 0.9)
     blue, pale = rng.uniform(0, 30), rng.uniform(225, 255)
     sky = (235.0 - blue / 2, 175.0 - blue, 110.0 - blue) if sunny and not bright else (pale, pale - 4, pale - 10)
     warm = float(np.clip(rng.normal(0.0, 0.03), -0.06, 0.06))
@@ -187,6 +187,6 @@ def _light(rng: np.random.Generator) -> Light:
         haze=float(rng.uniform(250.0, 900.0) if rng.random() < 0.8 else rng.uniform(110.0, 200.0)),
         gain=float(np.exp(rng.uniform(-0.32, 0.3))),
         balance=(1.0 - warm, 1.0 + float(rng.normal(0.0, 0.015)), 1.0 + warm),
-        contrast=float(rng.uniform(0.95, 1.35)),
+        contrast=float(rng.uniform(0.95, 1.25)),
         noise=float(rng.uniform(1.0, 4.0)),
     )

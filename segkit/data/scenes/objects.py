@@ -176,6 +176,8 @@ def _traffic(section: Section, frames: int, step: float, rng: np.random.Generato
     for d, oncoming in lanes:
         speed = -rng.uniform(0.6, 1.3) * step if oncoming else rng.uniform(0.85, 1.15) * step
         reach = frames * step * (2 if oncoming else 1) + 90
-        for s in rng.uniform(7, reach, int(rng.integers(0, 2 + reach / 55))):
-            things.append(_car(float(s), d + rng.uniform(-0.3, 0.3), rng, speed, oncoming))
+        s, spacing = rng.uniform(7, 50), rng.uniform(8, 60)
+        while s < reach:
+            things.append(_car(s, d + rng.uniform(-0.3, 0.3), rng, speed, oncoming))
+            s += 8 + rng.exponential(spacing)
     return things

@@ -40,7 +40,8 @@ def _front(canvas: Canvas, thing: Thing) -> None:
     face: list[Point] = [(inner, near, top), (inner, end, top), (inner, end, 0), (inner, near, 0)]
     canvas.textured(face, picture, canvas.face_light((-side, 0)), part)
     if thing.kind == "hedge":
-        canvas.polygon([(inner, near, top), (inner, end, top), (outer, end, top), (outer, near, top)], (55, 120, 95), 0.9)
+        lid = [(d, s, top) for d in (inner, outer) for s in (near, end)]
+        canvas.polygon(lid, (55, 120, 95), 0.9)
 
 
 def _roof(canvas: Canvas, thing: Thing, near: float, end: float) -> None:
@@ -51,7 +52,7 @@ def _roof(canvas: Canvas, thing: Thing, near: float, end: float) -> None:
     colour: Colour = ((55, 65, 105), (75, 75, 80), (50, 75, 130))[thing.style % 5 % 3]
     top = thing.height
     side = 1.0 if thing.width > 0 else -1.0
-    slope: list[Point] = [(thing.d, near, top), (thing.d, end, top), (ridge, end, top + rise), (ridge, near, top + rise)]
+    slope: list[Point] = [(d, s, h) for d, h in ((thing.d, top), (ridge, top + rise)) for s in (near, end)]
     canvas.polygon(slope, colour, canvas.face_light((-side, 0)))
     gable: list[Point] = [(thing.d, near, top), (thing.d + thing.width, near, top), (ridge, near, top + rise)]
     canvas.polygon(gable, (140, 150, 160), canvas.face_light((0, -1)))
@@ -84,10 +85,14 @@ def _pole(canvas: Canvas, thing: Thing) -> None:
     _upright(canvas, thing.d, s, (0.0, thing.height), half, colour, light)
     arm = 2.2 if thing.style else -2.2
     tip = thing.d + arm
-    canvas.polygon([(thing.d, s, thing.height - 0.1), (tip, s, thing.height), (tip, s, thing.height + 0.12)], colour, light)
+    top = thing.height
+    canvas.polygon([(thing.d, s, top - 0.1), (tip, s, top), (tip, s, top + 0.12)], colour, light)
 
 
-def _upright(canvas: Canvas, d: float, s: float, span: tuple[float, float], half: float, colour: Colour, light: float) -> None:
+def _upright(
+    canvas: Canvas, d: float, s: float, span: tuple[float, float], half: float, colour: Colour, light: float
+) -> None:
+    """A rectangle that faces the camera, ``span`` (low, high) metres above the road and twice ``half`` wide."""
     low, high = span
     canvas.polygon([(d - half, s, low), (d + half, s, low), (d + half, s, high), (d - half, s, high)], colour, light)
 
@@ -134,7 +139,7 @@ def _car(canvas: Canvas, thing: Thing) -> None:
     back, front = thing.s, thing.s + thing.length
     left, right = thing.d - thing.width / 2, thing.d + thing.width / 2
     # Seen from the side that is nearer to the camera's own line.
-    (middle, _), = canvas.pixels([(thing.d, back, 0.5)])
+    ((middle, _),) = canvas.pixels([(thing.d, back, 0.5)])
     flank, towards = (left, -1.0) if middle > canvas.image.shape[1] / 2 else (right, 1.0)
     rear, side, above = canvas.face_light((0, -1)), canvas.face_light((towards, 0)), 1.1
     belt, top = 0.58 * thing.height, thing.height
@@ -150,16 +155,16 @@ def _car(canvas: Canvas, thing: Thing) -> None:
     cabin = [(d, s, belt) for d in (left, right) for s in (first, last)]
     canvas.polygon([*cabin, *roof], colour, side)
     inner = flank - towards * inset
-    canvas.polygon(
-        [(flank, first + 0.25, belt), (flank, last - 0.25, belt), (inner, last - lean - 0.1, top - 0.1), (inner, first + lean + 0.1, top - 0.1)],
-        _GLASS, side,
-    )  # fmt: skip
+    window = [(flank, first + 0.25, belt), (flank, last - 0.25, belt)]
+    window += [(inner, last - lean - 0.1, top - 0.1), (inner, first + lean + 0.1, top - 0.1)]
+    canvas.polygon(window, _GLASS, side)
     post = (first + last) / 2
-    canvas.polygon([(flank, post, belt), (flank, post + 0.1, belt), (inner, post + 0.1, top), (inner, post, top)], colour, side)
-    screen = [(left, first, belt), (right, first, belt), (right - inset, first + lean, top), (left + inset, first + lean, top)]
-    canvas.polygon(screen, colour, rear)
-    glass = [(left + 0.14, first, belt + 0.05), (right - 0.14, first, belt + 0.05)]
-    canvas.polygon([*glass, (right - 0.24, first + lean, top - 0.1), (left + 0.24, first + lean, top - 0.1)], _GLASS, rear + 0.25)
+    canvas.polygon([(d, s, h) for d, h in ((flank, belt), (inner, top)) for s in (post, post + 0.1)], colour, side)
+    rims: list[Point] = [(left, first, belt), (right, first, belt)]
+    canvas.polygon([*rims, (right - inset, first + lean, top), (left + inset, first + lean, top)], colour, rear)
+    glass: list[Point] = [(left + 0.14, first, belt + 0.05), (right - 0.14, first, belt + 0.05)]
+    glass += [(right - 0.24, first + lean, top - 0.1), (left + 0.24, first + lean, top - 0.1)]
+    canvas.polygon(glass, _GLASS, rear + 0.25)
     canvas.polygon(roof, colour, above)
     for wheel in (back + 0.17 * thing.length, front - 0.19 * thing.length):
         _disc(canvas, (flank, wheel, 0.31), 0.31, (28, 28, 28), 1.0, along=True)

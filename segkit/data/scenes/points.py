@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from segkit.data.scenes.arrays import Array
 from segkit.data.scenes.layout import FARTHEST, NEAREST, View
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Ground:
     x: Array
     z: Array
     d: Array
-    beyond: NDArray[np.bool_]
+    beyond: Array
 
 
 def ground_points(view: View) -> Ground:

@@ -4,12 +4,10 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from segkit.data.scenes.arrays import Array
 from segkit.data.scenes.layout import Drive
 from segkit.data.scenes.section import Section
-
-Array = NDArray[np.float32]
 
 # BGR in sunlight, spread between drives, grain. Pavement, parking and tracks overlap the road's grey on purpose.
 MATERIALS = {
@@ -25,6 +23,7 @@ MATERIALS = {
     "grass": ((45, 105, 85), 16.0, 0.30),
     "yard": ((50, 100, 88), 18.0, 0.30),
 }
+_SLABS = ("bicycle", "pavement", "parking", "tram", "gravel")
 RESOLUTION = 0.02
 """Metres of one column."""
 REACH = 40.0
@@ -36,9 +35,10 @@ def shade_of(material: str, drive: Drive) -> tuple[float, float, float]:
     """BGR in sunlight of a material on this drive."""
     colour, spread, _ = MATERIALS[material]
     rng = np.random.default_rng([*drive.key, sorted(MATERIALS).index(material)])
-    lift, tint = rng.uniform(-spread, spread), rng.uniform(-5, 5)
-    if material in ("bicycle", "pavement", "parking") and rng.random() < 0.3:
-        tint = rng.uniform(8, 30)  # red slabs
+    lift, tint = rng.uniform(-spread, spread), rng.uniform(-4, 3)
+    if material in _SLABS:
+        # Slabs and pavers are as grey as the road, or warmer.
+        tint = rng.uniform(1, 12) if rng.random() < 0.55 else rng.uniform(12, 32)
     return (colour[0] + lift - tint, colour[1] + lift - tint / 3, colour[2] + lift + tint)
 
 
@@ -77,14 +77,14 @@ def _averaged(profile: Array) -> Array:
     return np.concatenate([cv2.blur(profile[None], (2**level, 1)) for level in range(LEVELS)])
 
 
-def _wear(colours: Array, d: NDArray, section: Section, rng: np.random.Generator) -> None:
+def _wear(colours: Array, d: Array, section: Section, rng: np.random.Generator) -> None:
     """Wheel tracks and the seams between lanes darken or polish the asphalt; dust lightens its borders."""
     left, right = section.road
     on_road = (d >= left) & (d < right)
     lane_width = section.lane[1] - section.lane[0]
     strength = rng.uniform(-0.10, 0.07)
     middle = (section.lane[0] + section.lane[1]) / 2
-    track = np.exp(-(((np.mod(d - middle + lane_width / 2, lane_width) - lane_width / 2) / 0.75) ** 2 - 1) ** 2 * 3)
+    track = np.exp(-((((np.mod(d - middle + lane_width / 2, lane_width) - lane_width / 2) / 0.75) ** 2 - 1) ** 2) * 3)
     border = np.exp(-np.minimum(d - left, right - d).clip(0) / 0.25)
     tone = 1 + strength * track + rng.uniform(-0.12, 0.12) * border
     colours[on_road, :3] *= tone[on_road, None]

@@ -5,19 +5,16 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from segkit.data.records import UNSCORED
+from segkit.data.scenes.arrays import Array
 from segkit.data.scenes.canvas import Canvas
 from segkit.data.scenes.ground import paint_ground
 from segkit.data.scenes.layout import FARTHEST, Light, View
-from segkit.data.scenes.objects import Thing
 from segkit.data.scenes.painters import paint_thing
 from segkit.data.scenes.points import Ground, ground_points
 from segkit.data.scenes.shadows import light_on_ground
 from segkit.data.scenes.textures import smooth_noise
-
-Array = NDArray[np.float32]
 
 _NOISE = 512
 
@@ -29,10 +26,10 @@ class Picture:
     ``hidden`` is bool (H, W): the ground there lies behind a thing or is not painted.
     """
 
-    image: NDArray[np.uint8]
-    road: NDArray[np.uint8]
-    lane: NDArray[np.uint8]
-    hidden: NDArray[np.bool_]
+    image: Array
+    road: Array
+    lane: Array
+    hidden: Array
 
 
 def render(view: View) -> Picture:
@@ -48,15 +45,13 @@ def render(view: View) -> Picture:
     canvas = Canvas(view, image)
     _backdrop(canvas)
     for thing in sorted(things, key=lambda thing: -(thing.s + thing.length)):
-        if 2.5 < thing.s + thing.length - view.s and thing.s - view.s < FARTHEST - 5:
+        if thing.s + thing.length - view.s > 2.5 and thing.s - view.s < FARTHEST - 5:
             paint_thing(canvas, thing)
     road, lane, hidden = _labels(view, ground, canvas.hidden)
     return Picture(_camera(canvas.image, ground.top, light, rng), road, lane, hidden)
 
 
-def _lit(
-    planes: tuple[Array, Array, Array], sun: Array, ground: Ground, light: Light
-) -> NDArray[np.uint8]:
+def _lit(planes: tuple[Array, Array, Array], sun: Array, ground: Ground, light: Light) -> Array:
     """Shadows and haze over the sunlit ground: (rows, width, 3) uint8 BGR."""
     clear = np.exp(ground.z / np.float32(-light.haze))
     veil = np.float32(0.85) * (1 - clear)
@@ -69,9 +64,7 @@ def _lit(
     return cv2.convertScaleAbs(cv2.merge(lit))
 
 
-def _labels(
-    view: View, ground: Ground, painted: NDArray[np.uint8]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]]:
+def _labels(view: View, ground: Ground, painted: Array) -> tuple[Array, Array, Array]:
     hidden = painted > 0
     hidden[: ground.top] = True
     hidden[ground.top :] |= ground.beyond
@@ -85,7 +78,7 @@ def _labels(
     return labels[0], labels[1], hidden
 
 
-def _sky(view: View, horizon: int) -> NDArray[np.uint8]:
+def _sky(view: View, horizon: int) -> Array:
     width, height = view.calibration.size
     light = view.drive.light
     fixed = np.random.default_rng([*view.drive.key, 6000])
@@ -101,16 +94,16 @@ def _backdrop(canvas: Canvas) -> None:
     """Far hills, woods and roofs close the view where the ground ends."""
     view = canvas.view
     fixed = np.random.default_rng([*view.drive.key, 7000])
-    height, width = canvas.image.shape[:2]
     matrix = view.calibration.projection()
     x = np.linspace(-160, 160, 600)
     foot = np.stack([x, np.zeros_like(x), np.full_like(x, FARTHEST)], 1)
     for far, most, cells, colour in ((3.0, 14.0, 7, (70, 88, 78)), (1.0, 7.0, 60, (38, 62, 52))):
-        tall = most * (0.5 + 0.35 * fixed.standard_normal() + 0.22 * smooth_noise(fixed, (1, 600), (1, cells))[0]).clip(0.12)
+        rise = 0.22 * smooth_noise(fixed, (1, 600), (1, cells))[0]
+        tall = most * (0.5 + 0.35 * fixed.standard_normal() + rise).clip(0.12)
         edge = foot.copy()
         edge[:, 1] = -tall
         edge[:, 0] += 0.5 * view.frame
-        points = np.concatenate([edge, foot[::-1] + (0, 0.3, 0)])
+        points = np.concatenate([edge, foot[::-1] + np.array((0, 0.3, 0))])
         projected = points @ matrix[:, :3].T + matrix[:, 3]
         outline = np.round(np.clip(projected[:, :2] / projected[:, 2:], -4000, 5000)).astype(np.int32)
         cv2.fillPoly(canvas.image, [outline], canvas.colour(colour, 0.9, view.s + FARTHEST * far))
@@ -118,7 +111,7 @@ def _backdrop(canvas: Canvas) -> None:
 
 
 @lru_cache(maxsize=1)
-def _grain() -> NDArray[np.int16]:
+def _grain() -> Array:
     """A tile of noise, 64 to the unit."""
     rng = np.random.default_rng(21)
     noise = rng.standard_normal((_NOISE, _NOISE, 1), dtype=np.float32)
@@ -126,7 +119,7 @@ def _grain() -> NDArray[np.int16]:
     return np.tile((noise * 64).astype(np.int16), (2, 4, 1))
 
 
-def _camera(image: NDArray[np.uint8], horizon: int, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _camera(image: Array, horizon: int, light: Light, rng: np.random.Generator) -> Array:
     """Blur, exposure, white balance, contrast and noise of a real camera; BGR in, RGB out."""
     image = cv2.GaussianBlur(image, (0, 0), 0.6)
     band = image[max(horizon - 30, 0) : horizon + 22]
@@ -140,5 +133,5 @@ def _camera(image: NDArray[np.uint8], horizon: int, light: Light, rng: np.random
     rows, columns = image.shape[:2]
     top, left = rng.integers(0, _NOISE, 2)
     noise = _grain()[top : top + rows, left : left + columns]
-    scaled = cv2.multiply(noise, light.noise / 64, dtype=cv2.CV_16S)
+    scaled = np.multiply(noise, light.noise / 64).astype(np.int16)
     return cv2.cvtColor(cv2.add(image, scaled, dtype=cv2.CV_8U), cv2.COLOR_BGR2RGB)

@@ -146,8 +146,6 @@ def make_section(category: str, rng: np.random.Generator) -> Section:
 
 
 def _side_plan(category: str, rng: np.random.Generator) -> tuple[tuple[str, float, float], ...]:
-    if category == "uu":
-        sides = _VILLAGE_SIDES
-    else:
-        sides = _RURAL_SIDES if rng.random() < 0.25 else _URBAN_SIDES
+    urban = _RURAL_SIDES if rng.random() < 0.25 else _URBAN_SIDES
+    sides = _VILLAGE_SIDES if category == "uu" else urban
     return sides[int(rng.integers(len(sides)))]

@@ -2,8 +2,8 @@
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from segkit.data.scenes.arrays import Array
 from segkit.data.scenes.layout import View
 from segkit.data.scenes.objects import Thing
 from segkit.data.scenes.points import Ground
@@ -12,10 +12,10 @@ from segkit.data.scenes.textures import fractal_noise
 _STEP, _REACH, _WAY = 0.1, 26.0, 100.0
 
 
-def light_on_ground(view: View, ground: Ground, things: list[Thing]) -> NDArray[np.float32]:
+def light_on_ground(view: View, ground: Ground, things: list[Thing]) -> Array:
     """How lit each ground pixel is: (rows, width) float32, 1 in the sun, 0 in full shadow."""
     shape = (int(_WAY / _STEP), int(2 * _REACH / _STEP))
-    lit = np.full(shape, 255, np.uint8)
+    lit: Array = np.full(shape, 255, np.uint8)
     leaves = np.full(shape, 255, np.uint8)
     if view.drive.light.sunny:
         for thing in things:
@@ -30,7 +30,7 @@ def light_on_ground(view: View, ground: Ground, things: list[Thing]) -> NDArray[
             outline = [(-0.1, -0.1), (-0.1, 0.1), (0.1, 0.1), (0.1, -0.1)]
             corners = _footprint(thing)
             spread = [(d + a, s + b) for (d, s), (a, b) in zip(corners, outline, strict=True)]
-            _fill(view, under, spread, (0.0, 0.0), 0)
+            _darken(view, under, spread)
     lit = cv2.GaussianBlur(np.minimum(lit, cv2.GaussianBlur(under, (0, 0), 2.0)), (0, 0), 0.8)
     u, v = (ground.d + _REACH) / _STEP, ground.z / _STEP
     seen = cv2.remap(lit, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=255.0)
@@ -46,13 +46,14 @@ def _footprint(thing: Thing) -> list[tuple[float, float]]:
     return [(near, thing.s), (near, end), (far, end), (far, thing.s)]
 
 
-def _fill(view: View, canvas: NDArray[np.uint8], points: list[tuple[float, float]], shift: tuple, value: int) -> None:
-    moved = [((d + shift[0] + _REACH) / _STEP, (s + shift[1] - view.s) / _STEP) for d, s in points]
-    hull = cv2.convexHull(np.array(moved, np.float32))
-    cv2.fillConvexPoly(canvas, np.round(hull).astype(np.int32), value)
+def _darken(view: View, canvas: Array, points: list[tuple[float, float]]) -> None:
+    """Put the convex hull of some ground points (d, s) into shadow."""
+    places = [((d + _REACH) / _STEP, (s - view.s) / _STEP) for d, s in points]
+    hull = cv2.convexHull(np.array(places, np.float32))
+    cv2.fillConvexPoly(canvas, np.round(hull).astype(np.int32), 0)
 
 
-def _cast(view: View, thing: Thing, canvas: NDArray[np.uint8]) -> None:
+def _cast(view: View, thing: Thing, canvas: Array) -> None:
     across, along = view.drive.light.shadow
     if thing.kind in ("tree", "bush"):
         crown = thing.width / 2
@@ -67,8 +68,8 @@ def _cast(view: View, thing: Thing, canvas: NDArray[np.uint8]) -> None:
         if thing.kind == "tree":
             trunk = [(thing.d - 0.15, thing.s), (thing.d + 0.15, thing.s)]
             reach = [(d + across * middle, s + along * middle) for d, s in trunk]
-            _fill(view, canvas, trunk + reach, (0.0, 0.0), 0)
+            _darken(view, canvas, trunk + reach)
         return
     foot = _footprint(thing)
     height = thing.height * (0.9 if thing.kind == "car" else 1.0)
-    _fill(view, canvas, foot + [(d + across * height, s + along * height) for d, s in foot], (0.0, 0.0), 0)
+    _darken(view, canvas, foot + [(d + across * height, s + along * height) for d, s in foot])

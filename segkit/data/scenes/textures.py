@@ -2,18 +2,19 @@
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from segkit.data.scenes.arrays import Array
 
 Colour = tuple[float, float, float]
 
 
-def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> NDArray[np.float32]:
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> Array:
     """A random field (H, W) float32 of about unit spread that varies over ``cells`` (rows, columns)."""
     coarse = rng.standard_normal(cells, dtype=np.float32)
     return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
 
 
-def fractal_noise(rng: np.random.Generator, size: int, octaves: tuple[int, ...]) -> NDArray[np.float32]:
+def fractal_noise(rng: np.random.Generator, size: int, octaves: tuple[int, ...]) -> Array:
     """(size, size) float32: fields of the given cell counts summed, each weaker than the one before."""
     total = np.zeros((size, size), np.float32)
     for index, cells in enumerate(octaves):
@@ -21,7 +22,7 @@ def fractal_noise(rng: np.random.Generator, size: int, octaves: tuple[int, ...])
     return total / np.float32(total.std() + 1e-6)
 
 
-def house_front(rng: np.random.Generator) -> NDArray[np.uint8]:
+def house_front(rng: np.random.Generator) -> Array:
     """A front with windows, doors and a base: (192, 384, 3) uint8 BGR."""
     palette = ((150, 165, 175), (120, 160, 190), (175, 180, 182), (95, 120, 165), (130, 135, 140), (85, 95, 130))
     colour = np.array(palette[int(rng.integers(len(palette)))], np.float32) * rng.uniform(0.75, 1.2)
@@ -48,13 +49,13 @@ def house_front(rng: np.random.Generator) -> NDArray[np.uint8]:
     return front
 
 
-def stone_wall(rng: np.random.Generator) -> NDArray[np.uint8]:
+def stone_wall(rng: np.random.Generator) -> Array:
     """Courses of stones, or plain render or planks: (96, 256, 3) uint8 BGR."""
     palette = ((80, 105, 150), (110, 125, 140), (135, 140, 142), (90, 115, 135))
     colour = np.array(palette[int(rng.integers(len(palette)))], np.float32) * rng.uniform(0.7, 1.1)
     rows, columns = int(rng.integers(5, 10)), int(rng.integers(9, 20))
     stones = colour + 16 * rng.standard_normal((rows, columns, 1), dtype=np.float32)
-    wall = cv2.resize(stones, (256, 96), interpolation=cv2.INTER_NEAREST)
+    wall: Array = cv2.resize(stones, (256, 96), interpolation=cv2.INTER_NEAREST)
     wall += 7 * rng.standard_normal((96, 256, 1), dtype=np.float32)
     for row in range(rows):
         wall[row * 96 // rows] *= 0.65
@@ -64,7 +65,7 @@ def stone_wall(rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.clip(wall, 0, 255).astype(np.uint8)
 
 
-def foliage(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint8]:
+def foliage(rng: np.random.Generator, size: tuple[int, int]) -> Array:
     """Leaves, lighter above: (H, W, 3) uint8 BGR."""
     hue = np.array((35, 85, 65), np.float32) * rng.uniform(0.65, 1.15) + rng.uniform((-10, -15, -15), (10, 15, 45))
     rows, columns = size
@@ -74,7 +75,7 @@ def foliage(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint8
     return np.clip(hue * light[..., None], 0, 255).astype(np.uint8)
 
 
-def crown(rng: np.random.Generator, ragged: float = 0.35) -> NDArray[np.uint8]:
+def crown(rng: np.random.Generator, ragged: float = 0.35) -> Array:
     """A tree's crown or a bush: (128, 128, 4) uint8 BGRA, a ragged disc of leaves."""
     size = 128
     across = np.linspace(-1, 1, size, dtype=np.float32)

@@ -1,0 +1,178 @@
+import os
+import signal
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from pytorch_lightning import LightningModule, Trainer
+
+from segkit.data.dataset import start_worker
+from segkit.data.kitti import KittiRoadDataModule
+from segkit.errors import UserError
+
+AUGMENT = [{"name": "HorizontalFlip", "p": 0.5}, {"name": "RandomBrightnessContrast", "p": 1.0}]
+
+
+def module(root: Path, **settings) -> KittiRoadDataModule:
+    common = {"image_shape": [16, 48], "batch_size": 4, "split": "fraction", "workers": 0, "augment": AUGMENT}
+    return KittiRoadDataModule(root, **(common | {"cache_dir": root.parent / "cache"} | settings))
+
+
+def epoch_of(data: KittiRoadDataModule, epoch: int) -> list[dict]:
+    data.setup()
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def assert_same(left: list[dict], right: list[dict]) -> None:
+    assert len(left) == len(right)
+    for a, b in zip(left, right, strict=True):
+        assert a["name"] == b["name"]
+        assert torch.equal(a["image"], b["image"])
+        assert torch.equal(a["label"], b["label"])
+
+
+def test_training_batches_are_uint8_in_channels_last_memory(kitti_root):
+    batches = epoch_of(module(kitti_root), 0)
+    assert sorted(name for batch in batches for name in batch["name"]) == sorted(
+        record.name for record in module(kitti_root).records("train")
+    )
+    image, label = batches[0]["image"], batches[0]["label"]
+    assert (image.dtype, tuple(image.shape), label.dtype, tuple(label.shape)) == (
+        torch.uint8, (4, 3, 16, 48), torch.uint8, (4, 16, 48)
+    )  # fmt: skip
+    assert image.is_contiguous(memory_format=torch.channels_last)
+    assert set(label.unique().tolist()) <= {0, 1, 255}
+
+
+def test_evaluation_batches_keep_the_labels_at_their_own_sizes(kitti_root):
+    data = module(kitti_root)
+    data.setup()
+    [batch] = list(data.val_dataloader())
+    records = data.records("val")
+    assert batch["name"] == [record.name for record in records]
+    for record, image, label in zip(records, batch["image"], batch["label"], strict=True):
+        np.testing.assert_array_equal(label.numpy(), data.read_label(record.label))
+        own = cv2.imread(str(record.image))[..., ::-1]
+        expected = cv2.resize(own, (48, 16), interpolation=cv2.INTER_AREA)
+        np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), expected)
+
+
+def test_unlabelled_test_pictures_are_unscored_at_their_own_sizes(kitti_root):
+    data = module(kitti_root)
+    data.setup()
+    labels = [label for batch in data.test_dataloader() for label in batch["label"]]
+    sizes = [cv2.imread(str(record.image)).shape[:2] for record in data.records("test")]
+    assert [tuple(label.shape) for label in labels] == sizes
+    assert all((label == 255).all() for label in labels)
+
+
+def test_epochs_differ_and_each_repeats(kitti_root):
+    first = epoch_of(module(kitti_root), 0)
+    assert_same(first, epoch_of(module(kitti_root), 0))
+    second = epoch_of(module(kitti_root), 1)
+    assert [batch["name"] for batch in first] != [batch["name"] for batch in second]
+    other_seed = epoch_of(module(kitti_root, seed=1), 0)
+    assert [batch["name"] for batch in first] != [batch["name"] for batch in other_seed]
+
+
+def test_worker_processes_change_nothing(kitti_root):
+    """Persistent ones, over two epochs, for training and for validation."""
+    alone, helped = module(kitti_root), module(kitti_root, workers=2)
+    loaders = []
+    for data in (alone, helped):
+        data.setup()
+        loaders.append(data.train_dataloader())
+    for epoch in (0, 1):
+        for loader in loaders:
+            loader.sampler.set_epoch(epoch)
+        assert_same(list(loaders[0]), list(loaders[1]))
+    assert all(batch["image"].is_contiguous(memory_format=torch.channels_last) for batch in loaders[1])
+    [expected], [batch] = list(alone.val_dataloader()), list(helped.val_dataloader())
+    assert torch.equal(expected["image"], batch["image"])
+    assert all(torch.equal(a, b) for a, b in zip(expected["label"], batch["label"], strict=True))
+
+
+class Recorder(LightningModule):
+    """Notes every training batch; ``step`` is its only weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = torch.nn.Parameter(torch.zeros(()))
+        self.seen: list[tuple[int, list[str], int]] = []
+
+    def training_step(self, batch: dict, index: int) -> torch.Tensor:
+        self.seen.append((self.current_epoch, batch["name"], int(batch["image"].sum())))
+        return self.step * 1.0
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_resumed_run_sees_what_the_uninterrupted_one_saw(kitti_root, tmp_path, workers):
+    def fit(epochs: int, checkpoint: str | None = None) -> tuple[Trainer, Recorder]:
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        trainer = Trainer(max_epochs=epochs, accelerator="cpu", enable_model_summary=False, **quiet)
+        recorder = Recorder()
+        trainer.fit(recorder, module(kitti_root, workers=workers), ckpt_path=checkpoint)
+        return trainer, recorder
+
+    _, whole = fit(3)
+    assert len({tuple(names) for _, names, _ in whole.seen}) > 4
+    trainer, begun = fit(1)
+    trainer.save_checkpoint(tmp_path / "first.ckpt")
+    _, resumed = fit(3, str(tmp_path / "first.ckpt"))
+    assert begun.seen + resumed.seen == whole.seen
+
+
+def test_processes_share_each_epoch(kitti_root):
+    class Attached:
+        current_epoch, world_size = 2, 2
+
+        def __init__(self, rank: int) -> None:
+            self.global_rank = rank
+
+    alone = module(kitti_root, batch_size=1)
+    expected = {batch["name"][0]: batch["image"] for batch in epoch_of(alone, 2)}
+    names = []
+    for rank in range(2):
+        data = module(kitti_root, batch_size=1)
+        data.trainer = Attached(rank)
+        data.setup()
+        batches = list(data.train_dataloader())
+        assert len(batches) == 8
+        assert all(torch.equal(batch["image"], expected[batch["name"][0]]) for batch in batches)
+        names += [batch["name"][0] for batch in batches]
+    assert len(names) == 16
+    assert set(names) == set(expected)
+
+
+def test_progress_counts_every_picture(kitti_root):
+    calls: list[tuple[int, int]] = []
+    module(kitti_root).prepare(lambda done, total: calls.append((done, total)))
+    assert calls == [(i, 24) for i in range(1, 25)]
+
+
+def test_a_wrong_augmentation_is_refused_before_any_file_is_opened(kitti_root):
+    with pytest.raises(UserError, match=r"augment\.transforms\[0\]"):
+        module(kitti_root, augment=[{"name": "Sharper"}]).prepare()
+    assert not (kitti_root.parent / "cache").exists()
+
+
+def test_a_full_disk_is_reported_at_once(kitti_root):
+    (kitti_root.parent / "cache").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match=r"data\.cache_dir="):
+        module(kitti_root).prepare()
+
+
+def test_workers_leave_the_interrupt_key_to_the_main_process():
+    pid = os.fork()
+    if pid == 0:
+        start_worker(0)
+        os.kill(os.getpid(), signal.SIGINT)
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7

@@ -1,0 +1,68 @@
+import json
+
+import numpy as np
+import pytest
+
+from segkit.data.camvid import CamVidDataModule
+from segkit.data.kitti import KittiRoadDataModule
+from segkit.data.statistics import sheet, statistics, statistics_table
+from tests.fixtures import BLACK, MAGENTA, RED, write_kitti, write_rgb
+
+
+def test_counts_and_shares(kitti_root, tmp_path):
+    label = np.full((40, 120, 3), RED, np.uint8)
+    label[:, :30] = BLACK
+    label[:20, 30:] = MAGENTA
+    for path in (kitti_root / "training/gt_image_2").glob("um_road_*"):
+        write_rgb(path, label)
+    numbers = statistics(KittiRoadDataModule(kitti_root, [16, 48], 2, split="fraction"))
+    assert numbers["pictures"] == {"training": 18, "test": 6, "total": 24}
+    assert numbers["labels"] == {"lane": 6, "road": 18, "total": 24}
+    um = numbers["groups"]["um"]
+    assert [um[part] for part in ("train", "val", "test")] == [5, 1, 2]
+    assert um["classes"]["road"] == pytest.approx(0.5)
+    assert um["unscored"] == pytest.approx(0.25)
+    assert numbers["sizes"][0] == {"height": 40, "width": 120, "count": 9}
+    assert sum(size["count"] for size in numbers["sizes"]) == 24
+    json.dumps(numbers)
+    table = statistics_table(numbers)
+    assert "Number of training pictures: 18" in table
+    assert "Number of label files:       24 (6 lane, 18 road)" in table
+    assert "um         5        1        2   50.0 %    25.0 %" in table
+    assert "9 pictures of 120×40" in table
+
+
+def test_a_set_of_the_papers_size_gives_the_papers_numbers(tmp_path):
+    """Layout only: the counts come from names."""
+    write_kitti(tmp_path, count=1, tests=1)
+    for category, training, testing in [("um", 95, 96), ("umm", 96, 94), ("uu", 98, 100)]:
+        for folder, count, infix in (
+            ("training/image_2", training, ""),
+            ("training/gt_image_2", training, "road_"),
+            ("testing/image_2", testing, ""),
+            ("training/gt_image_2", training if category == "um" else 0, "lane_"),
+        ):
+            first = tmp_path / folder / f"{category}_{infix}000000.png"
+            for i in range(1, count):
+                (tmp_path / folder / f"{category}_{infix}{i:06d}.png").hardlink_to(first)
+    numbers = statistics(KittiRoadDataModule(tmp_path, [16, 48], 2))
+    assert numbers["pictures"] == {"training": 289, "test": 290, "total": 579}
+    assert numbers["labels"] == {"lane": 95, "road": 289, "total": 384}
+    assert {group: row["val"] for group, row in numbers["groups"].items()} == {"um": 16, "umm": 16, "uu": 16}
+
+
+def test_a_set_without_labels_has_no_shares(kitti_root):
+    for path in (kitti_root / "training/gt_image_2").glob("*"):
+        path.unlink()
+    numbers = statistics(KittiRoadDataModule(kitti_root, [16, 48], 2, split="fraction"))
+    assert (numbers["classes"]["road"], numbers["unscored"]) == (None, None)
+    assert "–" in statistics_table(numbers)
+
+
+def test_the_sheet_shows_each_group_with_its_labels_painted(kitti_root, camvid_root):
+    data = KittiRoadDataModule(kitti_root, [16, 48], 2, split="fraction")
+    picture = sheet(data, per_group=2)
+    assert (picture.dtype, picture.shape) == (np.uint8, (3 * 138, 2 * 414, 3))
+    greenish = (picture[..., 1].astype(int) - picture[..., 0] > 100).mean()
+    assert greenish > 0.05
+    assert sheet(CamVidDataModule(camvid_root, [15, 20], 2), per_group=1).shape == (2 * 310, 414, 3)
