@@ -110,7 +110,6 @@ class PredictSettings(Strict):
 class DataCommandSettings(Strict):
     action: Literal["stats", "verify", "show", "download", "generate"]
     count: Annotated[list[Count], Len(2, 2)]
-    url: str
     seed: Count
     data: dict[str, Any]
     augment: AugmentSettings

@@ -1,10 +1,8 @@
 """Samples and batches. Everything that a worker process runs is here, free of Lightning's imports."""
 
-import signal
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -69,12 +67,3 @@ def collate_evaluation(samples: Sequence[Sample]) -> dict[str, Any]:
 
 def _batched(samples: Sequence[Sample]) -> torch.Tensor:
     return torch.from_numpy(np.stack([image for image, *_ in samples])).permute(0, 3, 1, 2)
-
-
-def start_worker(worker_id: int) -> None:
-    """Runs first in every worker process."""
-    # Ctrl-C reaches the whole process group: the main process alone decides how the run ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The workers are the parallelism; threads inside them would fight for the same cores.
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)

@@ -1,7 +1,5 @@
 """The base of every data module: check, cache, batches. What is particular to a data set is left to its subclass."""
 
-import multiprocessing
-import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,14 +17,14 @@ from torch.utils.data import DataLoader, Dataset
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, PictureCache
 from segkit.data.checks import Layout, PictureError, Problem, report, shortened, summary_table
-from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, collate_training, start_worker
+from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, collate_training
 from segkit.data.images import read_bytes
 from segkit.data.records import Record, SegmentationClass
 from segkit.data.sampler import EpochSampler
+from segkit.data.workers import cores, start_worker, worker_context, worker_count
 from segkit.errors import UserError
 
 PARTS = ("train", "val", "test")
-MOST_WORKERS = 8
 
 
 class SegmentationDataModule(LightningDataModule, ABC):
@@ -131,7 +129,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         jobs = [(part, record) for part in PARTS for record in self.layout.parts[part]]
         entries: dict[tuple[str, Record], Entry] = {}
         # OpenCV, hashing and file access release the interpreter's lock.
-        pool = ThreadPoolExecutor(max_workers=min(16, _cores()))
+        pool = ThreadPoolExecutor(max_workers=min(16, cores()))
         try:
             running = {pool.submit(cache.fill, record, part != "train"): (part, record) for part, record in jobs}
             for done, future in enumerate(as_completed(running), start=1):
@@ -176,7 +174,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
     def _loader(self, dataset: Dataset, training: bool) -> DataLoader:
         rank = self.trainer.global_rank if self.trainer is not None else 0
         world_size = self.trainer.world_size if self.trainer is not None else 1
-        workers = _worker_count(world_size) if self.workers is None else self.workers
+        workers = worker_count(world_size) if self.workers is None else self.workers
+        imports = ["segkit.data.dataset", *(["albumentations"] if self.augment else [])]
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
@@ -186,26 +185,9 @@ class SegmentationDataModule(LightningDataModule, ABC):
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=start_worker,
             persistent_workers=workers > 0,
-            multiprocessing_context=_worker_context(bool(self.augment)) if workers else None,
+            multiprocessing_context=worker_context(imports) if workers else None,
         )
 
 
 def _order(problem: Problem) -> tuple[str, str]:
     return problem.kind, problem.text
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-def _worker_count(world_size: int) -> int:
-    cores = _cores()
-    return 0 if cores <= 2 else max(1, min(MOST_WORKERS, cores // world_size))
-
-
-def _worker_context(augments: bool) -> multiprocessing.context.BaseContext:
-    """Workers that inherit neither CUDA's state nor another thread's locks, and still start fast: they are forked from
-    a server process that has done the imports once."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["segkit.data.dataset", *(["albumentations"] if augments else [])])
-    return context

@@ -1,5 +1,5 @@
-import os
-import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -8,7 +8,6 @@ import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from segkit.data.dataset import start_worker
 from segkit.data.kitti import KittiRoadDataModule
 from segkit.errors import UserError
 
@@ -169,10 +168,25 @@ def test_a_full_disk_is_reported_at_once(kitti_root):
         module(kitti_root).prepare()
 
 
-def test_workers_leave_the_interrupt_key_to_the_main_process():
-    pid = os.fork()
-    if pid == 0:
-        start_worker(0)
-        os.kill(os.getpid(), signal.SIGINT)
-        os._exit(7)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+INTERRUPTED = """
+import os, signal, sys, time
+from segkit.data.kitti import KittiRoadDataModule
+
+def main():
+    data = KittiRoadDataModule(sys.argv[1], [16, 48], 1, split="fraction", workers=2, cache_dir=sys.argv[2])
+    data.setup()
+    batches = iter(data.train_dataloader())  # its workers are still starting
+    try:
+        os.killpg(os.getpgrp(), signal.SIGINT)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print(len(list(batches)))
+
+main()
+"""
+
+
+def test_the_interrupt_key_reaches_the_main_process_alone(kitti_root):
+    command = [sys.executable, "-c", INTERRUPTED, str(kitti_root), str(kitti_root.parent / "cache")]
+    run = subprocess.run(command, capture_output=True, text=True, start_new_session=True, timeout=120, check=False)
+    assert (run.stdout, run.returncode) == ("15\n", 0), run.stderr

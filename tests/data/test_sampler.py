@@ -2,7 +2,6 @@ import pytest
 
 from segkit.data.sampler import EpochSampler
 
-
 Keys = list[tuple[int, int]]
 
 

@@ -1,0 +1,111 @@
+"""``segkit data``: a data set in numbers, checked, shown, downloaded or generated."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from segkit.console import progress_bar
+from segkit.errors import UserError
+from segkit.settings import DataCommandSettings
+
+SETTINGS = DataCommandSettings
+log = logging.getLogger(__name__)
+
+
+def run(settings: dict[str, Any], folder: Path) -> None:
+    """Do what ``action`` says and write ``result.json`` into ``folder``.
+
+    Raises:
+        UserError: the data set, the download or the settings are wrong.
+    """
+    from segkit.engine.run_folder import write_result
+
+    actions = {"stats": _stats, "verify": _verify, "show": _show, "download": _download, "generate": _generate}
+    result = actions[settings["action"]](settings, folder)
+    write_result(folder, {"action": settings["action"], "root": settings["data"]["root"], **result})
+
+
+def _stats(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from segkit.build import build
+    from segkit.data.statistics import statistics, statistics_table
+
+    data = build("data", settings["data"])
+    numbers = statistics(data)
+    log.info("%s", statistics_table(numbers))
+    return numbers | _write_sheet(data, folder, 3)
+
+
+def _show(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from segkit.build import build
+
+    return _write_sheet(build("data", settings["data"]), folder, 6)
+
+
+def _write_sheet(data: Any, folder: Path, per_group: int) -> dict[str, Any]:
+    import cv2
+
+    from segkit.data.statistics import sheet
+
+    path = folder / "sheet.png"
+    cv2.imwrite(str(path), sheet(data, per_group)[..., ::-1])
+    log.info("pictures with their labels: %s", path)
+    return {"sheet": str(path)}
+
+
+def _verify(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from segkit.build import build
+    from segkit.data.checks import summary_table
+
+    data = build("data", settings["data"])
+    with progress_bar() as bar:
+        row = bar.add_task("checking", note="")
+        data.prepare(lambda done, total: bar.update(row, completed=done, total=total))
+    log.info("%s\nevery picture and label is in order", summary_table(data.summary()))
+    return {"data": data.summary()}
+
+
+def _download(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from segkit.build import build
+    from segkit.data.install import obtain
+
+    config = settings["data"]
+    if "url" not in config:
+        raise UserError("action=download: this data set has no address to download from; only data=kitti_road has")
+
+    def problems(root: Path) -> list[str]:
+        """What is wrong with the tree, by opening every file of it; KITTI publishes no checksum."""
+        data = build("data", config | {"root": str(root), "split": "none", "target": "road"})
+        try:
+            data.check_published()
+            data.prepare()
+        except UserError as error:
+            return str(error).splitlines()
+        return []
+
+    with progress_bar() as bar:
+        row = bar.add_task("downloading and unpacking", note="bytes")
+        root = obtain(
+            config["url"],
+            Path(config["root"]),
+            problems,
+            lambda done, total: bar.update(row, completed=done, total=total),
+        )
+    log.info("KITTI road is complete in %s", root)
+    return {"url": config["url"]}
+
+
+def _generate(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from segkit.data.scenes.generate import generate_scenes
+
+    training, test = settings["count"]
+    root = Path(settings["data"]["root"])
+    with progress_bar() as bar:
+        row = bar.add_task("drawing", note="pictures")
+        generate_scenes(
+            root,
+            (training, test),
+            settings["seed"],
+            on_done=lambda done, total: bar.update(row, completed=done, total=total),
+        )
+    log.info("%d training and %d test pictures in %s", training, test, root)
+    return {"count": [training, test], "seed": settings["seed"]}

@@ -1,0 +1,54 @@
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from segkit.engine.checkpoints import AtomicCheckpointIO, read_checkpoint
+from segkit.errors import UserError
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """A disk that is full after ``size`` bytes of a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"epoch": 1, "weights": torch.zeros(100)}, path)
+    with files_of_at_most(10_000), pytest.raises(UserError, match=r"last\.ckpt: could not be saved.*is kept.*Make room"):
+        AtomicCheckpointIO().save_checkpoint({"epoch": 2, "weights": torch.zeros(100_000)}, path)
+    assert torch.load(path, weights_only=True)["epoch"] == 1
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:
+    content = {"state_dict": {}, "hyper_parameters": {}, "segkit": {"epoch": 3}}
+    AtomicCheckpointIO().save_checkpoint(content, tmp_path / "checkpoints" / "best.ckpt")
+    assert read_checkpoint(tmp_path, "checkpoint")["segkit"]["epoch"] == 3
+
+
+def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"checkpoint: .*missing\.ckpt does not exist"):
+        read_checkpoint(tmp_path / "missing.ckpt", "checkpoint")
+    with pytest.raises(UserError, match=r"best\.ckpt does not exist"):
+        read_checkpoint(tmp_path, "checkpoint")
+
+    foreign = tmp_path / "foreign.ckpt"
+    torch.save({"state_dict": {}}, foreign)
+    with pytest.raises(UserError, match=r"foreign\.ckpt was not written by segkit train"):
+        read_checkpoint(foreign, "checkpoint")
+
+    whole = foreign.read_bytes()
+    for content in (b"", b"not a checkpoint", whole[: len(whole) // 2]):
+        foreign.write_bytes(content)
+        with pytest.raises(UserError, match=r"foreign\.ckpt is not a checkpoint"):
+            read_checkpoint(foreign, "checkpoint")
