@@ -38,9 +38,10 @@ class DataSettings(Strict):
 
 
 class KittiRoadSettings(DataSettings):
+    url: str
     target: Literal["road", "lane"]
     unscored: Literal["ignore", "road"]
-    split: Literal["kittiseg", "fold", "fraction"]
+    split: Literal["kittiseg", "fold", "fraction", "none"]
     fold: Annotated[int, Ge(0), Le(4)]
     val_fraction: Annotated[float, Gt(0), Lt(1)]
 
@@ -105,6 +106,13 @@ class PredictSettings(Strict):
     gpus: Any
 
     _gpus = field_validator("gpus")(check_gpus)
+
+
+class ReportSettings(Strict):
+    run: str
+    into: str
+    question: str
+    pictures: Count
 
 
 class DataCommandSettings(Strict):

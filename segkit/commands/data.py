@@ -54,13 +54,12 @@ def _write_sheet(data: Any, folder: Path, per_group: int) -> dict[str, Any]:
 
 def _verify(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     from segkit.build import build
-    from segkit.data.checks import summary_table
 
     data = build("data", settings["data"])
     with progress_bar() as bar:
         row = bar.add_task("checking", note="")
         data.prepare(lambda done, total: bar.update(row, completed=done, total=total))
-    log.info("%s\nevery picture and label is in order", summary_table(data.summary()))
+    log.info("%s\nevery picture and label is in order", data.describe())
     return {"data": data.summary()}
 
 

@@ -74,7 +74,6 @@ def _run(settings: dict[str, Any], folder: Any) -> float | None:
 
         from segkit.build import build
         from segkit.console import progress_bar
-        from segkit.data.checks import summary_table
         from segkit.engine.checkpoints import read_checkpoint
         from segkit.engine.devices import gpu_indices
         from segkit.engine.interruption import Interrupted
@@ -92,7 +91,7 @@ def _run(settings: dict[str, Any], folder: Any) -> float | None:
         with progress_bar() as bar:
             row = bar.add_task("checking and caching pictures", note="")
             data.prepare(lambda done, total: bar.update(row, completed=done, total=total))
-        log.info("%s", summary_table(data.summary()))
+        log.info("%s", data.describe())
 
     resuming = folder.last.exists()
     with watch.phase("network"):

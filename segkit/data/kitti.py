@@ -32,12 +32,19 @@ IMAGES, LABELS, TEST_IMAGES = "training/image_2", "training/gt_image_2", "testin
 IMAGE_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<id>\d+)\.png")
 LABEL_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<target>road|lane)_(?P<id>\d+)\.png")
 
+PUBLISHED = {
+    "training": {"um": 95, "umm": 96, "uu": 98},
+    "testing": {"um": 96, "umm": 94, "uu": 100},
+}
+"""Pictures of the published set by part and category."""
+
 
 class KittiRoadDataModule(SegmentationDataModule):
     """KITTI road, class 1 being the road or the own lane.
 
     Args:
         root: folder with ``training`` and ``testing``.
+        url: where ``data_road.zip`` can be had (``segkit data action=download``).
         target: ``road``, or ``lane`` = the own lane, which only the category um has.
         unscored: what black label pixels are (other roads, the opposite carriageway): ``ignore`` = 255, in neither
             loss nor score; ``road`` = class 1, as whatever is not exactly red was in the script behind the paper.
@@ -52,6 +59,7 @@ class KittiRoadDataModule(SegmentationDataModule):
         root: str | Path,
         image_shape: Sequence[int],
         batch_size: int,
+        url: str = "",
         target: Literal["road", "lane"] = "road",
         unscored: Literal["ignore", "road"] = "ignore",
         split: Split = "kittiseg",
@@ -63,7 +71,7 @@ class KittiRoadDataModule(SegmentationDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__(root, image_shape, batch_size, augment, workers, cache_dir, seed)
-        self.target, self.unscored = target, unscored
+        self.url, self.target, self.unscored = url, target, unscored
         self.split, self.fold, self.val_fraction = split, fold, val_fraction
 
     @property
@@ -87,6 +95,23 @@ class KittiRoadDataModule(SegmentationDataModule):
         label = (blue > 0).astype(np.uint8)
         label[red == 0] = UNSCORED if self.unscored == "ignore" else 1
         return label
+
+    def check_published(self) -> None:
+        """Hold the counts per category against the published set's.
+
+        Raises:
+            UserError: naming the parts and categories that have another number of pictures.
+        """
+        summary = self.summary()
+        held = {"training": Counter(summary["train"]) + Counter(summary["val"]), "testing": Counter(summary["test"])}
+        wrong = [
+            f"{part} has {held[part][category]} {category} pictures instead of {count}"
+            for part, counts in PUBLISHED.items()
+            for category, count in counts.items()
+            if held[part][category] != count
+        ]
+        if wrong:
+            raise UserError("\n".join(wrong))
 
     def scan(self) -> Layout:
         root = find_root(self.root, [IMAGES, LABELS])

@@ -8,7 +8,7 @@ from typing import Literal
 from segkit.data.records import Record
 from segkit.errors import UserError
 
-Split = Literal["kittiseg", "fold", "fraction"]
+Split = Literal["kittiseg", "fold", "fraction", "none"]
 FOLDS = 5
 HELD_OUT = 16
 REMEDY = "set data.split=fraction data.val_fraction=0.2"
@@ -19,12 +19,14 @@ def split_records(
 ) -> tuple[list[Record], list[Record]]:
     """Training and validation records, each in name order.
 
-    ``kittiseg`` holds out the last 16 records of each group, as the KittiSeg project does; ``fold`` the block number
+    ``none`` holds out nothing, as the paper did; ``kittiseg`` holds out the last 16 records of each group, as the KittiSeg project does; ``fold`` the block number
     ``fold`` (0…4) of five equal blocks of each group; ``fraction`` the last ``round(val_fraction · n)`` of each.
 
     Raises:
         UserError: a part, or under ``kittiseg`` a group's training part, would be empty.
     """
+    if split == "none":
+        return _in_order(records), []
     groups = [list(members) for _, members in groupby(_in_order(records), key=lambda record: record.group)]
     if len(records) < 2:
         raise UserError(f"{len(records)} labelled picture(s): training and validation need one each")

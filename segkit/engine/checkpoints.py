@@ -13,7 +13,11 @@ from segkit.errors import UserError
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the old checkpoint and renames: until the new one is whole on disk, the old one is there."""
+    """Writes beside the old checkpoint and renames: until the new one is whole, the old one is there.
+
+    That holds however the process ends. It is not flushed through to the device at every epoch, which would take longer
+    than many epochs do.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Raises UserError when the disk is full or the folder cannot be written."""
@@ -23,8 +27,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         try:
             with open(temporary, "wb") as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
             os.replace(temporary, path)
         # torch's zip writer turns a failed write into a RuntimeError of its own.
         except (OSError, RuntimeError) as error:

@@ -70,3 +70,8 @@ def test_the_order_of_the_records_does_not_matter():
     records = made(um=9, uu=9)
     forward = split_records(records, "fold", fold=2, val_fraction=0.2)
     assert split_records(records[::-1], "fold", fold=2, val_fraction=0.2) == forward
+
+
+def test_none_trains_on_everything_as_the_paper_did():
+    records = made(um=2, uu=1)
+    assert split_records(records, "none", fold=0, val_fraction=0.2) == (records, [])

@@ -93,7 +93,7 @@ class Drive:
 
 @dataclass(frozen=True)
 class View:
-    """One frame: the camera ``s`` metres along the drive and ``yaw`` radians off the road's direction."""
+    """One frame: the camera stands at (``d``, ``s``) metres, turned to the right of the road by ``yaw`` radians."""
 
     drive: Drive
     frame: int
@@ -173,10 +173,10 @@ def _view(drive: Drive, frame: int) -> View:
 def _light(rng: np.random.Generator) -> Light:
     sunny = bool(rng.random() < 0.72)
     bright = bool(rng.random() < 0.35)
-    depth = rng.uniform(0.36, 0.55) if sunny else rng.uniform(0.8, 0.9)
+    depth = rng.uniform(0.4, 0.58) if sunny else rng.uniform(0.8, 0.9)
     blue, pale = rng.uniform(0, 30), rng.uniform(225, 255)
     sky = (235.0 - blue / 2, 175.0 - blue, 110.0 - blue) if sunny and not bright else (pale, pale - 4, pale - 10)
-    warm = float(np.clip(rng.normal(0.0, 0.03), -0.06, 0.06))
+    warm = float(np.clip(rng.normal(0.0, 0.018), -0.035, 0.035))
     return Light(
         sunny=sunny,
         shadow=(float(rng.choice((-1, 1)) * rng.uniform(0.35, 1.5)), float(rng.uniform(-1.0, 1.0))),
@@ -185,8 +185,8 @@ def _light(rng: np.random.Generator) -> Light:
         horizon=(pale, pale - 5, pale - 14),
         clouds=float(rng.uniform(0.0, 0.7)),
         haze=float(rng.uniform(250.0, 900.0) if rng.random() < 0.8 else rng.uniform(110.0, 200.0)),
-        gain=float(np.exp(rng.uniform(-0.32, 0.3))),
+        gain=float(np.exp(rng.uniform(-0.25, 0.2))),
         balance=(1.0 - warm, 1.0 + float(rng.normal(0.0, 0.015)), 1.0 + warm),
-        contrast=float(rng.uniform(0.95, 1.25)),
+        contrast=float(rng.uniform(0.95, 1.2)),
         noise=float(rng.uniform(1.0, 4.0)),
     )

@@ -139,12 +139,12 @@ def _parked(
 ) -> list[Thing]:
     places = [(s.left + s.right) / 2 for s in section.strips if s.material == "parking"]
     if section.category == "uu":
-        places += [d for d in (section.road[0] + 0.75, section.road[1] + 0.55) if rng.random() < 0.35 and abs(d) > 2.2]
+        places += [d for d in (section.road[0] + 0.75, section.road[1] + 0.55) if rng.random() < 0.25 and abs(d) > 2.2]
     elif rng.random() < 0.2:
         places.append(section.road[1] + 1.0)
     things = []
     for d in places:
-        s, density = rng.uniform(-4, 20), rng.uniform(0.25, 0.9)
+        s, density = rng.uniform(-4, 20), rng.uniform(0.2, 0.7)
         while s < way:
             if rng.random() < density:
                 car = _car(s, d + rng.uniform(-0.15, 0.15), rng, oncoming=bool(d < 0 and rng.random() < 0.7))

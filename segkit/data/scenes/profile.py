@@ -37,8 +37,8 @@ def shade_of(material: str, drive: Drive) -> tuple[float, float, float]:
     rng = np.random.default_rng([*drive.key, sorted(MATERIALS).index(material)])
     lift, tint = rng.uniform(-spread, spread), rng.uniform(-4, 3)
     if material in _SLABS:
-        # Slabs and pavers are as grey as the road, or warmer.
-        tint = rng.uniform(1, 12) if rng.random() < 0.55 else rng.uniform(12, 32)
+        # Slabs and pavers are as bright as the road, but warmer.
+        tint = rng.uniform(8, 17) if rng.random() < 0.55 else rng.uniform(15, 34)
     return (colour[0] + lift - tint, colour[1] + lift - tint / 3, colour[2] + lift + tint)
 
 
