@@ -127,7 +127,7 @@ def _run(settings: dict[str, Any], folder: Any) -> float | None:
     result = {
         "status": "finished",
         "scores": scores,
-        "best": {"checkpoint": str(folder.best), "epoch": best["epoch"]},
+        "best": {"checkpoint": str(folder.best.relative_to(folder.path)), "epoch": best["epoch"]},
         "epochs": report.epochs,
         "data": data.summary(),
         "seconds": watch.seconds,
