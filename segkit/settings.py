@@ -163,7 +163,9 @@ def _line(problem: Any, config: Mapping[str, Any], prefix: tuple[str, ...]) -> s
             siblings = siblings[part]
         others = [name for name in siblings if name != place[-1]]
         near = difflib.get_close_matches(place[-1], others, n=1)
-        return f"{key}: no such setting" + (f"; did you mean {'.'.join((*prefix, *place[:-1], near[0]))}?" if near else "")
+        return f"{key}: no such setting" + (
+            f"; did you mean {'.'.join((*prefix, *place[:-1], near[0]))}?" if near else ""
+        )
     text = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
     return f"{key}={_shown(problem['input'])}: {text}"
 

@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -55,8 +55,7 @@ def _task(command: Command) -> Callable[[DictConfig], Any]:
             missing = sorted(OmegaConf.missing_keys(config))
             if missing:
                 raise UserError("\n".join(f"{key} is missing: give {key}=…" for key in missing))
-            settings = OmegaConf.to_container(config, resolve=True)
-            assert isinstance(settings, dict)
+            settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
             validate(command.SETTINGS, settings)
             return command.run(settings, folder)
         except UserError as error:

@@ -83,6 +83,8 @@ def _run(settings: dict[str, Any], folder: Any) -> float | None:
         from segkit.painting import paint_pictures
 
     gpus = gpu_indices(settings["trainer"]["gpus"])
+    if len(gpus) > 1:
+        raise UserError(f"trainer.gpus={settings['trainer']['gpus']}: a run takes one GPU; give trainer.gpus=1 or [i]")
     set_matmul_precision()
     seed_everything(settings["seed"], verbose=False)
 
@@ -134,6 +136,8 @@ def _run(settings: dict[str, Any], folder: Any) -> float | None:
         **environment(),
     }
     write_result(folder.path, result)
-    figures = "  ".join(f"{name} {scores[name]:.4f}" for name in ("iou", "accuracy", "loss", "mean_loss") if name in scores)
+    figures = "  ".join(
+        f"{name} {scores[name]:.4f}" for name in ("iou", "accuracy", "loss", "mean_loss") if name in scores
+    )
     log.info("best epoch %d: %s\nrun folder: %s", best["epoch"], figures, folder.path)
     return scores.get("iou")

@@ -3,7 +3,9 @@
 import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
 
+from segkit.engine.task import SegmentationTask
 from segkit.visual import paint
 
 
@@ -22,9 +24,12 @@ class ValidationPictures(Callback):
         due = (trainer.current_epoch + 1) % self.every == 0 or trainer.current_epoch + 1 == trainer.max_epochs
         self.drawn = 0 if due and trainer.is_global_zero else self.count
 
-    def on_validation_batch_end(self, trainer: Trainer, module: LightningModule, outputs, batch, batch_idx, *rest) -> None:  # type: ignore[no-untyped-def]
-        if self.drawn >= self.count or trainer.logger is None:
+    def on_validation_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs, batch, batch_idx, *rest
+    ) -> None:  # type: ignore[no-untyped-def]
+        if self.drawn >= self.count or not isinstance(trainer.logger, TensorBoardLogger):
             return
+        assert isinstance(module, SegmentationTask)
         chosen = batch["image"][: self.count - self.drawn]
         with torch.inference_mode():
             predicted = module.network(chosen).argmax(1).byte().cpu().numpy()

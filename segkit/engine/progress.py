@@ -80,8 +80,8 @@ class ProgressBar(Callback):
         self.bar.reset(self.row, description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs, batch, batch_idx) -> None:  # type: ignore[no-untyped-def]
-        iou = trainer.callback_metrics.get("val/iou")
-        shown = f"loss {self.losses.last:.4f}  IoU {'–' if iou is None else f'{float(iou):.4f}'}"
+        iou = self.report.epochs[-1].get("val/iou") if self.report.epochs else None
+        shown = f"loss {self.losses.last:.4f}  IoU {'–' if iou is None else f'{iou:.4f}'}"
         self.bar.update(self.row, advance=1, note=f"{shown}  {self.report.images_per_second:.1f} images/s")
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:

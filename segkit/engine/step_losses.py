@@ -67,4 +67,3 @@ class StepLosses(Callback):
                 )
             if trainer.logger is not None:
                 trainer.logger.log_metrics({"train/loss": loss, "train/learning_rate": rate}, step=batch)
-

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 
 from segkit.data.records import SegmentationClass
@@ -61,7 +61,7 @@ class SegmentationTask(LightningModule):
             SegmentationClass(c["name"], None if c["colour"] is None else tuple(c["colour"])) for c in classes
         )
         # The layout that batches come in, and the faster one for convolutions on GPUs and CPUs alike.
-        self.network = self.build_network().to(memory_format=torch.channels_last)
+        self.network = self.build_network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss = self.build_loss()
         self.metrics = self.build_metrics()
         self.compute_loss = self._compute_loss

@@ -18,9 +18,7 @@ from segkit.engine.seeding import EpochSeed
 from segkit.engine.step_losses import StepLosses
 
 
-def build_trainer(
-    settings: dict[str, Any], folder: Path, seed: int, validated: bool
-) -> tuple[Trainer, EpochReport]:
+def build_trainer(settings: dict[str, Any], folder: Path, seed: int, validated: bool) -> tuple[Trainer, EpochReport]:
     """A trainer that leaves checkpoints, TensorBoard events and epoch lines in ``folder``.
 
     Args:

@@ -44,7 +44,9 @@ def test_verify_is_silent_about_a_good_set_and_reports_a_bad_one(kitti_root: Pat
     (kitti_root / "training/gt_image_2/um_road_000002.png").unlink()
     broken = kitti_root / "testing/image_2/uu_000001.png"
     broken.write_bytes(broken.read_bytes()[:50])
-    with pytest.raises(UserError, match=r"(?s)uu_000001\.png is truncated.*um_000002\.png has no .*um_road_000002\.png"):
+    with pytest.raises(
+        UserError, match=r"(?s)uu_000001\.png is truncated.*um_000002\.png has no .*um_road_000002\.png"
+    ):
         data(tmp_path / "run", *arguments)
 
 

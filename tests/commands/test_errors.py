@@ -1,4 +1,4 @@
-"""Mistakes that people make: one or two lines naming the key or file and the remedy, exit code 2, nothing left behind."""
+"""Mistakes that people make: one or two lines naming key or file and remedy, exit code 2, nothing left behind."""
 
 import subprocess
 import sys

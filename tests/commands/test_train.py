@@ -37,6 +37,8 @@ def send(self, trainer, module, outputs=None, batch=None, batch_idx=None):
     if (trainer.current_epoch, batch_idx) == {point}:
         os.kill(os.getpid(), signal.{signal})
 ProgressBar.{hook} = send
+from segkit.engine.checkpoints import LastCheckpoint
+LastCheckpoint.EVERY_SECONDS = 0
 from segkit.cli import main
 main()
 """
@@ -134,6 +136,7 @@ def test_killed_then_terminated_then_resumed_ends_with_the_same_weights(
     )
     assert killed.returncode == -9, killed.stderr
     assert not (folder / "result.json").exists()
+    assert (folder / "checkpoints" / "last.ckpt").exists()
 
     script = SIGNALLED.format(hook="on_train_batch_end", point="(2, 1)", signal="SIGTERM")
     terminated = run(script, f"resume={folder}", cwd=work)

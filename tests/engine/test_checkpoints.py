@@ -24,7 +24,10 @@ def files_of_at_most(size: int) -> Iterator[None]:
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     path = tmp_path / "checkpoints" / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"epoch": 1, "weights": torch.zeros(100)}, path)
-    with files_of_at_most(10_000), pytest.raises(UserError, match=r"last\.ckpt: could not be saved.*is kept.*Make room"):
+    with (
+        files_of_at_most(10_000),
+        pytest.raises(UserError, match=r"last\.ckpt: could not be saved.*is kept.*Make room"),
+    ):
         AtomicCheckpointIO().save_checkpoint({"epoch": 2, "weights": torch.zeros(100_000)}, path)
     assert torch.load(path, weights_only=True)["epoch"] == 1
     assert list(path.parent.iterdir()) == [path]

@@ -32,9 +32,7 @@ def test_decoder_decay_is_an_l2_penalty_on_the_decoders_kernels_alone() -> None:
             loss = loss + 0.1 / 2 * sum((w**2).sum() for w in task.network.decoder_kernels())
         loss.backward()
         optimizer.step()
-    for (name, one), other in zip(
-        with_setting.network.named_parameters(), by_hand.network.parameters(), strict=True
-    ):
+    for (name, one), other in zip(with_setting.network.named_parameters(), by_hand.network.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-7), name
 
 
