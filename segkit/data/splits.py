@@ -19,8 +19,9 @@ def split_records(
 ) -> tuple[list[Record], list[Record]]:
     """Training and validation records, each in name order.
 
-    ``none`` holds out nothing, as the paper did; ``kittiseg`` holds out the last 16 records of each group, as the KittiSeg project does; ``fold`` the block number
-    ``fold`` (0…4) of five equal blocks of each group; ``fraction`` the last ``round(val_fraction · n)`` of each.
+    ``none`` holds out nothing, as the paper did; ``kittiseg`` the last 16 records of each group, as the KittiSeg
+    project does; ``fold`` the block number ``fold`` (0…4) of five equal blocks of each group; ``fraction`` the last
+    ``round(val_fraction · n)`` of each.
 
     Raises:
         UserError: a part, or under ``kittiseg`` a group's training part, would be empty.

@@ -16,7 +16,7 @@ class EpochReport(Callback):
     """One line per epoch in the paper's form, and the same figures as TensorBoard scalars.
 
     ``Epoch 9 loss: 0.0200`` is the loss of the epoch's last batch, as the paper printed it; the mean over the epoch's
-    batches and the validation scores stand beside it. ``images_per_second`` counts loading and training, not validation.
+    batches and the validation scores stand beside it. ``images_per_second`` is of loading and training, not validation.
     """
 
     def __init__(self, losses: StepLosses) -> None:
