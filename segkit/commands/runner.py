@@ -4,6 +4,7 @@ Hydra composes the config and makes the run folder. What it would print as a tra
 becomes one or two lines here, with exit code 2, and a run folder in which nothing was done yet is taken away again.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -41,11 +42,19 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
         prepare = getattr(command, "prepare_arguments", None)
         sys.argv = [f"segkit {name}", *(prepare(arguments) if prepare else arguments)]
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(_task(command))()
-    except (_Stop, UserError, HydraException, OmegaConfBaseException) as error:
-        if full_error:
+    except (_Stop, UserError, OSError, HydraException, OmegaConfBaseException) as stop:
+        error = stop.error if isinstance(stop, _Stop) else stop
+        if full_error or not _is_users(error):
             raise
-        print(f"error: {_readable(error.error if isinstance(error, _Stop) else error)}", file=sys.stderr)
+        print(f"error: {_readable(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _is_users(error: Exception) -> bool:
+    """Whether the user can put it right: of the system's errors, a full disk and folders that may not be written."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+    return True
 
 
 def _task(command: Command) -> Callable[[DictConfig], Any]:
@@ -58,8 +67,10 @@ def _task(command: Command) -> Callable[[DictConfig], Any]:
             settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
             validate(command.SETTINGS, settings)
             return command.run(settings, folder)
-        except UserError as error:
+        except (UserError, OSError) as error:
             remove_if_unused(folder)
+            if not _is_users(error):
+                raise
             if HydraConfig.get().mode == RunMode.RUN:
                 raise _Stop(error) from error
             raise
@@ -70,7 +81,7 @@ def _task(command: Command) -> Callable[[DictConfig], Any]:
 class _Stop(BaseException):
     """Carries a user's mistake past Hydra, which prints a line of its own for every Exception."""
 
-    def __init__(self, error: UserError) -> None:
+    def __init__(self, error: Exception) -> None:
         super().__init__(error)
         self.error = error
 
@@ -90,6 +101,8 @@ def _readable(error: Exception) -> str:
     text = str(error).strip()
     if isinstance(error, UserError):
         return text
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the run folder'}: {error.strerror}; make room, or give another place"
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
         return f"{unknown.group(1)}: no such setting (segkit {sys.argv[0].split()[-1]} --help lists all)"

@@ -28,10 +28,13 @@ def prepare_arguments(arguments: list[str]) -> list[str]:
         return arguments
     from omegaconf import OmegaConf
 
+    from segkit.engine.run_folder import RunFolder
+
     folder = Path(folders[-1])
     saved = folder / ".hydra" / "overrides.yaml"
     if not saved.is_file():
         raise UserError(f"resume={folder}: no run folder of segkit train ({saved} does not exist)")
+    RunFolder(folder).close()  # refuses a folder that is being written, before Hydra writes into it
     overrides = [str(word) for word in OmegaConf.load(saved)]
     given = [word for word in arguments if not word.startswith("resume=")]
     return [*overrides, *given, f"hydra.run.dir='{folder}'"]
@@ -50,6 +53,19 @@ class Stopwatch:
             yield
         finally:
             self.seconds[name] = round(time.perf_counter() - started, 3)
+
+
+def fit(trainer: Any, task: Any, data: Any, checkpoint: Path | None) -> None:
+    """Lightning's fit, with a GPU's lack of memory told as a setting that is too large."""
+    import torch
+
+    try:
+        trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"out of GPU memory: {str(error).splitlines()[0]}\n"
+            f"Lower data.batch_size (now {data.batch_size}) or data.image_shape, or set trainer.precision=bf16"
+        ) from error
 
 
 def run(settings: dict[str, Any], path: Path) -> float | None:
@@ -110,7 +126,7 @@ def _run(settings: dict[str, Any], folder: Any) -> float | None:
         if resuming:
             log.info("going on from %s", folder.last)
         try:
-            trainer.fit(task, data, ckpt_path=folder.last if resuming else None, weights_only=True)
+            fit(trainer, task, data, folder.last if resuming else None)
         except (Interrupted, UserError) as stop:
             status = {"status": "interrupted" if isinstance(stop, Interrupted) else "failed", "reason": str(stop)}
             write_result(folder.path, status | {"epochs": report.epochs, **environment()})

@@ -23,6 +23,7 @@ from segkit.data.checks import (
     shortened,
 )
 from segkit.data.images import decode_rgb
+from segkit.data.kitti_layout import PUBLISHED
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import UNSCORED, Record, SegmentationClass
 from segkit.data.splits import Split, split_records
@@ -31,12 +32,6 @@ from segkit.errors import UserError
 IMAGES, LABELS, TEST_IMAGES = "training/image_2", "training/gt_image_2", "testing/image_2"
 IMAGE_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<id>\d+)\.png")
 LABEL_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<target>road|lane)_(?P<id>\d+)\.png")
-
-PUBLISHED = {
-    "training": {"um": 95, "umm": 96, "uu": 98},
-    "testing": {"um": 96, "umm": 94, "uu": 100},
-}
-"""Pictures of the published set by part and category."""
 
 
 class KittiRoadDataModule(SegmentationDataModule):

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from segkit.data.kitti_layout import CATEGORIES
 from segkit.data.scenes.camera import RIGS
 from segkit.data.scenes.generate import divide, generate_scenes
-from segkit.data.scenes.layout import CATEGORIES
 from segkit.errors import UserError
 
 RED, MAGENTA, BLACK = (255, 0, 0), (255, 0, 255), (0, 0, 0)

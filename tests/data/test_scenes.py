@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segkit.data.kitti_layout import CATEGORIES
 from segkit.data.scenes.camera import RIGS, make_calibration
 from segkit.data.scenes.difficulty import best_grey_threshold_iou
-from segkit.data.scenes.layout import CATEGORIES, CentreLine, View, locate
+from segkit.data.scenes.layout import CentreLine, View, locate
 from segkit.data.scenes.objects import Thing
 from segkit.data.scenes.render import render
 

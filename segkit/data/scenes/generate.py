@@ -12,14 +12,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from segkit.data.kitti_layout import CATEGORIES, PARTS, PUBLISHED, Category, Part
 from segkit.data.records import UNSCORED
 from segkit.data.scenes.arrays import Array
-from segkit.data.scenes.layout import CATEGORIES, PARTS, Category, Part, locate
+from segkit.data.scenes.layout import locate
 from segkit.data.scenes.render import render
 from segkit.errors import UserError
-
-KITTI_COUNTS: dict[Part, tuple[int, int, int]] = {"training": (95, 96, 98), "testing": (96, 94, 100)}
-"""Pictures of um, umm and uu in the real data set."""
 
 # RGB by label value: not road, road, not scored.
 _COLOURS = np.zeros((256, 3), np.uint8)
@@ -38,7 +36,7 @@ class _Job(NamedTuple):
 
 def divide(count: int, part: Part) -> dict[Category, int]:
     """Share ``count`` pictures among the categories as the real set does; none stays empty from 3 pictures on."""
-    weights = KITTI_COUNTS[part]
+    weights = [PUBLISHED[part][category] for category in CATEGORIES]
     exact = [count * weight / sum(weights) for weight in weights]
     shares = [int(share) for share in exact]
     by_remainder = sorted(range(len(exact)), key=lambda index: shares[index] - exact[index])

@@ -6,19 +6,14 @@ Everything across the road keeps its ``d`` for the whole drive, so a picture is 
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 
+from segkit.data.kitti_layout import CATEGORIES, PARTS, Category, Part
 from segkit.data.scenes.arrays import Array
 from segkit.data.scenes.camera import RIGS, Calibration, make_calibration
 from segkit.data.scenes.objects import Thing, furnish
 from segkit.data.scenes.section import Section, make_section
-
-Part = Literal["training", "testing"]
-Category = Literal["um", "umm", "uu"]
-PARTS: tuple[Part, ...] = ("training", "testing")
-CATEGORIES: tuple[Category, ...] = ("um", "umm", "uu")
 
 NEAREST, FARTHEST = 2.0, 130.0
 """Ground is painted and labelled between these distances in metres; beyond stands the backdrop."""
