@@ -21,7 +21,7 @@ setup: .venv/.ready  ## make .venv with the tested set of packages (only when mi
 	@touch $@
 
 demo: setup  ## generate road scenes, train a small network on them, paint the road (about 5 minutes on 2 cores)
-	@test -d data/demo || $(BIN)/segkit data action=generate data.root=data/demo 'count=[72,12]' seed=0
+	@test -d data/demo/training || $(BIN)/segkit data action=generate data.root=data/demo 'count=[160,12]' seed=0
 	$(BIN)/python train.py experiment=demo
 
 test: setup  ## run the tests

@@ -9,7 +9,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 class ConsoleHandler(logging.Handler):
-    """A logging handler (named in ``conf/command.yaml``) that prints above a running progress bar."""
+    """A logging handler (named in ``conf/hydra/job_logging/``) that prints above a running progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         console.print(self.format(record), markup=False)

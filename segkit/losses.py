@@ -6,14 +6,8 @@ from torch import Tensor
 from segkit.data.records import UNSCORED
 
 
-def cross_entropy_sum(logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax cross-entropy in nats, summed over scored pixels, and the number of those pixels."""
-    label = label.long()
-    total = F.cross_entropy(logits.float(), label, ignore_index=UNSCORED, reduction="sum")
-    return total, (label != UNSCORED).sum()
-
-
 def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     """Softmax cross-entropy in nats, mean over the scored pixels of the batch; 0 when there are none."""
-    total, scored = cross_entropy_sum(logits, label)
-    return total / scored.clamp(min=1)
+    # PyTorch's own mean and sum over pixels have no deterministic CUDA kernel, and the mean is 0/0 with none scored.
+    losses = F.cross_entropy(logits.float(), label.long(), ignore_index=UNSCORED, reduction="none")
+    return losses.sum() / (label != UNSCORED).sum().clamp(min=1)

@@ -1,7 +1,5 @@
 """Predictions as pictures on disk: ``overlay/``, ``mask/`` and ``confidence/``, one PNG per picture under its name."""
 
-import glob
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,31 +13,6 @@ from segkit.data.records import SegmentationClass
 from segkit.engine.predictor import Predictor
 from segkit.errors import UserError
 from segkit.visual import paint
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-
-
-def find_pictures(pattern: str) -> list[Path]:
-    """The pictures meant by a file, a folder (its own pictures, not those of folders in it) or a glob pattern.
-
-    Raises:
-        UserError: there is none, or two would be written under the same name.
-    """
-    path = Path(pattern)
-    if path.is_dir():
-        found = [entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES]
-    elif path.is_file():
-        found = [path]
-    else:
-        found = [Path(name) for name in glob.glob(pattern, recursive=True) if os.path.isfile(name)]
-    if not found:
-        raise UserError(f"input={pattern}: no picture there; give a file, a folder of {'/'.join(SUFFIXES)} or a glob")
-    stems: dict[str, Path] = {}
-    for entry in sorted(found):
-        if entry.stem in stems:
-            raise UserError(f"input={pattern}: {stems[entry.stem]} and {entry} would be written under the same name")
-        stems[entry.stem] = entry
-    return list(stems.values())
 
 
 def paint_pictures(

@@ -21,11 +21,16 @@ Share = Annotated[float, Ge(0), Lt(1)]
 class Strict(BaseModel):
     """Unknown keys are refused and values are taken as they are: ``"3"`` is not 3, ``true`` is not 1."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-    import_path: str | None = Field(None, alias="_target_")
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class DataSettings(Strict):
+class TargetSettings(Strict):
+    """A group that names the class which takes its keys."""
+
+    import_path: str = Field(alias="_target_")
+
+
+class DataSettings(TargetSettings):
     """What every data module takes."""
 
     root: str
@@ -50,7 +55,7 @@ class CamVidSettings(DataSettings):
     classes: Literal["all", "road"]
 
 
-class ModelSettings(Strict):
+class ModelSettings(TargetSettings):
     stride: Literal[8, 16, 32]
     encoder: Literal["vgg16", "vgg16_bn"]
     weights: str | None
@@ -65,12 +70,12 @@ class ModelSettings(Strict):
 
 
 def check_gpus(gpus: Any) -> Any:
-    """``auto``, a count or a list of distinct device numbers; raises ValueError otherwise."""
+    """``auto``, a count or a list of distinct device numbers; raises ValueError for anything else."""
     numbers = gpus if isinstance(gpus, list) else [gpus]
     whole = all(type(n) is int and n >= 0 for n in numbers)
     if gpus == "auto" or (whole and numbers and len(set(numbers)) == len(numbers)):
         return gpus
-    raise ValueError("should be auto, 0 (the CPU), a number of GPUs, or a list of device numbers such as [0,2]")
+    raise ValueError("should be auto, 0 (the CPU), 1, or the device's number in brackets such as [1]")
 
 
 class TrainerSettings(Strict):
@@ -123,7 +128,7 @@ class DataCommandSettings(Strict):
     augment: AugmentSettings
 
 
-KNOWN_TARGETS: dict[str, type[Strict]] = {
+KNOWN_TARGETS: dict[str, type[TargetSettings]] = {
     "segkit.data.kitti.KittiRoadDataModule": KittiRoadSettings,
     "segkit.data.camvid.CamVidDataModule": CamVidSettings,
     "segkit.engine.task.SegmentationTask": ModelSettings,
@@ -137,9 +142,12 @@ def validate(schema: type[Strict], config: Mapping[str, Any]) -> None:
         UserError: naming every key that is wrong, the value that it has, and what would be right.
     """
     problems = _problems(schema, config, ())
-    for group, value in config.items():
-        if isinstance(value, Mapping) and value.get("_target_") in KNOWN_TARGETS:
-            problems += _problems(KNOWN_TARGETS[value["_target_"]], value, (group,))
+    for group in {"data", "model"} & config.keys():
+        target = config[group].get("_target_")
+        if target is None:
+            problems.append(f"{group}._target_ is missing: give {group}=<a file under conf/{group}/>")
+        elif target in KNOWN_TARGETS:
+            problems += _problems(KNOWN_TARGETS[target], config[group], (group,))
     if problems:
         raise UserError("\n".join(problems))
 

@@ -30,7 +30,7 @@ RUN_HERE = {
     "segkit data action=verify data.root=data/data_road": [],
     "python train.py model=fcn8 trainer.gpus=1": [*SMALL, "trainer.max_epochs=1", "predictions=2"],
     "segkit predict checkpoint=outputs/train/<run> input=data/data_road/testing/image_2 output=painted": [],
-    "segkit data action=generate data.root=data/scenes count=[289,290] seed=0": ["count=[4,3]"],
+    "segkit data action=generate data.root=data/scenes 'count=[289,290]' seed=0": ["count=[4,3]"],
     "python train.py resume=outputs/train/<run>": ["trainer.max_epochs=2"],
     "segkit report run=outputs/train/<run> into=experiments/mine": [],
 }

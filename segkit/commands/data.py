@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.console import progress_bar
+from segkit.engine.run_folder import RunFolder, write_result
 from segkit.errors import UserError
 from segkit.settings import DataCommandSettings
 
@@ -12,17 +13,15 @@ SETTINGS = DataCommandSettings
 log = logging.getLogger(__name__)
 
 
-def run(settings: dict[str, Any], folder: Path) -> None:
+def run(settings: dict[str, Any], folder: RunFolder) -> None:
     """Do what ``action`` says and write ``result.json`` into ``folder``.
 
     Raises:
         UserError: the data set, the download or the settings are wrong.
     """
-    from segkit.engine.run_folder import write_result
-
     actions = {"stats": _stats, "verify": _verify, "show": _show, "download": _download, "generate": _generate}
-    result = actions[settings["action"]](settings, folder)
-    write_result(folder, {"action": settings["action"], "root": settings["data"]["root"], **result})
+    result = actions[settings["action"]](settings, folder.path)
+    write_result(folder.path, {"action": settings["action"], "root": settings["data"]["root"], **result})
 
 
 def _stats(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -47,7 +46,8 @@ def _write_sheet(data: Any, folder: Path, per_group: int) -> dict[str, Any]:
     from segkit.data.statistics import sheet
 
     path = folder / "sheet.png"
-    cv2.imwrite(str(path), sheet(data, per_group)[..., ::-1])
+    if not cv2.imwrite(str(path), sheet(data, per_group)[..., ::-1]):
+        raise UserError(f"{path} could not be written; is the disk full?")
     log.info("pictures with their labels: %s", path)
     return {"sheet": str(path)}
 
@@ -65,6 +65,7 @@ def _verify(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _download(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     from segkit.build import build
+    from segkit.data.checks import DataSetError
     from segkit.data.install import obtain
 
     config = settings["data"]
@@ -77,7 +78,7 @@ def _download(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
         try:
             data.check_published()
             data.prepare()
-        except UserError as error:
+        except DataSetError as error:  # anything else, such as a full disk, is no fault of the archive's
             return str(error).splitlines()
         return []
 
@@ -85,7 +86,7 @@ def _download(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
         row = bar.add_task("downloading and unpacking", note="bytes")
         root = obtain(
             config["url"],
-            Path(config["root"]),
+            Path(config["root"]).expanduser(),
             problems,
             lambda done, total: bar.update(row, completed=done, total=total),
         )
@@ -97,7 +98,7 @@ def _generate(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     from segkit.data.scenes.generate import generate_scenes
 
     training, test = settings["count"]
-    root = Path(settings["data"]["root"])
+    root = Path(settings["data"]["root"]).expanduser()
     with progress_bar() as bar:
         row = bar.add_task("drawing", note="pictures")
         generate_scenes(

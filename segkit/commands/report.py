@@ -2,37 +2,45 @@
 
 import json
 import logging
+import shlex
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
+from segkit.engine.run_folder import CONFIG, RunFolder, write_result
 from segkit.errors import UserError
 from segkit.settings import ReportSettings
 
 SETTINGS = ReportSettings
+KEEPS_CONFIG = False  # the entry is for committing
 PICTURE_WIDTH = 800
 log = logging.getLogger(__name__)
 
 
-def run(settings: dict[str, Any], folder: Path) -> None:
+def run(settings: dict[str, Any], folder: RunFolder) -> None:
     """Write ``README.md``, ``result.json`` and pictures about the run folder ``run`` into ``folder``.
 
     Raises:
-        UserError: ``run`` is no run folder, or its run has not ended.
+        UserError: ``run`` is no run folder of segkit train, or its run has not finished.
     """
-    source = Path(settings["run"])
-    if not (source / "result.json").is_file():
-        raise UserError(f"run={source}: no finished run there ({source / 'result.json'} does not exist)")
-    result = json.loads((source / "result.json").read_text())
-    overrides = (source / ".hydra" / "overrides.yaml").read_text().splitlines()
-    words = [line.removeprefix("- ").strip("'") for line in overrides if line.startswith("- ")]
+    source = Path(settings["run"]).expanduser()
+    try:
+        result = json.loads((source / "result.json").read_text())
+        words = [str(word) for word in OmegaConf.load(source / CONFIG / "overrides.yaml")]
+    except FileNotFoundError as error:
+        raise UserError(f"run={source}: no finished run of segkit train ({error.filename} does not exist)") from error
+    if result.get("status") != "finished":
+        raise UserError(f"run={source}: this run has not finished (status {result.get('status')}): resume={source}")
     overlays = sorted((source / "predictions" / "overlay").glob("*.png"))
     count = min(settings["pictures"], len(overlays))
     chosen = [overlays[i * len(overlays) // count] for i in range(count)]
     for path in chosen:
-        _write_small(path, folder / f"{path.stem}.jpg")
-    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
-    (folder / "README.md").write_text(entry(settings["question"], words, result, [path.stem for path in chosen]))
-    log.info("written: %s", folder / "README.md")
+        _write_small(path, folder.path / f"{path.stem}.jpg")
+    write_result(folder.path, result)
+    text = entry(settings["question"], words, result, [path.stem for path in chosen])
+    (folder.path / "README.md").write_text(text)
+    log.info("written: %s", folder.path / "README.md")
 
 
 def entry(question: str, overrides: list[str], result: dict[str, Any], pictures: list[str]) -> str:
@@ -43,7 +51,7 @@ def entry(question: str, overrides: list[str], result: dict[str, Any], pictures:
         "",
         "Written by `segkit report`; the numbers are those of `result.json`.",
         "",
-        f"- Command: `python train.py {' '.join(overrides)}`",
+        f"- Command: `python train.py {shlex.join(overrides)}`",
         f"- Hardware: {result['gpu'] or 'CPU'}; commit: {result['commit'] or 'not recorded'}",
         f"- Versions: {versions}",
         f"- Pictures: {_counts(result)}",
@@ -90,4 +98,5 @@ def _write_small(source: Path, target: Path) -> None:
     if picture.shape[1] > PICTURE_WIDTH:
         height = round(picture.shape[0] * PICTURE_WIDTH / picture.shape[1])
         picture = cv2.resize(picture, (PICTURE_WIDTH, height), interpolation=cv2.INTER_AREA)
-    cv2.imwrite(str(target), picture)
+    if not cv2.imwrite(str(target), picture):
+        raise UserError(f"into: {target} could not be written; is the disk full?")

@@ -1,81 +1,44 @@
 """From a command line to a running command: composing, checking, and one-line errors.
 
-Hydra composes the config and makes the run folder. What it would print as a traceback for a mistake of the user's
-becomes one or two lines here, with exit code 2, and a run folder in which nothing was done yet is taken away again.
+Hydra composes the config and names the run folder. What it would print as a traceback for a mistake of the user's
+becomes one or two lines here, with exit code 2, and what the run has written by then is taken back.
 """
 
 import errno
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from segkit.engine.run_folder import RunFolder, remove_empty
 from segkit.errors import UserError
 from segkit.settings import Strict, validate
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
+# A full disk, and places that cannot be written: the system's errors that the user can put right.
+PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.EEXIST)
+
 
 class Command(Protocol):
-    """What a module in ``segkit.commands`` provides. ``run`` gets the checked config as plain dicts and lists."""
+    """What a module in ``segkit.commands`` provides.
+
+    ``run`` gets the checked config as plain dicts and lists, and the run folder. ``prepare_arguments``, where there is
+    one, may rewrite the command line before it is composed.
+    """
 
     SETTINGS: type[Strict]
-    run: Callable[[dict[str, Any], Path], Any]
-
-
-def run_command(command: Command, name: str, arguments: list[str]) -> None:
-    """Compose ``conf/<name>.yaml`` with ``arguments`` and run the command. Exits with 2 on a user's mistake."""
-    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    # Hydra then raises its exceptions instead of printing them, so that they can be told apart below.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        prepare = getattr(command, "prepare_arguments", None)
-        sys.argv = [f"segkit {name}", *(prepare(arguments) if prepare else arguments)]
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(_task(command))()
-    except (_Stop, UserError, OSError, HydraException, OmegaConfBaseException) as stop:
-        error = stop.error if isinstance(stop, _Stop) else stop
-        if full_error or not _is_users(error):
-            raise
-        print(f"error: {_readable(error)}", file=sys.stderr)
-        sys.exit(2)
-
-
-def _is_users(error: Exception) -> bool:
-    """Whether the user can put it right: of the system's errors, a full disk and folders that may not be written."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
-    return True
-
-
-def _task(command: Command) -> Callable[[DictConfig], Any]:
-    def task(config: DictConfig) -> Any:
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        try:
-            missing = sorted(OmegaConf.missing_keys(config))
-            if missing:
-                raise UserError("\n".join(f"{key} is missing: give {key}=…" for key in missing))
-            settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-            validate(command.SETTINGS, settings)
-            return command.run(settings, folder)
-        except (UserError, OSError) as error:
-            remove_if_unused(folder)
-            if not _is_users(error):
-                raise
-            if HydraConfig.get().mode == RunMode.RUN:
-                raise _Stop(error) from error
-            raise
-
-    return task
+    run: Callable[[dict[str, Any], RunFolder], Any]
 
 
 class _Stop(BaseException):
@@ -86,25 +49,88 @@ class _Stop(BaseException):
         self.error = error
 
 
-def remove_if_unused(folder: Path) -> None:
-    """Remove a run folder that holds nothing but Hydra's copy of the config and log lines."""
-    if any(entry.name != ".hydra" and entry.suffix != ".log" for entry in folder.iterdir()):
-        return
-    shutil.rmtree(folder)
-    for parent in (folder.parent, folder.parent.parent):  # outputs/<name>/ and outputs/, if the run made them
-        if any(parent.iterdir()):
-            break
-        parent.rmdir()
+def run_command(command: Command, name: str, arguments: list[str]) -> None:
+    """Compose ``conf/<name>.yaml`` with ``arguments`` and run the command.
+
+    Exits with 2 on a user's mistake and with 130 on Ctrl-C.
+    """
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    # Hydra then raises its exceptions instead of printing them, so that they can be told apart below.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        prepare = getattr(command, "prepare_arguments", None)
+        sys.argv = [f"segkit {name}", *(prepare(arguments) if prepare else arguments)]
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(_task(command))()
+    except (_Stop, UserError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError) as stop:
+        error = stop.error if isinstance(stop, _Stop) else stop
+        if full_error or not _is_users(error):
+            raise error from None
+        print(f"error: {_readable(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        if full_error:
+            raise
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _task(command: Command) -> Callable[[DictConfig], Any]:
+    def task(config: DictConfig) -> Any:
+        hydra_config = HydraConfig.get()
+        path = Path(hydra_config.runtime.output_dir)
+        try:
+            settings = _checked(command, config)
+            folder = RunFolder(path)
+        except UserError as error:
+            remove_empty(path)
+            raise _told(error) from None
+        files = {
+            "config.yaml": OmegaConf.to_yaml(config),
+            "hydra.yaml": OmegaConf.to_yaml(OmegaConf.masked_copy(hydra_config, ["runtime", "overrides", "job"])),
+            "overrides.yaml": OmegaConf.to_yaml(hydra_config.overrides.task),
+        }
+        try:
+            if getattr(command, "KEEPS_CONFIG", True):
+                folder.write_config(files)
+            return command.run(settings, folder)
+        except (UserError, OSError, KeyboardInterrupt) as error:
+            folder.undo(files, f"{hydra_config.job.name}.log")
+            raise _told(error) from None
+        finally:
+            folder.close()
+
+    return task
+
+
+def _checked(command: Command, config: DictConfig) -> dict[str, Any]:
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UserError("\n".join(f"{key} is missing: give {key}=…" for key in missing))
+    settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    validate(command.SETTINGS, settings)
+    return settings
+
+
+def _told(error: BaseException) -> BaseException:
+    """The error in the form that gets through Hydra; in a sweep, Hydra has to see it."""
+    single = HydraConfig.get().mode == RunMode.RUN
+    return _Stop(error) if single and isinstance(error, Exception) and _is_users(error) else error
+
+
+def _is_users(error: Exception) -> bool:
+    # Hydra's own errors include one that is an OSError too.
+    return isinstance(error, HydraException) or not isinstance(error, OSError) or error.errno in PLACES
 
 
 def _readable(error: Exception) -> str:
     text = str(error).strip()
     if isinstance(error, UserError):
-        return text
-    if isinstance(error, OSError):
+        # torch hands on what a loader process raised as a traceback in words; the message is its end.
+        return text.rsplit("UserError: ", 1)[-1] if "Original Traceback" in text else text
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
         return f"{error.filename or 'the run folder'}: {error.strerror}; make room, or give another place"
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
-        return f"{unknown.group(1)}: no such setting (segkit {sys.argv[0].split()[-1]} --help lists all)"
+        return f"{unknown.group(1)}: no such setting ({sys.argv[0]} --help lists all)"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=", "provider=")))

@@ -1,16 +1,18 @@
 """``segkit train``: from a composed config to a run folder.
 
-Reads from top to bottom: data checked and cached, network built, fitted, its best checkpoint scored, pictures painted,
-``result.json`` written.
+Reads from top to bottom: data checked and cached, network built, fitted, ``result.json`` written, pictures painted.
 """
 
 import logging
 import math
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from segkit.console import progress_bar
+from segkit.engine.run_folder import CONFIG, RunFolder, environment, write_result
 from segkit.errors import UserError
 from segkit.settings import TrainSettings
 
@@ -28,80 +30,34 @@ def prepare_arguments(arguments: list[str]) -> list[str]:
         return arguments
     from omegaconf import OmegaConf
 
-    from segkit.engine.run_folder import RunFolder
-
-    folder = Path(folders[-1])
-    saved = folder / ".hydra" / "overrides.yaml"
+    folder = Path(folders[-1]).expanduser()
+    saved = folder / CONFIG / "overrides.yaml"
     if not saved.is_file():
         raise UserError(f"resume={folder}: no run folder of segkit train ({saved} does not exist)")
-    RunFolder(folder).close()  # refuses a folder that is being written, before Hydra writes into it
     overrides = [str(word) for word in OmegaConf.load(saved)]
     given = [word for word in arguments if not word.startswith("resume=")]
     return [*overrides, *given, f"hydra.run.dir='{folder}'"]
 
 
-class Stopwatch:
-    """Seconds by phase, for ``result.json``."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str):  # type: ignore[no-untyped-def]
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(time.perf_counter() - started, 3)
-
-
-def fit(trainer: Any, task: Any, data: Any, checkpoint: Path | None) -> None:
-    """Lightning's fit, with a GPU's lack of memory told as a setting that is too large."""
-    import torch
-
-    try:
-        trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"out of GPU memory: {str(error).splitlines()[0]}\n"
-            f"Lower data.batch_size (now {data.batch_size}) or data.image_shape, or set trainer.precision=bf16"
-        ) from error
-
-
-def run(settings: dict[str, Any], path: Path) -> float | None:
-    """Train in the run folder ``path``. Returns the best ``val/iou``, for sweepers; None without validation.
+def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
+    """Train in ``folder``. Returns the best ``val/iou``, for sweepers; None without validation.
 
     Raises:
         UserError: data, weights or settings that do not fit; a loss that is not finite.
     """
-    from segkit.engine.run_folder import RunFolder
-
-    folder = RunFolder(path)
-    try:
-        return _run(settings, folder)
-    finally:
-        folder.close()
-
-
-def _run(settings: dict[str, Any], folder: Any) -> float | None:
     watch = Stopwatch()
     with watch.phase("import"):
         from pytorch_lightning import seed_everything
 
         from segkit.build import build
-        from segkit.console import progress_bar
         from segkit.engine.checkpoints import read_checkpoint
-        from segkit.engine.devices import gpu_indices
+        from segkit.engine.devices import one_gpu
         from segkit.engine.interruption import Interrupted
         from segkit.engine.predictor import Predictor
-        from segkit.engine.run_folder import environment, write_result
-        from segkit.engine.trainer import build_trainer, log_settings, set_matmul_precision
+        from segkit.engine.trainer import build_trainer, log_config, log_scores
         from segkit.painting import paint_pictures
 
-    gpus = gpu_indices(settings["trainer"]["gpus"])
-    if len(gpus) > 1:
-        raise UserError(f"trainer.gpus={settings['trainer']['gpus']}: a run takes one GPU; give trainer.gpus=1 or [i]")
-    set_matmul_precision()
+    gpu = one_gpu(settings["trainer"]["gpus"], "trainer.gpus")
     seed_everything(settings["seed"], verbose=False)
 
     with watch.phase("data"):
@@ -116,32 +72,26 @@ def _run(settings: dict[str, Any], folder: Any) -> float | None:
         classes = [{"name": c.name, "colour": c.colour and list(c.colour)} for c in data.class_list]
         model = settings["model"] | ({"weights": None} if resuming else {})
         task = build("model", model, classes=classes, image_shape=list(settings["data"]["image_shape"]))
+        if resuming:
+            check_resumable(read_checkpoint(folder.last, "resume"), task, settings["trainer"]["max_epochs"])
+            log.info("going on from %s", folder.last)
         if settings["trainer"]["compile"]:
             task.compile_step()
 
-    with watch.phase("fit"):
-        trainer, report = build_trainer(
-            settings["trainer"], folder.path, settings["seed"], validated=bool(data.records("val"))
-        )
-        if resuming:
-            log.info("going on from %s", folder.last)
-        try:
+    trainer, report = build_trainer(settings["trainer"], folder.path, settings["seed"], bool(data.records("val")))
+    log_config(trainer, settings)
+    try:
+        with watch.phase("fit"):
             fit(trainer, task, data, folder.last if resuming else None)
-        except (Interrupted, UserError) as stop:
-            status = {"status": "interrupted" if isinstance(stop, Interrupted) else "failed", "reason": str(stop)}
-            write_result(folder.path, status | {"epochs": report.epochs, **environment()})
-            raise
+    except (Interrupted, UserError) as stop:
+        status = {"status": "interrupted" if isinstance(stop, Interrupted) else "failed", "reason": str(stop)}
+        write_result(folder.path, status | {"epochs": report.epochs, "seconds": watch.seconds, **environment(gpu)})
+        raise
 
-    best = read_checkpoint(folder.best, "checkpoint")["segkit"]
+    checkpoint = read_checkpoint(folder.best, "checkpoints/best.ckpt")
+    best = checkpoint["segkit"]
     scores = best["scores"] or {"mean_loss": report.epochs[-1]["mean_loss"] if report.epochs else math.nan}
-    log_settings(trainer, settings, {f"best/{name}": value for name, value in scores.items()})
-
-    with watch.phase("predict"):
-        predictor = Predictor(read_checkpoint(folder.best, "checkpoint"), gpus[0] if gpus else None)
-        pictures = [record.image for record in data.records("test") or data.records("val")]
-        count = settings["predictions"]
-        paint_pictures(predictor, pictures if count < 0 else pictures[:count], folder.predictions)
-
+    log_scores(trainer, settings, {f"best/{name}": value for name, value in scores.items()})
     result = {
         "status": "finished",
         "scores": scores,
@@ -149,11 +99,64 @@ def _run(settings: dict[str, Any], folder: Any) -> float | None:
         "epochs": report.epochs,
         "data": data.summary(),
         "seconds": watch.seconds,
-        **environment(),
+        **environment(gpu),
     }
     write_result(folder.path, result)
+
+    with watch.phase("predict"), progress_bar() as bar:
+        predictor = Predictor(checkpoint, gpu, settings["trainer"]["precision"])
+        pictures = [record.image for record in data.records("test") or data.records("val")]
+        pictures = pictures if settings["predictions"] < 0 else pictures[: settings["predictions"]]
+        row = bar.add_task("painting", total=len(pictures), note="")
+        paint_pictures(predictor, pictures, folder.predictions, lambda path: bar.advance(row))
+    write_result(folder.path, result)  # again, with the seconds of the last phase
+
     figures = "  ".join(
         f"{name} {scores[name]:.4f}" for name in ("iou", "accuracy", "loss", "mean_loss") if name in scores
     )
     log.info("best epoch %d: %s\nrun folder: %s", best["epoch"], figures, folder.path)
     return scores.get("iou")
+
+
+class Stopwatch:
+    """Seconds by phase, for ``result.json``."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.perf_counter() - started, 3)
+
+
+def check_resumable(checkpoint: dict[str, Any], task: Any, max_epochs: int) -> None:
+    """Hold a ``last.ckpt`` against the settings of the run that is to go on from it.
+
+    Raises:
+        UserError: another network, or fewer epochs than were done already.
+    """
+    done = checkpoint["segkit"]["epoch"]
+    if max_epochs < done:
+        raise UserError(f"trainer.max_epochs={max_epochs}: this run has done {done} epochs already; give more")
+    try:
+        task.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise UserError(f"resume: the model settings are not those that the run began with ({reason})") from error
+
+
+def fit(trainer: Any, task: Any, data: Any, checkpoint: Path | None) -> None:
+    """Lightning's fit, with a GPU's lack of memory told as a setting that is too large."""
+    import torch
+
+    try:
+        trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"out of GPU memory: {str(error).splitlines()[0]}\n"
+            f"Lower data.batch_size (now {data.batch_size}) or data.image_shape, or set trainer.precision=bf16"
+        ) from error

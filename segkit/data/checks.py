@@ -23,6 +23,10 @@ NAMED = 5
 """Files that the report names of each kind of problem."""
 
 
+class DataSetError(UserError):
+    """What is wrong with a data set itself, as a report of several lines."""
+
+
 class PictureError(UserError):
     """One file that is of no use; ``kind`` is its heading in the report."""
 
@@ -74,7 +78,7 @@ def find_root(root: Path, wanted: Sequence[str]) -> Path:
     """``root`` if every folder of ``wanted`` (relative paths) exists below it.
 
     Raises:
-        UserError: saying what was looked for and, where a level above or below ``root`` is the right one, which.
+        DataSetError: saying what was looked for and, where a level above or below ``root`` is the right one, which.
     """
 
     def fits(folder: Path) -> bool:
@@ -89,8 +93,8 @@ def find_root(root: Path, wanted: Sequence[str]) -> Path:
     for candidate in [*below, *list(here.parents)[:2]]:
         if fits(candidate):
             level = "below" if candidate in below else "above"
-            raise UserError(f"{looked}. The right level is {level}: data.root={_as_typed(root, candidate)}")
-    raise UserError(f"{looked}. Set data.root to the folder that holds {'them' if len(wanted) > 1 else 'it'}.")
+            raise DataSetError(f"{looked}. The right level is {level}: data.root={_as_typed(root, candidate)}")
+    raise DataSetError(f"{looked}. Set data.root to the folder that holds {'them' if len(wanted) > 1 else 'it'}.")
 
 
 def _as_typed(root: Path, candidate: Path) -> Path:

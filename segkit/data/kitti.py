@@ -16,6 +16,7 @@ from segkit.data.checks import (
     NO_LABEL,
     SPLIT,
     VALUES,
+    DataSetError,
     Layout,
     PictureError,
     Problem,
@@ -95,7 +96,7 @@ class KittiRoadDataModule(SegmentationDataModule):
         """Hold the counts per category against the published set's.
 
         Raises:
-            UserError: naming the parts and categories that have another number of pictures.
+            DataSetError: naming the parts and categories that have another number of pictures.
         """
         summary = self.summary()
         held = {"training": Counter(summary["train"]) + Counter(summary["val"]), "testing": Counter(summary["test"])}
@@ -106,7 +107,7 @@ class KittiRoadDataModule(SegmentationDataModule):
             if held[part][category] != count
         ]
         if wrong:
-            raise UserError("\n".join(wrong))
+            raise DataSetError("\n".join(wrong))
 
     def scan(self) -> Layout:
         root = find_root(self.root, [IMAGES, LABELS])

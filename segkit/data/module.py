@@ -16,13 +16,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, PictureCache
-from segkit.data.checks import Layout, PictureError, Problem, report, shortened, summary_table
+from segkit.data.checks import DataSetError, Layout, PictureError, Problem, report, shortened, summary_table
 from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, collate_training
 from segkit.data.images import read_bytes
 from segkit.data.records import Record, SegmentationClass
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import cores, start_worker, worker_context, worker_count
-from segkit.errors import UserError
 
 PARTS = ("train", "val", "test")
 
@@ -102,10 +101,10 @@ class SegmentationDataModule(LightningDataModule, ABC):
         """The records of ``train``, ``val`` or ``test`` in name order.
 
         Raises:
-            UserError: ``root`` is wrong, or pictures and labels do not go together.
+            DataSetError: ``root`` is wrong, or pictures and labels do not go together.
         """
         if self.layout.problems:
-            raise UserError(report(self.root, self.layout.found, self.layout.problems))
+            raise DataSetError(report(self.root, self.layout.found, self.layout.problems))
         return list(self.layout.parts[part])
 
     def summary(self) -> dict[str, dict[str, int]]:
@@ -120,7 +119,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         """Check every file and fill the cache; ``on_progress(done, total)`` is called after each picture.
 
         Raises:
-            UserError: with all problems in one report; or the augmentation or the cache folder is of no use.
+            DataSetError: with all problems in one report.
+            UserError: the augmentation or the cache folder is of no use.
         """
         self._augmentation = Augmentation(self.augment, self.image_shape)
         problems = list(self.layout.problems)
@@ -142,7 +142,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         finally:
             pool.shutdown(cancel_futures=True)
         if problems:
-            raise UserError(report(self.root, self.layout.found, sorted(problems, key=_order)))
+            raise DataSetError(report(self.root, self.layout.found, sorted(problems, key=_order)))
         self._entries = {part: [entries[part, record] for record in self.layout.parts[part]] for part in PARTS}
 
     def prepare_data(self) -> None:

@@ -9,7 +9,7 @@ UNSCORED = 255
 
 @dataclass(frozen=True)
 class SegmentationClass:
-    """A class as people see it; its label value is its position in the data module's ``classes``.
+    """A class as people see it; its label value is its position in the data module's ``class_list``.
 
     ``colour`` is RGB, 0…255; ``None`` leaves the class unpainted on overlays (a background).
     """

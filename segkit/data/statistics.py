@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.data.checks import DataSetError, report
 from segkit.data.images import decode_image, resize_image
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import Record
@@ -115,12 +116,15 @@ def sheet(module: SegmentationDataModule, per_group: int = 3) -> NDArray[np.uint
     Unlabelled pictures stand in only for groups without labels. Returns RGB uint8 (H, W, 3).
 
     Raises:
-        UserError: there are no pictures, or a file cannot be read.
+        DataSetError: there are no pictures.
+        PictureError: a file cannot be read.
     """
     groups: dict[str, list[Record]] = defaultdict(list)
     for part in module.layout.parts.values():
         for record in part:
             groups[record.group].append(record)
+    if not groups:
+        raise DataSetError(report(module.root, module.layout.found, module.layout.problems))
     rows = []
     height = None
     for _, members in sorted(groups.items()):

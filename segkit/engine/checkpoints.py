@@ -1,7 +1,6 @@
 """Checkpoints: what they hold, how they are written so that a full disk loses nothing, how they are read."""
 
 import os
-import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from segkit.errors import UserError
+from segkit.models.weights import read_tensors
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -25,7 +25,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Raises UserError when the disk is full or the folder cannot be written."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary = path.with_name(f".{path.name}.part")  # one name: a killed run's leftover is written over
         try:
             torch.save(checkpoint, temporary)
             os.replace(temporary, path)
@@ -70,22 +70,13 @@ def checkpoint_callbacks(folder: Path, validated: bool, max_epochs: int) -> list
     return [best, LastCheckpoint(folder)]
 
 
-def read_checkpoint(path: str | Path, key: str) -> dict[str, Any]:
-    """A segkit checkpoint, on the CPU. ``path`` may be a run folder: its ``best.ckpt`` is meant then.
+def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
+    """A checkpoint of ``segkit train``, on the CPU.
 
     Raises:
-        UserError: naming ``key``: nothing there, not a checkpoint, or not one of segkit's.
+        UserError: naming ``key``: not a checkpoint, or not one of segkit's.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "checkpoints" / "best.ckpt"
-    if not path.is_file():
-        raise UserError(f"{key}: {path} does not exist; give a .ckpt file or a run folder that holds one")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        first = str(error).strip().splitlines()[:1]
-        raise UserError(f"{key}: {path} is not a checkpoint ({first[0] if first else type(error).__name__})") from error
+    checkpoint = read_tensors(path, key)
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters", "segkit"} <= checkpoint.keys():
         raise UserError(f"{key}: {path} was not written by segkit train; give the .ckpt file of a run folder")
     return checkpoint

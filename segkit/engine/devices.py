@@ -26,6 +26,19 @@ def gpu_indices(gpus: Gpus, key: str = "trainer.gpus") -> list[int]:
     return wanted
 
 
+def one_gpu(gpus: Gpus, key: str) -> int | None:
+    """The one GPU meant by ``gpus``, or None for the CPU.
+
+    Raises:
+        UserError: a GPU that is not there, or more than one.
+    """
+    indices = gpu_indices(gpus, key)
+    if len(indices) > 1:
+        shown = str(gpus).replace(" ", "")
+        raise UserError(f"{key}={shown}: one GPU at a time is what this command can use; give {key}=1 or {key}=[i]")
+    return indices[0] if indices else None
+
+
 def lightning_devices(gpus: Gpus) -> dict[str, Any]:
     """Lightning's ``accelerator`` and ``devices`` for ``trainer.gpus``."""
     indices = gpu_indices(gpus)

@@ -40,6 +40,8 @@ class Interruption(Callback):
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         self._restore()
+        if self.received is not None:  # after the last batch: all is saved, but what would follow is not wanted
+            raise Interrupted(self.received)
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         self._restore()

@@ -10,7 +10,7 @@ from segkit.visual import paint
 
 
 class ValidationPictures(Callback):
-    """The first ``count`` validation pictures, painted with the prediction (left) and with the label (right).
+    """``count`` validation pictures, evenly spread, painted with the prediction (left) and with the label (right).
 
     They are drawn at the network's input size, where they cost little, every ``every`` epochs and at the last.
     """
@@ -18,31 +18,30 @@ class ValidationPictures(Callback):
     def __init__(self, count: int = 4, every: int = 1) -> None:
         self.count = count
         self.every = every
-        self.drawn = 0
 
     def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         due = (trainer.current_epoch + 1) % self.every == 0 or trainer.current_epoch + 1 == trainer.max_epochs
-        self.drawn = 0 if due and trainer.is_global_zero else self.count
+        total = len(trainer.val_dataloaders.dataset)  # type: ignore[union-attr]
+        chosen = {i * total // self.count for i in range(self.count)}
+        self.wanted = chosen if due and trainer.is_global_zero else set()
+        self.seen = 0
 
-    def on_validation_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs, batch, batch_idx, *rest
-    ) -> None:  # type: ignore[no-untyped-def]
-        if self.drawn >= self.count or not isinstance(trainer.logger, TensorBoardLogger):
+    def on_validation_batch_end(self, trainer, module, outputs, batch, batch_idx, *rest) -> None:  # type: ignore[no-untyped-def]
+        chosen = [i for i in range(len(batch["name"])) if self.seen + i in self.wanted]
+        self.seen += len(batch["name"])
+        if not chosen or not isinstance(trainer.logger, TensorBoardLogger):
             return
         assert isinstance(module, SegmentationTask)
-        chosen = batch["image"][: self.count - self.drawn]
+        images = batch["image"][chosen]
         with torch.inference_mode():
-            predicted = module.network(chosen).argmax(1).byte().cpu().numpy()
-        height, width = chosen.shape[2:]
-        for i, picture in enumerate(chosen.permute(0, 2, 3, 1).cpu().numpy()):
+            predicted = module.network(images).argmax(1).byte().cpu().numpy()
+        height, width = images.shape[2:]
+        for picture, classes, i in zip(images.permute(0, 2, 3, 1).cpu().numpy(), predicted, chosen, strict=True):
             # Nearest pixel centre: labels are never blended.
             label = batch["label"][i].cpu().numpy()
             rows = ((np.arange(height) + 0.5) * label.shape[0] / height).astype(int)
             columns = ((np.arange(width) + 0.5) * label.shape[1] / width).astype(int)
-            pair = [
-                paint(picture, classes, module.class_list) for classes in (predicted[i], label[rows[:, None], columns])
-            ]
+            pair = [paint(picture, ids, module.class_list) for ids in (classes, label[rows[:, None], columns])]
             trainer.logger.experiment.add_image(
                 f"validation/{batch['name'][i]}", np.concatenate(pair, axis=1), trainer.global_step, dataformats="HWC"
             )
-            self.drawn += 1

@@ -1,14 +1,16 @@
 """A trained network as a function from a picture of any size to probabilities at that size."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from segkit.build import import_class
-from segkit.data.cache import resized
+from segkit.data.images import resize_image
 from segkit.engine.devices import lightning_precision
+from segkit.engine.task import SegmentationTask
+from segkit.errors import UserError
 from segkit.inference import logits_at_size
 
 
@@ -17,25 +19,36 @@ class Predictor:
 
     Args:
         checkpoint: the loaded checkpoint.
-        gpu: device number, or None for the CPU. On a GPU that has bf16 the network runs under bf16 autocast.
+        gpu: device number, or None for the CPU.
+        precision: as ``trainer.precision``.
+
+    Raises:
+        UserError: the checkpoint is of a task that this version of the code cannot build.
     """
 
-    def __init__(self, checkpoint: dict[str, Any], gpu: int | None = None) -> None:
+    def __init__(
+        self, checkpoint: dict[str, Any], gpu: int | None = None, precision: Literal["auto", "fp32", "bf16"] = "auto"
+    ) -> None:
         task_class = import_class(checkpoint["segkit"]["task"], "checkpoint")
-        # The checkpoint's own weights follow, so pretrained ones are not wanted.
-        task = task_class(**checkpoint["hyper_parameters"] | {"weights": None})
-        task.load_state_dict(checkpoint["state_dict"])
+        if not (isinstance(task_class, type) and issubclass(task_class, SegmentationTask)):
+            raise UserError(f"checkpoint: {checkpoint['segkit']['task']} is no SegmentationTask")
+        try:
+            # The checkpoint's own weights follow, so pretrained ones are not wanted.
+            task = task_class(**checkpoint["hyper_parameters"] | {"weights": None})
+            task.load_state_dict(checkpoint["state_dict"])
+        except (TypeError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"checkpoint: does not fit this version of {task_class.__name__} ({reason})") from error
         self.class_list = task.class_list
         self.image_shape: tuple[int, int] = tuple(task.hparams["image_shape"])
         self.device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
-        self.bf16 = lightning_precision("auto", gpu is not None) == "bf16-mixed"
+        self.bf16 = lightning_precision(precision, gpu is not None) == "bf16-mixed"
         self.network = task.network.eval().to(self.device)
 
     @torch.inference_mode()
     def probabilities(self, picture: NDArray[np.uint8]) -> torch.Tensor:
         """Class probabilities of an RGB uint8 picture (H, W, 3): float32 (C, H, W) on the predictor's device."""
-        unlabelled = np.zeros(picture.shape[:2], np.uint8)
-        image = torch.from_numpy(resized(picture, unlabelled, self.image_shape)[..., :3].copy()).to(self.device)
+        image = torch.from_numpy(resize_image(picture, self.image_shape)).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.network(image.permute(2, 0, 1)[None])
         height, width = picture.shape[:2]

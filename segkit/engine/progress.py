@@ -3,6 +3,7 @@
 import logging
 import time
 from statistics import fmean
+from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
@@ -24,6 +25,13 @@ class EpochReport(Callback):
         self.epochs: list[dict[str, float]] = []
         self.images_per_second = 0.0
 
+    # Kept in last.ckpt, so that the result of a resumed run has all of its epochs.
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs = state_dict["epochs"]
+
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         self.images = 0
         self.started = time.perf_counter()
@@ -39,6 +47,8 @@ class EpochReport(Callback):
         self.images_per_second = self.images / (time.perf_counter() - self.started)
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if not trainer.num_val_batches or not sum(trainer.num_val_batches):
+            self._update_rate()  # nobody has since the last batch was sent to the device
         figures = {
             "loss": self.losses.last,
             "mean_loss": fmean(self.losses.epoch_losses),

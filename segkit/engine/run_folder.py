@@ -1,15 +1,18 @@
-"""The run folder: its layout, the lock that gives it to one process, and ``result.json``."""
+"""The run folder: its layout, the lock that gives it to one process, its copy of the config, and ``result.json``."""
 
 import fcntl
 import json
 import math
 import os
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from segkit.errors import UserError
+
+LOCK, CONFIG = ".lock", ".hydra"
 
 
 class RunFolder:
@@ -24,7 +27,9 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
-        self._lock = open(path / ".lock", "a")  # noqa: SIM115 - held open for as long as the folder is ours
+        self._before = {entry.name for entry in path.iterdir()}
+        self._config_before: dict[str, str] = {}
+        self._lock = open(path / LOCK, "a")  # noqa: SIM115 - held open for as long as the folder is ours
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -32,10 +37,36 @@ class RunFolder:
             raise UserError(f"{path}: another process is writing this run folder; wait for it or stop it") from None
 
     def close(self) -> None:
-        """Give the folder back, and leave no lock file in a folder where nothing was done."""
-        if not any(self.path.glob("checkpoints/*")) and not self.result.exists():
-            (self.path / ".lock").unlink(missing_ok=True)
+        """Give the folder back. The lock's file stays: removing it would let two processes lock two files."""
         self._lock.close()
+
+    def write_config(self, files: Mapping[str, str]) -> None:
+        """Keep the config that the run is made from, as ``.hydra/<name>``."""
+        folder = self.path / CONFIG
+        folder.mkdir(exist_ok=True)
+        for name, text in files.items():
+            if (folder / name).exists():
+                self._config_before[name] = (folder / name).read_text()
+            (folder / name).write_text(text)
+
+    def undo(self, files: Mapping[str, str], log: str) -> None:
+        """Take back what a run that came to nothing has written.
+
+        ``files`` are those of ``write_config``, ``log`` the name of the log file. A config that was there before is
+        put back. Where the run has left anything else (a checkpoint, a result), its config stays with it.
+        """
+        for name, text in self._config_before.items():
+            (self.path / CONFIG / name).write_text(text)
+        new = {entry.name for entry in self.path.iterdir()} - self._before
+        if new - {CONFIG, LOCK, log}:
+            return
+        if CONFIG in new:
+            for name in files:
+                (self.path / CONFIG / name).unlink(missing_ok=True)
+            (self.path / CONFIG).rmdir()
+        for name in new & {LOCK, log}:
+            (self.path / name).unlink()
+        remove_empty(self.path)
 
     @property
     def best(self) -> Path:
@@ -49,14 +80,20 @@ class RunFolder:
     def predictions(self) -> Path:
         return self.path / "predictions"
 
-    @property
-    def result(self) -> Path:
-        return self.path / "result.json"
+
+def remove_empty(folder: Path) -> None:
+    """Remove an empty run folder, and ``outputs/<name>/`` and ``outputs/`` above it where they are empty too."""
+    outputs = Path.cwd() / "outputs"
+    for candidate in (folder, folder.parent, folder.parent.parent):
+        ours = candidate == folder or candidate.resolve().is_relative_to(outputs)
+        if not ours or candidate.resolve() == Path.cwd() or any(candidate.iterdir()):
+            return
+        candidate.rmdir()
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:
     """Write ``result.json`` in one step: a reader sees the old file or the new one, never half of one."""
-    temporary = folder / f".result.{os.getpid()}.json"
+    temporary = folder / ".result.json.part"
     temporary.write_text(json.dumps(_finite(result), indent=2, allow_nan=False) + "\n")
     os.replace(temporary, folder / "result.json")
 
@@ -70,14 +107,14 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def environment() -> dict[str, Any]:
-    """What a result depends on besides its settings: versions of the main libraries, device, git commit."""
+def environment(gpu: int | None) -> dict[str, Any]:
+    """What a result depends on besides its settings: versions of the main libraries, the GPU used, the commit."""
     import torch
 
     packages = ("torch", "torchvision", "pytorch-lightning", "albumentations", "hydra-core", "numpy")
     return {
         "versions": {name: version(name) for name in packages},
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": None if gpu is None else torch.cuda.get_device_name(gpu),
         "commit": _git_commit(),
     }
 

@@ -38,13 +38,20 @@ class StepLosses(Callback):
         self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs, batch, batch_idx) -> None:  # type: ignore[no-untyped-def]
-        self.pending.append(outputs["loss"].detach())
+        # Lightning has divided it by the number of batches that make up a step.
+        self.pending.append(outputs["loss"].detach() * trainer.accumulate_grad_batches)
         if len(self.pending) >= self.block or module.device.type == "cpu":
             self.fetch(trainer)
 
     # Validation runs before the end of the epoch, and the best checkpoint is written at its end.
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
         self.fetch(trainer)
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        # The epoch's last update is behind none of its training losses. NaN is right where nothing is scored at all.
+        loss, accuracy = (float(trainer.callback_metrics[f"val/{name}"]) for name in ("loss", "accuracy"))
+        if not math.isfinite(loss) and math.isfinite(accuracy):
+            raise self._error(trainer, f"the validation loss is {loss} after epoch {trainer.current_epoch + 1}")
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         self.fetch(trainer)
@@ -59,11 +66,13 @@ class StepLosses(Callback):
         for batch, (loss, rate) in enumerate(zip(losses, rates, strict=True), start=done + 1):
             self.epoch_losses.append(loss)
             if not math.isfinite(loss):
-                asked = trainer.lightning_module.hparams["learning_rate"]
-                raise NonFiniteLossError(
-                    f"the loss is {loss} at step {batch} (epoch {trainer.current_epoch + 1}): training stopped, the "
-                    f"checkpoints before it are kept.\nLower model.learning_rate (now {asked:g}), add model.warmup, or "
-                    "set trainer.clip"
-                )
+                raise self._error(trainer, f"the loss is {loss} at step {batch} (epoch {trainer.current_epoch + 1})")
             if trainer.logger is not None:
                 trainer.logger.log_metrics({"train/loss": loss, "train/learning_rate": rate}, step=batch)
+
+    def _error(self, trainer: Trainer, what: str) -> NonFiniteLossError:
+        asked = trainer.lightning_module.hparams["learning_rate"]
+        return NonFiniteLossError(
+            f"{what}: training stopped, the checkpoints before it are kept.\n"
+            f"Lower model.learning_rate (now {asked:g}), add model.warmup, or set trainer.clip"
+        )

@@ -12,11 +12,11 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 
-from segkit.data.records import SegmentationClass
+from segkit.data.records import UNSCORED, SegmentationClass
 from segkit.engine.schedule import learning_rate_factor
 from segkit.inference import logits_at_size
-from segkit.losses import cross_entropy, cross_entropy_sum
-from segkit.metrics.confusion import ConfusionMatrix, iou_per_class, mean_iou, pixel_accuracy
+from segkit.losses import cross_entropy
+from segkit.metrics.confusion import ClassScores
 from segkit.models.fcn import FCN
 from segkit.models.weights import load_pretrained
 
@@ -69,7 +69,7 @@ class SegmentationTask(LightningModule):
     # ---- the three hooks ----
 
     def build_network(self) -> FCN:
-        """The network: ``forward(image uint8 (B, 3, H, W)) -> logits (B, C, H, W)``."""
+        """The network: ``forward(image uint8 (B, 3, H, W)) -> logits (B, C, H, W)``, and ``decoder_kernels()``."""
         h = self.hparams
         network = FCN(
             num_classes=len(self.class_list),
@@ -89,8 +89,11 @@ class SegmentationTask(LightningModule):
         return cross_entropy
 
     def build_metrics(self) -> MetricCollection:
-        """Validation metrics, each updated with (predicted, label) of one picture at its own size."""
-        return MetricCollection({"confusion": ConfusionMatrix(len(self.class_list))})
+        """Validation metrics, updated with (predicted, label) of one picture at its own size; logged by their names.
+
+        ``iou``, which chooses the best checkpoint, has to be among the names.
+        """
+        return MetricCollection([ClassScores(self.class_list)])
 
     # ---- training ----
 
@@ -136,8 +139,8 @@ class SegmentationTask(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         for logits, label in zip(self.network(batch["image"]), batch["label"], strict=True):
             logits = logits_at_size(logits, label.shape)
-            total, scored = cross_entropy_sum(logits[None], label[None])
-            self.val_loss.update(total / scored.clamp(min=1), scored)
+            # Weighted by the scored pixels: every pixel counts the same, whatever its picture.
+            self.val_loss.update(self.loss(logits[None], label[None]), (label != UNSCORED).sum())
             self.metrics.update(logits.argmax(0), label)
 
     def on_validation_epoch_end(self) -> None:
@@ -146,19 +149,6 @@ class SegmentationTask(LightningModule):
         self.log_dict({f"val/{name}": value for name, value in scores.items()})
 
     def scores(self) -> dict[str, float]:
-        """Scores of the pictures seen since the last reset: loss, accuracy, IoU of each class, their means.
-
-        ``iou`` is the mean over the classes that are painted (those with a colour: for KITTI the road alone),
-        ``mean_iou`` the mean over all; both leave out classes that no label holds.
-        """
-        matrix = self.metrics["confusion"].compute()
-        painted = [i for i, c in enumerate(self.class_list) if c.colour is not None]
-        values = {
-            "loss": self.val_loss.compute(),
-            "iou": mean_iou(matrix, painted),
-            "mean_iou": mean_iou(matrix),
-            "accuracy": pixel_accuracy(matrix),
-        }
-        per_class = iou_per_class(matrix)
-        values |= {f"iou/{c.name}": per_class[i] for i, c in enumerate(self.class_list) if matrix[i].sum() > 0}
+        """The loss and all metrics over the pictures seen since the last reset."""
+        values = {"loss": self.val_loss.compute()} | self.metrics.compute()
         return {name: float(value) for name, value in values.items()}

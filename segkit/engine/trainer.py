@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -28,6 +29,7 @@ def build_trainer(settings: dict[str, Any], folder: Path, seed: int, validated: 
         validated: whether the data has a validation part.
     """
     devices = lightning_devices(settings["gpus"])
+    torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it, as convolutions use by default
     losses = StepLosses()
     report = EpochReport(losses)
     # Fetching the losses comes first: the others read what it fetched.
@@ -70,21 +72,18 @@ def build_trainer(settings: dict[str, Any], folder: Path, seed: int, validated: 
     return trainer, report
 
 
-def log_settings(trainer: Trainer, settings: dict[str, Any], scores: dict[str, float]) -> None:
-    """Put the run into TensorBoard's HPARAMS tab: its settings and its final scores (TensorBoard's tags to values)."""
-    from omegaconf import OmegaConf
+def log_config(trainer: Trainer, settings: dict[str, Any]) -> None:
+    """Put the whole config into TensorBoard's TEXT tab."""
+    assert isinstance(trainer.logger, TensorBoardLogger)
+    trainer.logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(settings))}```")
 
-    logger = trainer.logger
-    assert isinstance(logger, TensorBoardLogger)
+
+def log_scores(trainer: Trainer, settings: dict[str, Any], scores: dict[str, float]) -> None:
+    """Put the run into TensorBoard's HPARAMS tab: its settings and its final scores (TensorBoard's tags to values)."""
+    assert isinstance(trainer.logger, TensorBoardLogger)
     flat: dict[str, Any] = {}
     for group in ("data", "model", "trainer"):
         flat |= {f"{group}.{k}": str(v) if isinstance(v, list) else v for k, v in settings[group].items()}
     flat |= {"seed": settings["seed"], "augment": str(settings["augment"]["transforms"])}
-    logger.log_hyperparams(flat, scores)
-    logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(settings))}```")
-    logger.save()
-
-
-def set_matmul_precision() -> None:
-    """Let fp32 matrix products use TF32 where the GPU has it, as convolutions do by default."""
-    torch.set_float32_matmul_precision("high")
+    trainer.logger.log_hyperparams(flat, scores)
+    trainer.logger.save()

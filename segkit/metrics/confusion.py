@@ -1,10 +1,12 @@
-"""The confusion matrix and the scores that are read off it."""
+"""The confusion matrix, and the scores that are read off it."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from segkit.data.records import UNSCORED
+from segkit.data.records import UNSCORED, SegmentationClass
 
 
 class ConfusionMatrix(Metric):
@@ -23,8 +25,7 @@ class ConfusionMatrix(Metric):
 
     def update(self, predicted: Tensor, label: Tensor) -> None:
         """Count pixels. Both hold class numbers in the same shape (any); label 255 is not counted."""
-        # One count over (label, predicted) pairs; unscored pixels fall into an extra row that is cut off, which
-        # unlike selecting by a mask needs no synchronisation with the GPU.
+        # One count over (label, predicted) pairs; unscored pixels fall into an extra row that is cut off.
         rows = torch.where(label == UNSCORED, self.num_classes, label.long())
         pairs = rows * self.num_classes + predicted
         counts = torch.bincount(pairs.flatten(), minlength=(self.num_classes + 1) * self.num_classes)
@@ -33,6 +34,31 @@ class ConfusionMatrix(Metric):
     def compute(self) -> Tensor:
         """The (classes, classes) int64 matrix."""
         return self.matrix
+
+
+class ClassScores(ConfusionMatrix):
+    """Accuracy and IoUs as named scores.
+
+    ``iou`` is the mean over the classes that are painted (those with a colour: for KITTI the road alone),
+    ``mean_iou`` the mean over all; both leave out classes that no label holds. ``iou/<class>`` is there for each class
+    that a label holds.
+    """
+
+    def __init__(self, class_list: Sequence[SegmentationClass]) -> None:
+        super().__init__(len(class_list))
+        self.class_list = tuple(class_list)
+
+    def compute(self) -> dict[str, Tensor]:  # type: ignore[override]
+        """Scores by name, 0…1; NaN where nothing was scored."""
+        painted = [i for i, item in enumerate(self.class_list) if item.colour is not None]
+        per_class = iou_per_class(self.matrix)
+        scores = {
+            "iou": mean_iou(self.matrix, painted),
+            "mean_iou": mean_iou(self.matrix),
+            "accuracy": pixel_accuracy(self.matrix),
+        }
+        held = self.matrix.sum(1) > 0
+        return scores | {f"iou/{item.name}": per_class[i] for i, item in enumerate(self.class_list) if held[i]}
 
 
 def iou_per_class(matrix: Tensor) -> Tensor:

@@ -64,16 +64,27 @@ def _download(entry: WeightsEnum) -> Mapping[str, torch.Tensor]:
 
 
 def _read(path: Path) -> Mapping[str, torch.Tensor]:
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler meets any byte sequence, and fails in as many ways
-        raise UserError(
-            f"model.weights: cannot read {path} ({type(error).__name__}): broken, or not a file of tensors.\n"
-            "Give a file with a torchvision state dict, or delete this one if it is torch.hub's own copy."
-        ) from error
+    content = read_tensors(path, "model.weights")
     if not (isinstance(content, Mapping) and all(isinstance(value, torch.Tensor) for value in content.values())):
         raise UserError(
             f"model.weights: {path} holds something else than a torchvision state dict (tensors by name).\n"
             f"Give such a file, or a name of torchvision's weights; {_START_RANDOM}."
         )
     return content
+
+
+def read_tensors(path: Path, key: str) -> Any:
+    """What ``torch.save`` wrote to ``path``: tensors and plain data alone, on the CPU.
+
+    Raises:
+        UserError: naming the setting ``key`` and the file, which cannot be read or is no such file.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"{key}: {path} does not exist.") from error
+    except Exception as error:  # the unpickler meets any byte sequence, and fails in as many ways
+        raise UserError(
+            f"{key}: {path} is broken, or not a file of tensors ({type(error).__name__}).\n"
+            "Give a file that torch.save wrote; a broken download is deleted and fetched again."
+        ) from error

@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from segkit.commands.data import run
+from segkit.engine.run_folder import RunFolder
 from segkit.errors import UserError
 from tests.fixtures import write_kitti
 
@@ -15,14 +16,17 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 def data(folder: Path, *overrides: str) -> dict[str, Any]:
-    folder.mkdir(exist_ok=True)
     cache = f"data.cache_dir={folder / 'cache'}"
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("data", [cache, *overrides])
     OmegaConf.resolve(config)
     settings = OmegaConf.to_container(config)
     assert isinstance(settings, dict)
-    run(settings, folder)
+    run_folder = RunFolder(folder)
+    try:
+        run(settings, run_folder)
+    finally:
+        run_folder.close()
     return json.loads((folder / "result.json").read_text())
 
 

@@ -28,10 +28,13 @@ def segkit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("trainer.max_epochs=0", "trainer.max_epochs=0: should be greater than 0"),
         ("trainer.max_epochs=2.5", "trainer.max_epochs=2.5: should be a valid integer"),
         ("trainer.precision=half", "trainer.precision=half: should be 'auto', 'fp32' or 'bf16'"),
-        ("trainer.gpus=-1", "trainer.gpus=-1: should be auto, 0 (the CPU), a number of GPUs, or a list"),
+        ("trainer.gpus=-1", "trainer.gpus=-1: should be auto, 0 (the CPU), 1, or the device's number"),
         ("trainer.gpus=[0,0]", "trainer.gpus=[0,0]: should be auto"),
         ("trainer.gpu=1", "trainer.gpu: no such setting"),
         ("+trainer.gpu=1", "trainer.gpu: no such setting; did you mean trainer.gpus?"),
+        ("+_target_=foo", "_target_: no such setting"),
+        ("~model._target_", "model._target_ is missing"),
+        ("model.learning_rate=inf", "model.learning_rate=inf: should be a finite number"),
         ("+anything=1", "anything: no such setting"),
         ("+model.decay=0.1", "model.decay: no such setting"),
         ("model=fcn9", "Could not find 'model/fcn9' Available options in 'model': fcn16 fcn32 fcn8"),
@@ -65,7 +68,7 @@ def test_a_traceback_is_shown_when_asked_for(tmp_path: Path, monkeypatch: pytest
 def test_unknown_command_lists_the_commands(arguments: list[str], tmp_path: Path) -> None:
     done = segkit(*arguments, cwd=tmp_path)
     assert done.returncode == 2
-    assert "train, predict, data" in done.stderr
+    assert "train, predict, report, data" in done.stderr
 
 
 def test_missing_settings_are_asked_for(tmp_path: Path) -> None:
@@ -89,3 +92,34 @@ def test_help_and_configuration_import_nothing_heavy(command: str) -> None:
         done = subprocess.run([sys.executable, "-c", script, command, *flags], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "cache_dir" in done.stdout or command == "predict"
+
+
+def test_what_was_there_before_an_error_is_there_after_it(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    (mine / "inner").mkdir(parents=True)
+    for name in ("notes.log", "inner/a.txt"):
+        (mine / name).write_text("mine")
+    wrong = ["predict", "checkpoint=nothing.ckpt", "input=nothing", "gpus=-1"]
+    for output in ("mine", ".", "a/b"):
+        for arguments in (wrong, wrong[:3]):
+            assert segkit(*arguments, f"output={output}", cwd=tmp_path).returncode == 2
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == [
+        "mine/inner/a.txt",
+        "mine/notes.log",
+    ]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = segkit("predict", "checkpoint=a", "input=b", "output=file/below", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "file/below: Not a directory" in done.stderr
+
+
+def test_a_broken_file_of_settings_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own" / "augment").mkdir(parents=True)
+    (tmp_path / "own" / "augment" / "mine.yaml").write_text("transforms: [")
+    done = segkit("train", "--config-dir", "own", "augment=mine", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "mine.yaml" in done.stderr
+    assert "Traceback" not in done.stderr

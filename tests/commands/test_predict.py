@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 
 from segkit.commands.predict import run
+from segkit.engine.run_folder import RunFolder
 from segkit.engine.task import SegmentationTask
 from segkit.errors import UserError
-from segkit.painting import find_pictures
+from segkit.inputs import find_pictures
 from tests.fixtures import write_rgb
 
 ROAD = [{"name": "background", "colour": None}, {"name": "road", "colour": [0, 255, 0]}]
@@ -34,8 +35,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def predict(checkpoint: Path, pictures: object, output: Path) -> dict:
-    output.mkdir(exist_ok=True)
-    run({"checkpoint": str(checkpoint), "input": str(pictures), "output": str(output), "gpus": 0}, output)
+    folder = RunFolder(output)
+    run({"checkpoint": str(checkpoint), "input": str(pictures), "output": str(output), "gpus": 0}, folder)
+    folder.close()
     return json.loads((output / "result.json").read_text())
 
 

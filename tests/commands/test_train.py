@@ -101,7 +101,7 @@ def test_a_run_folder_holds_what_the_readme_says(whole: Path) -> None:
 
 
 def test_checkpoints_are_plain_data_and_the_best_holds_weights_alone(whole: Path) -> None:
-    best = read_checkpoint(whole, "checkpoint")
+    best = read_checkpoint(whole / "checkpoints" / "best.ckpt", "checkpoint")
     last = torch.load(whole / "checkpoints" / "last.ckpt", weights_only=True)
     assert "optimizer_states" in last
     assert "optimizer_states" not in best
@@ -147,7 +147,9 @@ def test_killed_then_terminated_then_resumed_ends_with_the_same_weights(
 
     resumed = run(PLAIN, f"resume={folder}", cwd=work)
     assert resumed.returncode == 0, resumed.stderr
-    assert json.loads((folder / "result.json").read_text())["status"] == "finished"
+    result = json.loads((folder / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert [epoch["epoch"] for epoch in result["epochs"]] == [1, 2, 3]
     expected, found = weights(whole), weights(folder)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[key], found[key]) for key in expected)
@@ -163,6 +165,31 @@ def test_a_loss_that_is_not_finite_stops_the_run(kitti_root: Path, work: Path) -
     assert len(done.stderr.strip().splitlines()) == 2
     assert json.loads((folder / "result.json").read_text())["status"] == "failed"
     assert not list(folder.glob("checkpoints/*.ckpt"))
+
+
+def test_a_resume_that_does_not_fit_is_refused_and_changes_nothing(work: Path, whole: Path) -> None:
+    def hidden_and_checkpoints() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in whole.glob("*/*") if path.parent.name in (".hydra", "checkpoints")}
+
+    before = hidden_and_checkpoints()
+    for setting, message in [
+        ("model.fc_channels=16", "resume: the model settings are not those that the run began with"),
+        ("trainer.max_epochs=1", "trainer.max_epochs=1: this run has done 3 epochs already"),
+    ]:
+        done = run(PLAIN, f"resume={whole}", setting, cwd=work)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+        assert hidden_and_checkpoints() == before
+
+
+def test_accumulated_batches_are_logged_with_their_own_loss(kitti_root: Path, work: Path) -> None:
+    frozen = ["model.learning_rate=1e-12", "model.dropout=0", "augment=none", "trainer.max_epochs=1", "predictions=0"]
+    one = train(kitti_root, work / "single", *frozen)
+    three = train(kitti_root, work / "accumulated", *frozen, "trainer.accumulate=3")
+    assert (one.returncode, three.returncode) == (0, 0), three.stderr
+    first, second = (json.loads((work / name / "result.json").read_text()) for name in ("single", "accumulated"))
+    assert second["epochs"][0]["mean_loss"] == pytest.approx(first["epochs"][0]["mean_loss"], rel=1e-3)
 
 
 def test_a_broken_data_set_is_one_report_and_no_run_folder(kitti_root: Path, work: Path, tmp_path: Path) -> None:

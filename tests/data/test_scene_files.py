@@ -118,7 +118,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, workers: int) -> None
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        generate_scenes(tmp_path, (3, 0), workers=workers, on_done=stop)
+        generate_scenes(tmp_path / "new", (3, 0), workers=workers, on_done=stop)
     assert list(tmp_path.iterdir()) == []
 
 

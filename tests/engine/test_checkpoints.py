@@ -8,6 +8,7 @@ import torch
 
 from segkit.engine.checkpoints import AtomicCheckpointIO, read_checkpoint
 from segkit.errors import UserError
+from segkit.inputs import find_checkpoint
 
 
 @contextmanager
@@ -36,14 +37,14 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
 def test_a_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:
     content = {"state_dict": {}, "hyper_parameters": {}, "segkit": {"epoch": 3}}
     AtomicCheckpointIO().save_checkpoint(content, tmp_path / "checkpoints" / "best.ckpt")
-    assert read_checkpoint(tmp_path, "checkpoint")["segkit"]["epoch"] == 3
+    assert read_checkpoint(find_checkpoint(tmp_path, "checkpoint"), "checkpoint")["segkit"]["epoch"] == 3
 
 
 def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"checkpoint: .*missing\.ckpt does not exist"):
-        read_checkpoint(tmp_path / "missing.ckpt", "checkpoint")
+        find_checkpoint(tmp_path / "missing.ckpt", "checkpoint")
     with pytest.raises(UserError, match=r"best\.ckpt does not exist"):
-        read_checkpoint(tmp_path, "checkpoint")
+        find_checkpoint(tmp_path, "checkpoint")
 
     foreign = tmp_path / "foreign.ckpt"
     torch.save({"state_dict": {}}, foreign)
@@ -53,5 +54,5 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     whole = foreign.read_bytes()
     for content in (b"", b"not a checkpoint", whole[: len(whole) // 2]):
         foreign.write_bytes(content)
-        with pytest.raises(UserError, match=r"foreign\.ckpt is not a checkpoint"):
+        with pytest.raises(UserError, match=r"checkpoint: .*foreign\.ckpt is broken, or not a file of tensors"):
             read_checkpoint(foreign, "checkpoint")

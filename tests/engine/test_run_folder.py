@@ -29,9 +29,49 @@ def test_the_lock_ends_with_a_killed_process(tmp_path: Path) -> None:
     RunFolder(tmp_path).close()
 
 
-def test_an_unused_folder_is_left_as_it_was(tmp_path: Path) -> None:
-    RunFolder(tmp_path).close()
+CONFIG = {"config.yaml": "seed: 0\n", "overrides.yaml": "[]\n"}
+
+
+def test_what_came_to_nothing_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "outputs" / "train" / "now"
+    folder = RunFolder(path)
+    folder.write_config(CONFIG)
+    (path / "train.log").write_text("lines")
+    folder.undo(CONFIG, "train.log")
+    folder.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_other_peoples_files_stay(tmp_path: Path) -> None:
+    (tmp_path / "notes.log").write_text("mine")
+    folder = RunFolder(tmp_path)
+    folder.write_config(CONFIG)
+    (tmp_path / "train.log").touch()
+    folder.undo(CONFIG, "train.log")
+    folder.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.log"]
+
+
+def test_what_a_run_has_left_keeps_its_config(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_config(CONFIG)
+    (tmp_path / "result.json").touch()
+    folder.undo(CONFIG, "train.log")
+    folder.close()
+    assert (tmp_path / "result.json").exists()
+    assert (tmp_path / ".hydra" / "config.yaml").read_text() == "seed: 0\n"
+
+
+def test_a_refused_resume_keeps_the_config_that_the_run_was_made_from(tmp_path: Path) -> None:
+    first = RunFolder(tmp_path)
+    first.write_config(CONFIG)
+    first.close()
+    second = RunFolder(tmp_path)
+    second.write_config({"overrides.yaml": "- model.learning_rate=-1\n"})
+    second.undo({"overrides.yaml": ""}, "train.log")
+    second.close()
+    assert (tmp_path / ".hydra" / "overrides.yaml").read_text() == "[]\n"
 
 
 def test_scores_that_do_not_exist_are_null(tmp_path: Path) -> None:
@@ -42,6 +82,7 @@ def test_scores_that_do_not_exist_are_null(tmp_path: Path) -> None:
 
 
 def test_the_environment_names_versions_and_commit() -> None:
-    found = environment()
+    found = environment(None)
+    assert found["gpu"] is None
     assert found["versions"]["torch"].startswith("2.")
     assert found["commit"] is None or len(found["commit"].removesuffix("-dirty")) == 40

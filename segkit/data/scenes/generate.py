@@ -74,6 +74,7 @@ def generate_scenes(
                 f"{root} already holds pictures ({held.relative_to(root)}); nothing was written.\n"
                 "Choose another data.root, or delete its training/ and testing/ folders first."
             )
+    new = not root.exists()
     try:
         root.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".generating-", dir=root))
@@ -92,6 +93,8 @@ def generate_scenes(
         raise UserError(f"data.root={root}: writing failed ({error.strerror}); nothing was kept") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        if new and not any(root.iterdir()):
+            root.rmdir()
 
 
 def _cpus() -> int:

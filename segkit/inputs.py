@@ -1,0 +1,47 @@
+"""What people name on a command line, found or refused before anything heavy is imported."""
+
+import glob
+import os
+from pathlib import Path
+
+from segkit.errors import UserError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+
+def find_pictures(pattern: str) -> list[Path]:
+    """The pictures meant by a file, a folder (its own pictures, not those of folders in it) or a glob pattern.
+
+    Raises:
+        UserError: there is none, or two would be written under the same name.
+    """
+    pattern = os.path.expanduser(pattern)
+    path = Path(pattern)
+    if path.is_dir():
+        found = [entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES]
+    elif path.is_file():
+        found = [path]
+    else:
+        found = [Path(name) for name in glob.glob(pattern, recursive=True) if os.path.isfile(name)]
+    if not found:
+        raise UserError(f"input={pattern}: no picture there; give a file, a folder of {'/'.join(SUFFIXES)} or a glob")
+    stems: dict[str, Path] = {}
+    for entry in sorted(found):
+        if entry.stem in stems:
+            raise UserError(f"input={pattern}: {stems[entry.stem]} and {entry} would be written under the same name")
+        stems[entry.stem] = entry
+    return list(stems.values())
+
+
+def find_checkpoint(place: str | Path, key: str) -> Path:
+    """The checkpoint meant by a ``.ckpt`` file or by a run folder (its ``best.ckpt``).
+
+    Raises:
+        UserError: naming ``key``, when it is not there.
+    """
+    path = Path(place).expanduser()
+    if path.is_dir():
+        path = path / "checkpoints" / "best.ckpt"
+    if not path.is_file():
+        raise UserError(f"{key}: {path} does not exist; give a .ckpt file or a run folder that holds one")
+    return path

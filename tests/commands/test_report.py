@@ -1,0 +1,66 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from segkit.commands.report import run
+from segkit.engine.run_folder import RunFolder
+from segkit.errors import UserError
+
+RESULT: dict[str, Any] = {
+    "status": "finished",
+    "scores": {"iou": 0.9123456, "accuracy": None},
+    "best": {"checkpoint": "checkpoints/best.ckpt", "epoch": 2},
+    "epochs": [{"epoch": i, "loss": i / 10, "val/iou": 0.5, "val/iou/road": 0.5} for i in range(1, 51)],
+    "data": {"train": {"um": 3, "uu": 4}, "val": {"um": 1}},
+    "seconds": {"fit": 12.34},
+    "versions": {"torch": "2.11.0"},
+    "gpu": None,
+    "commit": "abc",
+}
+
+
+def write_run(folder: Path, result: dict[str, Any]) -> Path:
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra" / "overrides.yaml").write_text("- data.image_shape=[32,64]\n- seed=1\n")
+    (folder / "result.json").write_text(json.dumps(result))
+    (folder / "predictions" / "overlay").mkdir(parents=True)
+    for i in range(6):
+        cv2.imwrite(str(folder / "predictions" / "overlay" / f"um_{i}.png"), np.zeros((100, 1000, 3), np.uint8))
+    return folder
+
+
+def report(source: Path, into: Path) -> None:
+    folder = RunFolder(into)
+    try:
+        run({"run": str(source), "into": str(into), "question": "Why?", "pictures": 3}, folder)
+    finally:
+        folder.close()
+
+
+def test_an_entry(tmp_path: Path) -> None:
+    into = tmp_path / "entry"
+    report(write_run(tmp_path / "run", RESULT), into)
+    text = (into / "README.md").read_text()
+    assert text.startswith("# Why?\n")
+    assert "`python train.py 'data.image_shape=[32,64]' seed=1`" in text
+    assert "| iou | 0.9123 |" in text
+    assert "| accuracy | – |" in text
+    assert "| 50 | 5.0000 | 0.5000 |" in text
+    assert "train 7, val 1" in text
+    assert json.loads((into / "result.json").read_text()) == RESULT
+    pictures = sorted(into.glob("*.jpg"))
+    assert [path.stem for path in pictures] == ["um_0", "um_2", "um_4"]
+    assert cv2.imread(str(pictures[0])).shape == (80, 800, 3)
+
+
+def test_only_finished_runs_are_reported(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no finished run of segkit train"):
+        report(tmp_path / "nothing", tmp_path / "entry")
+    unfinished = write_run(tmp_path / "run", {"status": "interrupted", "epochs": []})
+    with pytest.raises(UserError, match=r"has not finished \(status interrupted\): resume="):
+        report(unfinished, tmp_path / "entry")
+    assert [path.name for path in (tmp_path / "entry").iterdir()] == [".lock"]
