@@ -1,6 +1,8 @@
 """Predictions as pictures on disk: ``overlay/``, ``mask/`` and ``confidence/``, one PNG per picture under its name."""
 
-from collections.abc import Callable, Iterable
+import io
+import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -37,23 +39,33 @@ def paint_pictures(
             sure = probabilities[1] if len(probabilities) == 2 else probabilities.amax(0)
             confidence = (sure * 255).round().byte().cpu().numpy()
             name = f"{path.stem}.png"
-            _write(folder / "overlay" / name, paint(picture, classes, predictor.class_list)[..., ::-1])
-            write_mask(folder / "mask" / name, classes, predictor.class_list)
-            _write(folder / "confidence" / name, confidence)
+            _write(folder / "overlay" / name, _png(paint(picture, classes, predictor.class_list)[..., ::-1]))
+            _write(folder / "mask" / name, mask_png(classes, predictor.class_list))
+            _write(folder / "confidence" / name, _png(confidence))
         if on_done is not None:
             on_done(path)
     return unreadable
 
 
-def write_mask(path: Path, classes: NDArray[np.uint8], class_list: tuple[SegmentationClass, ...]) -> None:
-    """Write class numbers (H, W) as a palette PNG: its pixel values are the classes, viewers show their colours."""
+def mask_png(classes: NDArray[np.uint8], class_list: Sequence[SegmentationClass]) -> bytes:
+    """Class numbers (H, W) as a palette PNG: its pixel values are the classes, viewers show their colours."""
     mask = Image.new("P", (classes.shape[1], classes.shape[0]))
     mask.frombytes(classes.tobytes())
-    palette = [value for c in class_list for value in (c.colour or (0, 0, 0))]
-    mask.putpalette(palette)
-    mask.save(path)
+    mask.putpalette([value for c in class_list for value in (c.colour or (0, 0, 0))])
+    content = io.BytesIO()
+    mask.save(content, "PNG")
+    return content.getvalue()
 
 
-def _write(path: Path, array: NDArray[np.uint8]) -> None:
-    if not cv2.imwrite(str(path), array):
-        raise UserError(f"output: {path} could not be written; is the disk full or the folder read-only?")
+def _png(array: NDArray[np.uint8]) -> bytes:
+    return cv2.imencode(".png", array)[1].tobytes()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write in one step, so that a full disk or a kill leaves no half of a picture."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

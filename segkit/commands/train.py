@@ -91,7 +91,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
     checkpoint = read_checkpoint(folder.best, "checkpoints/best.ckpt")
     best = checkpoint["segkit"]
     scores = best["scores"] or {"mean_loss": report.epochs[-1]["mean_loss"] if report.epochs else math.nan}
-    log_scores(trainer, settings, {f"best/{name}": value for name, value in scores.items()})
+    log_scores(trainer, settings, scores)
     result = {
         "status": "finished",
         "scores": scores,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.data.checks import DataSetError, report
+from segkit.data.difficulty import best_grey_threshold_iou, grey_histograms
 from segkit.data.images import decode_image, resize_image
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import Record
@@ -26,7 +27,7 @@ def statistics(module: SegmentationDataModule) -> dict[str, Any]:
         ``pictures`` (training with validation, test, total), ``labels`` (files by kind, total), ``groups`` (records
         by part, and the shares below), ``classes`` (share of the scored pixels by class), ``unscored`` (share of all
         labelled pixels; shares are 0…1, or None without labels), ``sizes`` (height, width, count; the most frequent
-        first).
+        first), and with two classes ``grey_threshold_iou`` (``best_grey_threshold_iou`` over all labelled pictures).
 
     Raises:
         UserError: a file cannot be read.
@@ -36,14 +37,20 @@ def statistics(module: SegmentationDataModule) -> dict[str, Any]:
     sizes: Counter[tuple[int, int]] = Counter()
     records = [record for part in parts.values() for record in part]
 
-    def measure(record: Record) -> tuple[tuple[int, int], NDArray[np.int64] | None]:
-        height, width = decode_image(record.image).shape[:2]
-        label = module.read_label(record.label) if record.label else None
-        return (height, width), None if label is None else np.bincount(label.ravel(), minlength=256)
+    grey = np.zeros((2, 256), np.int64)
+
+    def measure(record: Record) -> tuple[tuple[int, int], NDArray[np.int64] | None, NDArray[np.int64]]:
+        image = decode_image(record.image)
+        size = (image.shape[0], image.shape[1])
+        if record.label is None:
+            return size, None, np.zeros_like(grey)
+        label = module.read_label(record.label)
+        return size, np.bincount(label.ravel(), minlength=256), grey_histograms(image, label)
 
     with ThreadPoolExecutor() as pool:
-        for record, (size, values) in zip(records, pool.map(measure, records), strict=True):
+        for record, (size, values, histograms) in zip(records, pool.map(measure, records), strict=True):
             sizes[size] += 1
+            grey += histograms
             if values is not None:
                 counts[record.group] += values
     training, test = len(parts["train"]) + len(parts["val"]), len(parts["test"])
@@ -60,6 +67,7 @@ def statistics(module: SegmentationDataModule) -> dict[str, Any]:
         "groups": by_group,
         **_shares(sum(counts.values(), np.zeros(256, np.int64)), names),
         "sizes": [{"height": h, "width": w, "count": n} for (h, w), n in sizes.most_common()],
+        **({"grey_threshold_iou": best_grey_threshold_iou(grey)} if len(names) == 2 else {}),
     }
 
 
@@ -97,6 +105,8 @@ def statistics_table(numbers: Mapping[str, Any]) -> str:
         lines.append(f"{group:<{first}}{line}")
     lines += ["(class shares are of the scored pixels)", ""]
     lines += [f"{size['count']:>5} pictures of {size['width']}×{size['height']}" for size in numbers["sizes"]]
+    if "grey_threshold_iou" in numbers:
+        lines += ["", f"{names[1]} IoU of the best threshold on grey: {numbers['grey_threshold_iou']:.2f}"]
     return "\n".join(lines)
 
 

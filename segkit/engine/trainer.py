@@ -78,12 +78,20 @@ def log_config(trainer: Trainer, settings: dict[str, Any]) -> None:
     trainer.logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(settings))}```")
 
 
+# Settings that say where or how fast, not what: they would hide the others in the HPARAMS tab.
+NOT_COMPARED = {"_target_", "url", "augment", "cache_dir", "workers", "seed", "gpus", "compile"}
+
+
 def log_scores(trainer: Trainer, settings: dict[str, Any], scores: dict[str, float]) -> None:
-    """Put the run into TensorBoard's HPARAMS tab: its settings and its final scores (TensorBoard's tags to values)."""
+    """Put the run into TensorBoard's HPARAMS tab: its settings and the scores of its best checkpoint."""
     assert isinstance(trainer.logger, TensorBoardLogger)
-    flat: dict[str, Any] = {}
-    for group in ("data", "model", "trainer"):
-        flat |= {f"{group}.{k}": str(v) if isinstance(v, list) else v for k, v in settings[group].items()}
-    flat |= {"seed": settings["seed"], "augment": str(settings["augment"]["transforms"])}
-    trainer.logger.log_hyperparams(flat, scores)
+    flat = {
+        f"{group}.{key}": str(value) if isinstance(value, list) else value
+        for group in ("data", "model", "trainer")
+        for key, value in settings[group].items()
+        if key not in NOT_COMPARED
+    }
+    names = [str(transform.get("name")) for transform in settings["augment"]["transforms"]]
+    flat |= {"seed": settings["seed"], "augment": ", ".join(names) or "none"}
+    trainer.logger.log_hyperparams(flat, {f"val_best/{name}": value for name, value in scores.items()})
     trainer.logger.save()

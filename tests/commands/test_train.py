@@ -124,7 +124,7 @@ def test_tensorboard_has_every_batch_every_epoch_and_pictures(whole: Path) -> No
     assert rates == sorted(rates, reverse=True)
     assert len([tag for tag in events.Tags()["images"] if tag.startswith("validation/")]) == 3
     assert "config/text_summary" in events.Tags()["tensors"]
-    assert events.Scalars("best/iou")[-1].value == pytest.approx(result["scores"]["iou"])
+    assert events.Scalars("val_best/iou")[-1].value == pytest.approx(result["scores"]["iou"])
 
 
 def test_killed_then_terminated_then_resumed_ends_with_the_same_weights(
