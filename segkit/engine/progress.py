@@ -58,7 +58,7 @@ class EpochReport(Callback):
         self.epochs.append({"epoch": number} | figures)
         if trainer.logger is not None:
             trainer.logger.log_metrics(
-                {"train/epoch_loss": figures["mean_loss"], "speed/images_per_second": figures["images_per_second"]},
+                {"train/epoch_loss": figures["mean_loss"], "train/images_per_second": figures["images_per_second"]},
                 step=trainer.global_step,
             )
         if trainer.is_global_zero:

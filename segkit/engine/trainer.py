@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,18 @@ from segkit.engine.pictures import ValidationPictures
 from segkit.engine.progress import EpochReport, ProgressBar
 from segkit.engine.seeding import EpochSeed
 from segkit.engine.step_losses import StepLosses
+
+
+class RunLogger(TensorBoardLogger):
+    """TensorBoard events in the run folder, without the epoch number that Lightning adds to every entry."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, name="tensorboard", version="", default_hp_metric=False)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        shown = {name: value for name, value in metrics.items() if name != "epoch"}
+        if shown:
+            super().log_metrics(shown, step)
 
 
 def build_trainer(settings: dict[str, Any], folder: Path, seed: int, validated: bool) -> tuple[Trainer, EpochReport]:
@@ -58,7 +71,7 @@ def build_trainer(settings: dict[str, Any], folder: Path, seed: int, validated: 
         deterministic=settings["deterministic"],
         # Algorithms are chosen by timing them, which is not the same choice every time.
         benchmark=not settings["deterministic"],
-        logger=TensorBoardLogger(folder, name="tensorboard", version="", default_hp_metric=False),
+        logger=RunLogger(folder),
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,

@@ -117,8 +117,9 @@ def test_tensorboard_has_every_batch_every_epoch_and_pictures(whole: Path) -> No
     assert steps == list(range(1, 13))  # 15 pictures, batches of 4, 3 epochs
     mean = sum(event.value for event in events.Scalars("train/loss")[:4]) / 4
     assert mean == pytest.approx(result["epochs"][0]["mean_loss"], rel=1e-5)
-    for tag in ("train/epoch_loss", "val/loss", "val/iou", "val/iou/road", "val/accuracy", "speed/images_per_second"):
+    for tag in ("train/epoch_loss", "val/loss", "val/iou", "val/iou/road", "val/accuracy", "train/images_per_second"):
         assert len(events.Scalars(tag)) == 3, tag
+    assert {tag.split("/")[0] for tag in events.Tags()["scalars"]} == {"train", "val", "val_best"}
     rates = [event.value for event in events.Scalars("train/learning_rate")]
     assert rates[0] == pytest.approx(1e-3)
     assert rates == sorted(rates, reverse=True)
