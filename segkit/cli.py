@@ -5,6 +5,7 @@ configuration is composed and checked.
 """
 
 import importlib
+import os
 import sys
 
 COMMANDS = {
@@ -21,6 +22,7 @@ USAGE = "usage: segkit <command> [key=value …] [--help]\n\ncommands:\n" + "".j
 
 def main(leading: list[str] | None = None) -> None:
     """Run the command named by the first word of ``leading`` + the command line. Exits with 2 on a user's mistake."""
+    sys.path.append(os.getcwd())  # for classes of the user's own, named as _target_
     words = [*(leading or []), *sys.argv[1:]]
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="")

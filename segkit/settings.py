@@ -134,6 +134,8 @@ KNOWN_TARGETS: dict[str, type[TargetSettings]] = {
     "segkit.engine.task.SegmentationTask": ModelSettings,
 }
 
+INHERITED = KNOWN_TARGETS | {"segkit.data.module.SegmentationDataModule": DataSettings}
+
 
 def validate(schema: type[Strict], config: Mapping[str, Any]) -> None:
     """Check a composed config (plain dicts and lists) against ``schema`` and against its ``_target_`` groups.
@@ -150,6 +152,21 @@ def validate(schema: type[Strict], config: Mapping[str, Any]) -> None:
             problems += _problems(KNOWN_TARGETS[target], config[group], (group,))
     if problems:
         raise UserError("\n".join(problems))
+
+
+def validate_inherited(group: str, config: Mapping[str, Any], target: type) -> None:
+    """Check the keys that a class of the user's own shares with the class of segkit's that it extends.
+
+    Raises:
+        UserError: as ``validate``.
+    """
+    paths = (f"{base.__module__}.{base.__qualname__}" for base in target.__mro__)
+    schema = next((INHERITED[path] for path in paths if path in INHERITED), None)
+    if schema is not None:
+        shared = {key: value for key, value in config.items() if key in schema.model_fields or key == "_target_"}
+        problems = [line for line in _problems(schema, shared, (group,)) if " is missing: " not in line]
+        if problems:
+            raise UserError("\n".join(problems))
 
 
 def _problems(schema: type[Strict], config: Mapping[str, Any], prefix: tuple[str, ...]) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from segkit.build import import_class
+from segkit.build import import_subclass
 from segkit.settings import KNOWN_TARGETS, DataCommandSettings, PredictSettings, TrainSettings, validate
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -51,7 +51,7 @@ def test_the_other_commands_are_valid() -> None:
 
 @pytest.mark.parametrize("target", KNOWN_TARGETS)
 def test_settings_are_the_constructors_arguments(target: str) -> None:
-    arguments = set(inspect.signature(import_class(target, "target")).parameters)
+    arguments = set(inspect.signature(import_subclass(target, object, "target")).parameters)
     settings = set(KNOWN_TARGETS[target].model_fields) - {"import_path"}
     if target.endswith("Task"):
         arguments -= GIVEN_BY_THE_RUN

@@ -24,20 +24,24 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     write_result(folder.path, {"action": settings["action"], "root": settings["data"]["root"], **result})
 
 
-def _stats(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _module(config: dict[str, Any]) -> Any:
     from segkit.build import build
+    from segkit.data.module import SegmentationDataModule
+
+    return build("data", SegmentationDataModule, config)
+
+
+def _stats(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     from segkit.data.statistics import statistics, statistics_table
 
-    data = build("data", settings["data"])
+    data = _module(settings["data"])
     numbers = statistics(data)
     log.info("%s", statistics_table(numbers))
     return numbers | _write_sheet(data, folder, 3)
 
 
 def _show(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from segkit.build import build
-
-    return _write_sheet(build("data", settings["data"]), folder, 6)
+    return _write_sheet(_module(settings["data"]), folder, 6)
 
 
 def _write_sheet(data: Any, folder: Path, per_group: int) -> dict[str, Any]:
@@ -53,9 +57,7 @@ def _write_sheet(data: Any, folder: Path, per_group: int) -> dict[str, Any]:
 
 
 def _verify(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from segkit.build import build
-
-    data = build("data", settings["data"])
+    data = _module(settings["data"])
     with progress_bar() as bar:
         row = bar.add_task("checking", note="")
         data.prepare(lambda done, total: bar.update(row, completed=done, total=total))
@@ -64,7 +66,6 @@ def _verify(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _download(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from segkit.build import build
     from segkit.data.checks import DataSetError
     from segkit.data.install import obtain
 
@@ -74,7 +75,7 @@ def _download(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     def problems(root: Path) -> list[str]:
         """What is wrong with the tree, by opening every file of it; KITTI publishes no checksum."""
-        data = build("data", config | {"root": str(root), "split": "none", "target": "road"})
+        data = _module(config | {"root": str(root), "split": "none", "target": "road"})
         try:
             data.check_published()
             data.prepare()

@@ -6,6 +6,7 @@ from typing import Any
 
 from segkit.console import progress_bar
 from segkit.engine.run_folder import RunFolder, environment, write_result
+from segkit.errors import UserError
 from segkit.inputs import find_checkpoint, find_pictures
 from segkit.settings import PredictSettings
 
@@ -20,6 +21,10 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         UserError: no picture, no checkpoint, no such GPU.
     """
     pictures = find_pictures(settings["input"])
+    if any(picture.resolve().parent.parent == folder.path.resolve() for picture in pictures):
+        raise UserError(
+            f"output={folder.path}: the pictures of input= lie in it and could be overwritten; give another"
+        )
     path = find_checkpoint(settings["checkpoint"], "checkpoint")
 
     from segkit.engine.checkpoints import read_checkpoint

@@ -15,6 +15,7 @@ from segkit.settings import ReportSettings
 SETTINGS = ReportSettings
 KEEPS_CONFIG = False  # the entry is for committing
 PICTURE_WIDTH = 800
+WRITTEN = "Written by `segkit report`; the numbers are those of `result.json`."
 log = logging.getLogger(__name__)
 
 
@@ -32,6 +33,10 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         raise UserError(f"run={source}: no finished run of segkit train ({error.filename} does not exist)") from error
     if result.get("status") != "finished":
         raise UserError(f"run={source}: this run has not finished (status {result.get('status')}): resume={source}")
+    for name in ("README.md", "result.json"):
+        present, readme = folder.path / name, folder.path / "README.md"
+        if present.exists() and not (readme.exists() and WRITTEN in readme.read_text()):
+            raise UserError(f"into={folder.path}: {present} was not written by segkit report; give another folder")
     overlays = sorted((source / "predictions" / "overlay").glob("*.png"))
     count = min(settings["pictures"], len(overlays))
     chosen = [overlays[i * len(overlays) // count] for i in range(count)]
@@ -49,7 +54,7 @@ def entry(question: str, overrides: list[str], result: dict[str, Any], pictures:
     lines = [
         f"# {question or 'A run of segkit train'}",
         "",
-        "Written by `segkit report`; the numbers are those of `result.json`.",
+        WRITTEN,
         "",
         f"- Command: `python train.py {shlex.join(overrides)}`",
         f"- Hardware: {result['gpu'] or 'CPU'}; commit: {result['commit'] or 'not recorded'}",

@@ -30,11 +30,16 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.EEXIST)
 
 
+# Settings whose values are free text or paths, in which people do not expect a grammar.
+TEXTS = {"question", "run", "into", "input", "output", "checkpoint", "hydra.run.dir"}
+TEXTS |= {"data.root", "data.url", "data.cache_dir", "model.weights"}
+
+
 class Command(Protocol):
     """What a module in ``segkit.commands`` provides.
 
     ``run`` gets the checked config as plain dicts and lists, and the run folder. ``prepare_arguments``, where there is
-    one, may rewrite the command line before it is composed.
+    one, may rewrite the command line before it is composed; it returns the same list where it has nothing to rewrite.
     """
 
     SETTINGS: type[Strict]
@@ -59,8 +64,10 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         prepare = getattr(command, "prepare_arguments", None)
-        sys.argv = [f"segkit {name}", *(prepare(arguments) if prepare else arguments)]
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(_task(command))()
+        words = prepare(arguments) if prepare else arguments
+        sys.argv = [f"segkit {name}", *(quoted(word) for word in words)]
+        task = _task(command, resuming=words is not arguments)
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(task)()
     except (_Stop, UserError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError) as stop:
         error = stop.error if isinstance(stop, _Stop) else stop
         if full_error or not _is_users(error):
@@ -74,7 +81,17 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
         sys.exit(130)
 
 
-def _task(command: Command) -> Callable[[DictConfig], Any]:
+def quoted(word: str) -> str:
+    """``key=value`` with a text or path as value put in the quotes that Hydra's grammar wants around odd characters."""
+    key, sign, value = word.partition("=")
+    plain = re.fullmatch(r"[\w./~:@%+*?-]*", value) or value[:1] in "'\"[{$"
+    if not sign or plain or key not in TEXTS or {"-m", "--multirun"} & set(sys.argv):
+        return word
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
+def _task(command: Command, resuming: bool) -> Callable[[DictConfig], Any]:
     def task(config: DictConfig) -> Any:
         hydra_config = HydraConfig.get()
         path = Path(hydra_config.runtime.output_dir)
@@ -90,11 +107,14 @@ def _task(command: Command) -> Callable[[DictConfig], Any]:
             "overrides.yaml": OmegaConf.to_yaml(hydra_config.overrides.task),
         }
         try:
+            folder.check_owner(files, resuming)
             if getattr(command, "KEEPS_CONFIG", True):
                 folder.write_config(files)
             return command.run(settings, folder)
         except (UserError, OSError, KeyboardInterrupt) as error:
             folder.undo(files, f"{hydra_config.job.name}.log")
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(path)  # a write to an open file does not say which
             raise _told(error) from None
         finally:
             folder.close()
@@ -128,9 +148,14 @@ def _readable(error: Exception) -> str:
         # torch hands on what a loader process raised as a traceback in words; the message is its end.
         return text.rsplit("UserError: ", 1)[-1] if "Original Traceback" in text else text
     if isinstance(error, OSError) and not isinstance(error, HydraException):
-        return f"{error.filename or 'the run folder'}: {error.strerror}; make room, or give another place"
+        return f"{error.filename}: {error.strerror}; make room, or give another place"
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
         return f"{unknown.group(1)}: no such setting ({sys.argv[0]} --help lists all)"
+    missing = re.search(r"Missing mandatory value: (\S+)", text)
+    if missing:
+        return f"{missing.group(1)} is missing: give {missing.group(1)}=…"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=", "provider=")))
+    return " ".join(
+        line for line in lines if not line.startswith(("full_key:", "object_type=", "provider=", "Config search path"))
+    )

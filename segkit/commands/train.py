@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,26 @@ def prepare_arguments(arguments: list[str]) -> list[str]:
     if not saved.is_file():
         raise UserError(f"resume={folder}: no run folder of segkit train ({saved} does not exist)")
     overrides = [str(word) for word in OmegaConf.load(saved)]
-    given = [word for word in arguments if not word.startswith("resume=")]
-    return [*overrides, *given, f"hydra.run.dir='{folder}'"]
+    flags, given = split_flags([word for word in arguments if not word.startswith("resume=")])
+    sources = OmegaConf.load(folder / CONFIG / "hydra.yaml").runtime.config_sources
+    if not {"--config-dir", "-cd"} & {flag.partition("=")[0] for flag in flags}:
+        flags += [word for s in sources if s.provider == "command-line" for word in ("--config-dir", s.path)]
+    return [*flags, *overrides, *given, f"hydra.run.dir={folder}"]
+
+
+def split_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Hydra's options with their values, and the rest: it accepts no options between settings."""
+    flags: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-"):
+            rest.append(word)
+            continue
+        flags.append(word)
+        if word in ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p"):
+            flags += [value for value in [next(words, None)] if value is not None]
+    return flags, rest
 
 
 def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
@@ -47,21 +65,25 @@ def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
     """
     watch = Stopwatch()
     with watch.phase("import"):
+        import torch
         from pytorch_lightning import seed_everything
 
-        from segkit.build import build
+        from segkit.build import build, import_subclass
+        from segkit.data.module import SegmentationDataModule
         from segkit.engine.checkpoints import read_checkpoint
         from segkit.engine.devices import one_gpu
         from segkit.engine.interruption import Interrupted
         from segkit.engine.predictor import Predictor
+        from segkit.engine.task import SegmentationTask
         from segkit.engine.trainer import build_trainer, log_config, log_scores
         from segkit.painting import paint_pictures
 
     gpu = one_gpu(settings["trainer"]["gpus"], "trainer.gpus")
+    import_subclass(settings["model"]["_target_"], SegmentationTask, "model._target_")  # before the data takes its time
     seed_everything(settings["seed"], verbose=False)
 
     with watch.phase("data"):
-        data = build("data", settings["data"])
+        data = build("data", SegmentationDataModule, settings["data"])
         with progress_bar() as bar:
             row = bar.add_task("checking and caching pictures", note="")
             data.prepare(lambda done, total: bar.update(row, completed=done, total=total))
@@ -71,7 +93,9 @@ def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
     with watch.phase("network"):
         classes = [{"name": c.name, "colour": c.colour and list(c.colour)} for c in data.class_list]
         model = settings["model"] | ({"weights": None} if resuming else {})
-        task = build("model", model, classes=classes, image_shape=list(settings["data"]["image_shape"]))
+        task = build(
+            "model", SegmentationTask, model, classes=classes, image_shape=list(settings["data"]["image_shape"])
+        )
         if resuming:
             check_resumable(read_checkpoint(folder.last, "resume"), task, settings["trainer"]["max_epochs"])
             log.info("going on from %s", folder.last)
@@ -84,8 +108,15 @@ def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
         with watch.phase("fit"):
             fit(trainer, task, data, folder.last if resuming else None)
     except (Interrupted, UserError) as stop:
-        status = {"status": "interrupted" if isinstance(stop, Interrupted) else "failed", "reason": str(stop)}
-        write_result(folder.path, status | {"epochs": report.epochs, "seconds": watch.seconds, **environment(gpu)})
+        interrupted = isinstance(stop, Interrupted)
+        status = {"status": "interrupted" if interrupted else "failed", "reason": str(stop)}
+        with suppress(OSError):  # a full disk may be the very reason
+            write_result(folder.path, status | {"epochs": report.epochs, "seconds": watch.seconds, **environment(gpu)})
+        if interrupted:
+            done = (
+                torch.load(folder.last, weights_only=True, mmap=True)["segkit"]["epoch"] if folder.last.exists() else 0
+            )
+            log.info("resume=%s goes on after epoch %d, the last that was saved", folder.path, done)
         raise
 
     checkpoint = read_checkpoint(folder.best, "checkpoints/best.ckpt")

@@ -1,10 +1,12 @@
 """The base of every data module: check, cache, batches. What is particular to a data set is left to its subclass."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,20 @@ from torch.utils.data import DataLoader, Dataset
 
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, PictureCache
-from segkit.data.checks import DataSetError, Layout, PictureError, Problem, report, shortened, summary_table
+from segkit.data.checks import (
+    NO_IMAGES,
+    VALUES,
+    DataSetError,
+    Layout,
+    PictureError,
+    Problem,
+    report,
+    shortened,
+    summary_table,
+)
 from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, collate_training
 from segkit.data.images import read_bytes
-from segkit.data.records import Record, SegmentationClass
+from segkit.data.records import UNSCORED, Record, SegmentationClass
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import cores, start_worker, worker_context, worker_count
 
@@ -124,8 +136,10 @@ class SegmentationDataModule(LightningDataModule, ABC):
         """
         self._augmentation = Augmentation(self.augment, self.image_shape)
         problems = list(self.layout.problems)
-        cache = PictureCache(self.cache_dir, self.image_shape, self.label_settings, self.decode_label)
+        cache = PictureCache(self.cache_dir, self.image_shape, self._label_key(), self._checked_label)
         cache.open()
+        if not self.layout.parts["train"] and not problems:
+            problems.append(Problem(NO_IMAGES, "there is no training picture"))
         jobs = [(part, record) for part in PARTS for record in self.layout.parts[part]]
         entries: dict[tuple[str, Record], Entry] = {}
         # OpenCV, hashing and file access release the interpreter's lock.
@@ -144,6 +158,19 @@ class SegmentationDataModule(LightningDataModule, ABC):
         if problems:
             raise DataSetError(report(self.root, self.layout.found, sorted(problems, key=_order)))
         self._entries = {part: [entries[part, record] for record in self.layout.parts[part]] for part in PARTS}
+
+    def _label_key(self) -> str:
+        """What labels depend on besides their files, the code that reads them included."""
+        source = inspect.getsource(type(self).decode_label)
+        return f"{type(self).__qualname__} {self.label_settings} {blake2b(source.encode(), digest_size=8).hexdigest()}"
+
+    def _checked_label(self, data: bytes, path: Path) -> NDArray[np.uint8]:
+        label = self.decode_label(data, path)
+        values = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
+        wrong = [int(value) for value in values if value >= self.num_classes and value != UNSCORED]
+        if wrong:
+            raise PictureError(VALUES, path, f"gives the class number {wrong[0]}; there are {self.num_classes} classes")
+        return label
 
     def prepare_data(self) -> None:
         """Lightning's hook, called on one process of each machine: the others then find the cache filled."""

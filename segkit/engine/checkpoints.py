@@ -39,7 +39,26 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             temporary.unlink(missing_ok=True)
 
 
-class LastCheckpoint(ModelCheckpoint):
+class FolderCheckpoint(ModelCheckpoint):
+    """One checkpoint file of a run folder. A resumed run knows it again wherever the folder has been moved to."""
+
+    def __init__(self, folder: Path, name: str, **choice: Any) -> None:
+        super().__init__(folder, name, enable_version_counter=False, **choice)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        here = str(Path(str(self.dirpath), f"{self.filename}{self.FILE_EXTENSION}"))
+        scores = list(state_dict["best_k_models"].values())
+        moved = {
+            "dirpath": self.dirpath,
+            "best_model_path": here,
+            "last_model_path": "",
+            "kth_best_model_path": here if scores else "",
+            "best_k_models": dict.fromkeys([here], scores[0]) if scores else {},
+        }
+        super().load_state_dict(state_dict | moved)
+
+
+class LastCheckpoint(FolderCheckpoint):
     """``last.ckpt`` at the end of an epoch: everything that a resumed run needs.
 
     With Adam that is three times the weights (1.6 GB for FCN-8s), so epochs of a few seconds would be spent on writing
@@ -49,7 +68,7 @@ class LastCheckpoint(ModelCheckpoint):
     EVERY_SECONDS = 20.0
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False, every_n_epochs=1)
+        super().__init__(folder, "last", save_on_train_epoch_end=True, every_n_epochs=1)
         self.written = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -66,8 +85,12 @@ def checkpoint_callbacks(folder: Path, validated: bool, max_epochs: int) -> list
     (``validated`` false) those of the final epoch.
     """
     choice: dict[str, Any] = {"monitor": "val/iou", "mode": "max"} if validated else {"every_n_epochs": max_epochs}
-    best = ModelCheckpoint(folder, "best", save_weights_only=True, enable_version_counter=False, **choice)
-    return [best, LastCheckpoint(folder)]
+    return [FolderCheckpoint(folder, "best", save_weights_only=True, **choice), LastCheckpoint(folder)]
+
+
+def epochs_done(last: Path) -> int:
+    """Whole epochs behind a ``last.ckpt``; 0 where there is none."""
+    return torch.load(last, weights_only=True, mmap=True)["segkit"]["epoch"] if last.exists() else 0
 
 
 def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
@@ -76,7 +99,7 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
     Raises:
         UserError: naming ``key``: not a checkpoint, or not one of segkit's.
     """
-    checkpoint = read_tensors(path, key)
+    checkpoint = read_tensors(path, key, "Give the checkpoint of another run, or another one of this run.")
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters", "segkit"} <= checkpoint.keys():
         raise UserError(f"{key}: {path} was not written by segkit train; give the .ckpt file of a run folder")
     return checkpoint

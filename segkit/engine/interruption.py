@@ -20,6 +20,9 @@ class Interrupted(SystemExit):
         super().__init__(128 + number)
         self.signal = signal.Signals(number)
 
+    def __str__(self) -> str:
+        return self.signal.name
+
 
 class Interruption(Callback):
     """Ends training after the batch at hand. A second signal ends it at once.

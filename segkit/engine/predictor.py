@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segkit.build import import_class
+from segkit.build import import_subclass
 from segkit.data.images import resize_image
 from segkit.engine.devices import lightning_precision
 from segkit.engine.task import SegmentationTask
@@ -29,9 +29,7 @@ class Predictor:
     def __init__(
         self, checkpoint: dict[str, Any], gpu: int | None = None, precision: Literal["auto", "fp32", "bf16"] = "auto"
     ) -> None:
-        task_class = import_class(checkpoint["segkit"]["task"], "checkpoint")
-        if not (isinstance(task_class, type) and issubclass(task_class, SegmentationTask)):
-            raise UserError(f"checkpoint: {checkpoint['segkit']['task']} is no SegmentationTask")
+        task_class = import_subclass(checkpoint["segkit"]["task"], SegmentationTask, "checkpoint, made by")
         try:
             # The checkpoint's own weights follow, so pretrained ones are not wanted.
             task = task_class(**checkpoint["hyper_parameters"] | {"weights": None})

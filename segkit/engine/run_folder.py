@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from segkit.errors import UserError
 
 LOCK, CONFIG = ".lock", ".hydra"
@@ -39,6 +41,25 @@ class RunFolder:
     def close(self) -> None:
         """Give the folder back. The lock's file stays: removing it would let two processes lock two files."""
         self._lock.close()
+
+    def check_owner(self, files: Mapping[str, str], resuming: bool) -> None:
+        """Refuse a folder that another command has written, and for training one that holds another run.
+
+        ``files`` are those that ``write_config`` is to write; ``resuming``: the user named the folder to go on with.
+
+        Raises:
+            UserError: saying what the folder is.
+        """
+        saved = {name: self.path / CONFIG / name for name in files}
+        if not saved["hydra.yaml"].is_file():
+            return
+        owner, own = (
+            yaml.safe_load(text)["job"]["name"] for text in (saved["hydra.yaml"].read_text(), files["hydra.yaml"])
+        )
+        if owner != own:
+            raise UserError(f"{self.path} is a folder of segkit {owner}; give segkit {own} another one")
+        if own == "train" and not resuming and saved["config.yaml"].read_text() != files["config.yaml"]:
+            raise UserError(f"{self.path} holds a run with other settings; resume={self.path} goes on with it")
 
     def write_config(self, files: Mapping[str, str]) -> None:
         """Keep the config that the run is made from, as ``.hydra/<name>``."""
@@ -94,8 +115,11 @@ def remove_empty(folder: Path) -> None:
 def write_result(folder: Path, result: dict[str, Any]) -> None:
     """Write ``result.json`` in one step: a reader sees the old file or the new one, never half of one."""
     temporary = folder / ".result.json.part"
-    temporary.write_text(json.dumps(_finite(result), indent=2, allow_nan=False) + "\n")
-    os.replace(temporary, folder / "result.json")
+    try:
+        temporary.write_text(json.dumps(_finite(result), indent=2, allow_nan=False) + "\n")
+        os.replace(temporary, folder / "result.json")
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _finite(value: Any) -> Any:

@@ -64,7 +64,7 @@ def _download(entry: WeightsEnum) -> Mapping[str, torch.Tensor]:
 
 
 def _read(path: Path) -> Mapping[str, torch.Tensor]:
-    content = read_tensors(path, "model.weights")
+    content = read_tensors(path, "model.weights", "Give another file; a broken download, deleted, is fetched again.")
     if not (isinstance(content, Mapping) and all(isinstance(value, torch.Tensor) for value in content.values())):
         raise UserError(
             f"model.weights: {path} holds something else than a torchvision state dict (tensors by name).\n"
@@ -73,11 +73,11 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
     return content
 
 
-def read_tensors(path: Path, key: str) -> Any:
+def read_tensors(path: Path, key: str, remedy: str) -> Any:
     """What ``torch.save`` wrote to ``path``: tensors and plain data alone, on the CPU.
 
     Raises:
-        UserError: naming the setting ``key`` and the file, which cannot be read or is no such file.
+        UserError: naming the setting ``key`` and the file, which cannot be read or is no such file, and the ``remedy``.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -85,6 +85,5 @@ def read_tensors(path: Path, key: str) -> Any:
         raise UserError(f"{key}: {path} does not exist.") from error
     except Exception as error:  # the unpickler meets any byte sequence, and fails in as many ways
         raise UserError(
-            f"{key}: {path} is broken, or not a file of tensors ({type(error).__name__}).\n"
-            "Give a file that torch.save wrote; a broken download is deleted and fetched again."
+            f"{key}: {path} is broken, or not a file of tensors ({type(error).__name__}).\n{remedy}"
         ) from error
