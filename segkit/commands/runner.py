@@ -65,7 +65,10 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
     try:
         prepare = getattr(command, "prepare_arguments", None)
         words = prepare(arguments) if prepare else arguments
-        sys.argv = [f"segkit {name}", *(quoted(word) for word in words)]
+        flags, overrides = split_flags(words)
+        if not {"-m", "--multirun"} & set(flags):  # in a sweep, commas divide values
+            overrides = [quoted(word) for word in overrides]
+        sys.argv = [f"segkit {name}", *flags, *overrides]
         task = _task(command, resuming=words is not arguments)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(task)()
     except (_Stop, UserError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError) as stop:
@@ -81,11 +84,26 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
         sys.exit(130)
 
 
+def split_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Hydra's options with their values, and the rest: it accepts no options between settings."""
+    flags: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-"):
+            rest.append(word)
+            continue
+        flags.append(word)
+        if word in ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p"):
+            flags += [value for value in [next(words, None)] if value is not None]
+    return flags, rest
+
+
 def quoted(word: str) -> str:
     """``key=value`` with a text or path as value put in the quotes that Hydra's grammar wants around odd characters."""
     key, sign, value = word.partition("=")
     plain = re.fullmatch(r"[\w./~:@%+*?-]*", value) or value[:1] in "'\"[{$"
-    if not sign or plain or key not in TEXTS or {"-m", "--multirun"} & set(sys.argv):
+    if not sign or plain or key not in TEXTS:
         return word
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"{key}='{escaped}'"

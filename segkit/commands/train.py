@@ -35,26 +35,12 @@ def prepare_arguments(arguments: list[str]) -> list[str]:
     if not saved.is_file():
         raise UserError(f"resume={folder}: no run folder of segkit train ({saved} does not exist)")
     overrides = [str(word) for word in OmegaConf.load(saved)]
-    flags, given = split_flags([word for word in arguments if not word.startswith("resume=")])
+    given = [word for word in arguments if not word.startswith("resume=")]
     sources = OmegaConf.load(folder / CONFIG / "hydra.yaml").runtime.config_sources
-    if not {"--config-dir", "-cd"} & {flag.partition("=")[0] for flag in flags}:
-        flags += [word for s in sources if s.provider == "command-line" for word in ("--config-dir", s.path)]
-    return [*flags, *overrides, *given, f"hydra.run.dir={folder}"]
-
-
-def split_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Hydra's options with their values, and the rest: it accepts no options between settings."""
-    flags: list[str] = []
-    rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if not word.startswith("-"):
-            rest.append(word)
-            continue
-        flags.append(word)
-        if word in ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p"):
-            flags += [value for value in [next(words, None)] if value is not None]
-    return flags, rest
+    own = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
+    if any(word.startswith(("--config-dir", "-cd")) for word in given):
+        own = []
+    return [*own, *overrides, *given, f"hydra.run.dir={folder}"]
 
 
 def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
@@ -65,12 +51,11 @@ def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
     """
     watch = Stopwatch()
     with watch.phase("import"):
-        import torch
         from pytorch_lightning import seed_everything
 
         from segkit.build import build, import_subclass
         from segkit.data.module import SegmentationDataModule
-        from segkit.engine.checkpoints import read_checkpoint
+        from segkit.engine.checkpoints import epochs_done, read_checkpoint
         from segkit.engine.devices import one_gpu
         from segkit.engine.interruption import Interrupted
         from segkit.engine.predictor import Predictor
@@ -113,10 +98,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
         with suppress(OSError):  # a full disk may be the very reason
             write_result(folder.path, status | {"epochs": report.epochs, "seconds": watch.seconds, **environment(gpu)})
         if interrupted:
-            done = (
-                torch.load(folder.last, weights_only=True, mmap=True)["segkit"]["epoch"] if folder.last.exists() else 0
-            )
-            log.info("resume=%s goes on after epoch %d, the last that was saved", folder.path, done)
+            log.info("resume=%s goes on after epoch %d, the last that was saved", folder.path, epochs_done(folder.last))
         raise
 
     checkpoint = read_checkpoint(folder.best, "checkpoints/best.ckpt")

@@ -53,9 +53,8 @@ class RunFolder:
         saved = {name: self.path / CONFIG / name for name in files}
         if not saved["hydra.yaml"].is_file():
             return
-        owner, own = (
-            yaml.safe_load(text)["job"]["name"] for text in (saved["hydra.yaml"].read_text(), files["hydra.yaml"])
-        )
+        texts = saved["hydra.yaml"].read_text(), files["hydra.yaml"]
+        owner, own = (yaml.safe_load(text)["job"]["name"] for text in texts)
         if owner != own:
             raise UserError(f"{self.path} is a folder of segkit {owner}; give segkit {own} another one")
         if own == "train" and not resuming and saved["config.yaml"].read_text() != files["config.yaml"]:

@@ -116,6 +116,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert "file/below: Not a directory" in done.stderr
 
 
+def test_texts_and_paths_need_no_grammar(tmp_path: Path) -> None:
+    done = segkit("report", "run=it's (mine), no?", "into=my entry", "question=Is 1e-4 low, really?", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: run=it's (mine), no?: no finished run of segkit train")
+    missing = segkit("report", "run=a", cwd=tmp_path)
+    assert missing.stderr == "error: into is missing: give into=…\n"
+
+
 def test_a_broken_file_of_settings_is_named(tmp_path: Path) -> None:
     (tmp_path / "own" / "augment").mkdir(parents=True)
     (tmp_path / "own" / "augment" / "mine.yaml").write_text("transforms: [")

@@ -99,6 +99,14 @@ def test_an_unreadable_picture_is_named_and_the_others_are_written(checkpoint: P
     assert sorted(path.stem for path in (tmp_path / "out" / "overlay").iterdir()) == ["a", "c"]
 
 
+def test_pictures_are_not_painted_over_themselves(checkpoint: Path, tmp_path: Path) -> None:
+    write_rgb(tmp_path / "out" / "overlay" / "a.png", noise(30, 50))
+    before = (tmp_path / "out" / "overlay" / "a.png").read_bytes()
+    with pytest.raises(UserError, match="lie in it and could be overwritten"):
+        predict(checkpoint, tmp_path / "out" / "overlay", tmp_path / "out")
+    assert (tmp_path / "out" / "overlay" / "a.png").read_bytes() == before
+
+
 def test_what_input_can_be(tmp_path: Path) -> None:
     for name in ("a.png", "b.jpg", "sub/c.png", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -57,6 +57,16 @@ def test_an_entry(tmp_path: Path) -> None:
     assert cv2.imread(str(pictures[0])).shape == (80, 800, 3)
 
 
+def test_only_entries_are_written_over(tmp_path: Path) -> None:
+    source, into = write_run(tmp_path / "run", RESULT), tmp_path / "entry"
+    report(source, into)
+    report(source, into)
+    (into / "README.md").write_text("my own notes")
+    with pytest.raises(UserError, match=r"README\.md was not written by segkit report"):
+        report(source, into)
+    assert (into / "README.md").read_text() == "my own notes"
+
+
 def test_only_finished_runs_are_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no finished run of segkit train"):
         report(tmp_path / "nothing", tmp_path / "entry")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 
-from segkit.engine.checkpoints import AtomicCheckpointIO, read_checkpoint
+from segkit.engine.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, epochs_done, read_checkpoint
 from segkit.errors import UserError
 from segkit.inputs import find_checkpoint
 
@@ -56,3 +57,22 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
         foreign.write_bytes(content)
         with pytest.raises(UserError, match=r"checkpoint: .*foreign\.ckpt is broken, or not a file of tensors"):
             read_checkpoint(foreign, "checkpoint")
+
+
+def test_a_moved_run_keeps_its_best_checkpoint(tmp_path: Path) -> None:
+    best, _ = checkpoint_callbacks(tmp_path / "old", validated=True, max_epochs=3)
+    best.best_model_path = best.kth_best_model_path = str(tmp_path / "old" / "best.ckpt")
+    best.best_k_models = {best.best_model_path: torch.tensor(0.9)}
+    best.best_model_score = best.kth_value = torch.tensor(0.9)
+    moved, _ = checkpoint_callbacks(tmp_path / "new", validated=True, max_epochs=3)
+    moved.load_state_dict(best.state_dict())
+    assert moved.best_model_path == str(tmp_path / "new" / "best.ckpt")
+    trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
+    assert not moved.check_monitor_top_k(trainer, torch.tensor(0.8))
+    assert moved.check_monitor_top_k(trainer, torch.tensor(0.95))
+
+
+def test_epochs_done(tmp_path: Path) -> None:
+    assert epochs_done(tmp_path / "last.ckpt") == 0
+    torch.save({"segkit": {"epoch": 4}}, tmp_path / "last.ckpt")
+    assert epochs_done(tmp_path / "last.ckpt") == 4
