@@ -141,10 +141,13 @@ def _task(command: Command, resuming: bool) -> Callable[[DictConfig], Any]:
 
 
 def _checked(command: Command, config: DictConfig) -> dict[str, Any]:
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise UserError("\n".join(f"{key} is missing: give {key}=…" for key in missing))
-    settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    try:
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise UserError("\n".join(f"{key} is missing: give {key}=…" for key in missing))
+        settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    except OmegaConfBaseException as error:  # a value that refers to something that is not there
+        raise UserError(_readable(error)) from error
     validate(command.SETTINGS, settings)
     return settings
 
@@ -173,7 +176,8 @@ def _readable(error: Exception) -> str:
     missing = re.search(r"Missing mandatory value: (\S+)", text)
     if missing:
         return f"{missing.group(1)} is missing: give {missing.group(1)}=…"
+    where = re.search(r"full_key: (\S+)", text)
+    place = f"{where.group(1)}: " if where else ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " ".join(
-        line for line in lines if not line.startswith(("full_key:", "object_type=", "provider=", "Config search path"))
-    )
+    noise = ("full_key:", "object_type=", "provider=", "Config search path")
+    return place + " ".join(line for line in lines if not line.startswith(noise))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.checks import DataSetError, report
+from segkit.data.checks import SIZES, DataSetError, PictureError, report
 from segkit.data.difficulty import best_grey_threshold_iou, grey_histograms
 from segkit.data.images import decode_image, resize_image
 from segkit.data.module import SegmentationDataModule
@@ -45,6 +45,8 @@ def statistics(module: SegmentationDataModule) -> dict[str, Any]:
         if record.label is None:
             return size, None, np.zeros_like(grey)
         label = module.read_label(record.label)
+        if label.shape != size:
+            raise PictureError(SIZES, record.label, f"is not as large as {record.image}")
         return size, np.bincount(label.ravel(), minlength=256), grey_histograms(image, label)
 
     with ThreadPoolExecutor() as pool:

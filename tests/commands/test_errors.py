@@ -131,3 +131,9 @@ def test_a_broken_file_of_settings_is_named(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "mine.yaml" in done.stderr
     assert "Traceback" not in done.stderr
+    (tmp_path / "own" / "augment" / "mine.yaml").write_text("- {name: HorizontalFlip}")
+    done = segkit("train", "augment=mine", "--config-dir", "own", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "transforms" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]

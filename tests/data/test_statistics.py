@@ -6,6 +6,7 @@ import pytest
 from segkit.data.camvid import CamVidDataModule
 from segkit.data.kitti import KittiRoadDataModule
 from segkit.data.statistics import sheet, statistics, statistics_table
+from segkit.errors import UserError
 from tests.fixtures import BLACK, MAGENTA, RED, write_kitti, write_rgb
 
 
@@ -15,6 +16,7 @@ def test_counts_and_shares(kitti_root, tmp_path):
     label[:20, 30:] = MAGENTA
     for path in (kitti_root / "training/gt_image_2").glob("um_road_*"):
         write_rgb(path, label)
+        write_rgb(kitti_root / "training/image_2" / path.name.replace("_road", ""), label)
     numbers = statistics(KittiRoadDataModule(kitti_root, [16, 48], 2, split="fraction"))
     assert numbers["pictures"] == {"training": 18, "test": 6, "total": 24}
     assert numbers["labels"] == {"lane": 6, "road": 18, "total": 24}
@@ -22,14 +24,20 @@ def test_counts_and_shares(kitti_root, tmp_path):
     assert [um[part] for part in ("train", "val", "test")] == [5, 1, 2]
     assert um["classes"]["road"] == pytest.approx(0.5)
     assert um["unscored"] == pytest.approx(0.25)
-    assert numbers["sizes"][0] == {"height": 40, "width": 120, "count": 9}
+    assert numbers["sizes"][0] == {"height": 40, "width": 120, "count": 13}
     assert sum(size["count"] for size in numbers["sizes"]) == 24
     json.dumps(numbers)
     table = statistics_table(numbers)
     assert "Number of training pictures: 18" in table
     assert "Number of label files:       24 (6 lane, 18 road)" in table
     assert "um         5        1        2   50.0 %    25.0 %" in table
-    assert "9 pictures of 120×40" in table
+    assert "13 pictures of 120×40" in table
+
+
+def test_a_label_of_another_size_is_named(kitti_root):
+    write_rgb(kitti_root / "training/gt_image_2/um_road_000000.png", np.full((10, 20, 3), RED, np.uint8))
+    with pytest.raises(UserError, match=r"um_road_000000\.png is not as large as .*um_000000\.png"):
+        statistics(KittiRoadDataModule(kitti_root, [16, 48], 2, split="fraction"))
 
 
 def test_a_set_of_the_papers_size_gives_the_papers_numbers(tmp_path):
