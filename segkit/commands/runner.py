@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from segkit.commands.arguments import quoted, split_flags
 from segkit.engine.run_folder import RunFolder, remove_empty
 from segkit.errors import UserError
 from segkit.settings import Strict, validate
@@ -28,11 +29,6 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 
 # A full disk, and places that cannot be written: the system's errors that the user can put right.
 PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.EEXIST)
-
-
-# Settings whose values are free text or paths, in which people do not expect a grammar.
-TEXTS = {"question", "run", "into", "input", "output", "checkpoint", "hydra.run.dir"}
-TEXTS |= {"data.root", "data.url", "data.cache_dir", "model.weights"}
 
 
 class Command(Protocol):
@@ -82,31 +78,6 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
             raise
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-
-
-def split_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Hydra's options with their values, and the rest: it accepts no options between settings."""
-    flags: list[str] = []
-    rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if not word.startswith("-"):
-            rest.append(word)
-            continue
-        flags.append(word)
-        if word in ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p"):
-            flags += [value for value in [next(words, None)] if value is not None]
-    return flags, rest
-
-
-def quoted(word: str) -> str:
-    """``key=value`` with a text or path as value put in the quotes that Hydra's grammar wants around odd characters."""
-    key, sign, value = word.partition("=")
-    plain = re.fullmatch(r"[\w./~:@%+*?-]*", value) or value[:1] in "'\"[{$"
-    if not sign or plain or key not in TEXTS:
-        return word
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}='{escaped}'"
 
 
 def _task(command: Command, resuming: bool) -> Callable[[DictConfig], Any]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
+from segkit.cores import cores
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, PictureCache
 from segkit.data.checks import (
@@ -33,7 +34,7 @@ from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, 
 from segkit.data.images import read_bytes
 from segkit.data.records import UNSCORED, Record, SegmentationClass
 from segkit.data.sampler import EpochSampler
-from segkit.data.workers import cores, start_worker, worker_context, worker_count
+from segkit.data.workers import start_worker, worker_context, worker_count
 
 PARTS = ("train", "val", "test")
 

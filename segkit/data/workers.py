@@ -1,7 +1,6 @@
 """Loader processes: how many, how they start, and who handles Ctrl-C."""
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Sequence
 from multiprocessing import forkserver, resource_tracker
@@ -10,12 +9,9 @@ from multiprocessing.context import BaseContext
 import cv2
 import torch
 
+from segkit.cores import cores
+
 MOST_WORKERS = 8
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def worker_count(processes: int) -> int:

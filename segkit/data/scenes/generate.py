@@ -12,6 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from segkit.cores import cores
 from segkit.data.kitti_layout import CATEGORIES, PARTS, PUBLISHED, Category, Part
 from segkit.data.records import UNSCORED
 from segkit.data.scenes.arrays import Array
@@ -82,7 +83,7 @@ def generate_scenes(
         raise UserError(f"data.root={root}: cannot write there ({error.strerror}); choose another folder") from error
     try:
         jobs = _jobs(staging, count, seed)
-        for done, _ in enumerate(_run(jobs, workers or _cpus()), start=1):
+        for done, _ in enumerate(_run(jobs, workers or cores()), start=1):
             if on_done is not None:
                 on_done(done, len(jobs))
         for part in PARTS:
@@ -95,11 +96,6 @@ def generate_scenes(
         shutil.rmtree(staging, ignore_errors=True)
         if new and not any(root.iterdir()):
             root.rmdir()
-
-
-def _cpus() -> int:
-    # Not every system can say which CPUs this process may use.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _jobs(root: Path, count: tuple[int, int], seed: int) -> list[_Job]:
