@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -147,10 +148,15 @@ def load(path: Path) -> NDArray:
         raise UserError(f"{path} was removed from data.cache_dir during the run: start the run again.") from error
 
 
+# numpy parses a file's header as Python, and Python 3.11 cannot parse in two threads at once (CPython issue 106905).
+_HEADER = threading.Lock()
+
+
 def _shape(path: Path) -> tuple[int, ...] | None:
     """Shape of a whole entry; ``None`` if it is missing, cut off or something else."""
     try:
-        array = np.load(path, mmap_mode="r")
+        with _HEADER:
+            array = np.load(path, mmap_mode="r")
         whole = array.offset + array.nbytes == path.stat().st_size
     except (OSError, ValueError, EOFError):
         return None

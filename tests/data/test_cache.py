@@ -1,16 +1,18 @@
+import gc
 import os
 import resource
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from segkit.data.cache import PictureCache, load, resized
+from segkit.data.cache import PictureCache, _shape, load, resized
 from segkit.data.records import Record
 from segkit.errors import UserError
 from tests.fixtures import write_rgb
@@ -206,3 +208,23 @@ def test_a_fill_that_is_killed_leaves_nothing_wrong_behind(tmp_path):
         entry, expected = cache.fill(record, evaluation=True), clean.fill(record, evaluation=True)
         assert entry.pixels.read_bytes() == expected.pixels.read_bytes()
         assert entry.own_label.read_bytes() == expected.own_label.read_bytes()
+
+
+def test_many_threads_look_at_entries_at_once(tmp_path):
+    path = tmp_path / "entry.npy"
+    np.save(path, np.zeros((3, 4, 4), np.uint8))
+
+    def collecting(phase: str, info: dict) -> None:
+        """Python code in the middle of whatever allocates: the points at which threads change."""
+
+    interval, threshold = sys.getswitchinterval(), gc.get_threshold()
+    sys.setswitchinterval(1e-6)
+    gc.callbacks.append(collecting)
+    gc.set_threshold(5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(_shape, [path] * 500)) == {(3, 4, 4)}
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(collecting)
+        sys.setswitchinterval(interval)
