@@ -11,6 +11,7 @@ import sys
 COMMANDS = {
     "train": "train a network and leave a run folder under outputs/",
     "predict": "paint pictures with a trained network",
+    "evaluate": "score a network or a folder of maps as KITTI's server does",
     "report": "keep a run's results as an entry of the lab book",
     "data": "statistics, verification, picture sheet, download or generation of a data set",
 }

@@ -80,6 +80,7 @@ def check_gpus(gpus: Any) -> Any:
 
 class TrainerSettings(Strict):
     gpus: Any
+    monitor: Annotated[str, Len(1)]
     max_epochs: Positive
     precision: Literal["auto", "fp32", "bf16"]
     compile: bool
@@ -104,17 +105,50 @@ class TrainSettings(Strict):
     trainer: TrainerSettings
 
 
+FORMATS = ("overlay", "mask", "confidence", "bev", "submission")
+
+
+class DataRootSettings(Strict):
+    root: str
+
+
 class PredictSettings(Strict):
     checkpoint: str
     input: str
     output: str
+    format: Any
+    calibration: str | None
+    data: DataRootSettings
     gpus: Any
+
+    _gpus = field_validator("gpus")(check_gpus)
+
+    @field_validator("format")
+    @classmethod
+    def _format(cls, value: Any) -> Any:
+        words = value if isinstance(value, list) else [value]
+        if words and all(word in FORMATS and words.count(word) == 1 for word in words):
+            return value
+        raise ValueError(f"should be one or more of {', '.join(FORMATS)}, each once")
+
+
+class EvaluateSettings(Strict):
+    checkpoint: str | None
+    predictions: str | None
+    part: Literal["val", "train", "all"]
+    view: Literal["perspective", "bev", "both"]
+    corruption: Literal["shadow", "fog", "rain", "night", "blur"] | None
+    severity: Annotated[int, Ge(1), Le(5)]
+    seed: Count
+    gpus: Any
+    data: dict[str, Any]
+    augment: AugmentSettings
 
     _gpus = field_validator("gpus")(check_gpus)
 
 
 class ReportSettings(Strict):
-    run: str
+    run: str | Annotated[list[str], Len(1)]
     into: str
     question: str
     pictures: Count
@@ -144,7 +178,10 @@ def validate(schema: type[Strict], config: Mapping[str, Any]) -> None:
         UserError: naming every key that is wrong, the value that it has, and what would be right.
     """
     problems = _problems(schema, config, ())
-    for group in {"data", "model"} & config.keys():
+    for group in ("data", "model"):
+        field = schema.model_fields.get(group)
+        if field is None or field.annotation != dict[str, Any] or group not in config:
+            continue
         target = config[group].get("_target_")
         if target is None:
             problems.append(f"{group}._target_ is missing: give {group}=<a file under conf/{group}/>")

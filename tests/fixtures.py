@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from segkit.geometry import Calibration
+
 KITTI_SIZES = [(40, 120), (41, 119), (38, 118)]
 RED, MAGENTA, BLACK = (255, 0, 0), (255, 0, 255), (0, 0, 0)
 
@@ -52,6 +54,33 @@ def write_kitti(root: Path, count: int = 6, tests: int = 2, seed: int = 0) -> Pa
             if category == "um":
                 write_rgb(root / f"training/gt_image_2/{category}_lane_{i:06d}.png", lane)
     return root
+
+
+def level_camera(focal: float, centre: tuple[float, float], height: float) -> Calibration:
+    """Looks straight ahead from ``height`` metres over the road's origin.
+
+    A road point (x, z) lies at u = focal · x / z + centre[0], v = focal · height / z + centre[1].
+    """
+    camera = np.array([[focal, 0, centre[0], 0], [0, focal, centre[1], 0], [0, 0, 1, 0]], float)
+    motion = np.eye(4)[:3]
+    to_road = np.column_stack([np.eye(3), [0, -height, 0]])
+    return Calibration(
+        {
+            **{name: camera for name in ("P0", "P1", "P2", "P3")},
+            "R0_rect": np.eye(3),
+            "Tr_velo_to_cam": motion,
+            "Tr_imu_to_velo": motion,
+            "Tr_cam_to_road": to_road,
+        }
+    )
+
+
+def write_calibrations(root: Path) -> None:
+    """A calibration file for each picture of a tree of ``write_kitti``: 1.65 m over the road, f = 70 pixels."""
+    for image in root.glob("*/image_2/*.png"):
+        path = image.parents[1] / "calib" / f"{image.stem}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(level_camera(70, (60, 15), 1.65).text())
 
 
 def write_camvid(root: Path, train: int = 6, val: int = 3, seed: int = 0) -> Path:

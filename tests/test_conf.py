@@ -12,7 +12,7 @@ from segkit.build import import_subclass
 from segkit.settings import KNOWN_TARGETS, DataCommandSettings, PredictSettings, TrainSettings, validate
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
-GIVEN_BY_THE_RUN = {"classes", "image_shape"}
+GIVEN_BY_THE_RUN = {"classes", "image_shape", "road_target"}
 
 
 def composed(name: str, *overrides: str) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 import re
 
 # Settings whose values are free text or paths, in which people do not expect a grammar.
-TEXTS = {"question", "run", "into", "input", "output", "checkpoint", "hydra.run.dir"}
+TEXTS = {"question", "run", "into", "input", "output", "checkpoint", "predictions", "calibration", "hydra.run.dir"}
 TEXTS |= {"data.root", "data.url", "data.cache_dir", "model.weights"}
+
+# Hydra's options that are followed by a value of their own.
+VALUED = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p", "--cfg", "-c")
 
 
 def split_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -17,7 +20,7 @@ def split_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
             rest.append(word)
             continue
         flags.append(word)
-        if word in ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p"):
+        if word in VALUED:
             flags += [value for value in [next(words, None)] if value is not None]
     return flags, rest
 

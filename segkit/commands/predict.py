@@ -1,48 +1,83 @@
-"""``segkit predict``: pictures in, painted pictures out."""
+"""``segkit predict``: pictures in, painted pictures, metres of free road and KITTI's submission out."""
 
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 from segkit.console import progress_bar
 from segkit.engine.run_folder import RunFolder, environment, write_result
 from segkit.errors import UserError
-from segkit.inputs import find_checkpoint, find_pictures
+from segkit.inputs import find_calibrations, find_checkpoint, find_pictures
 from segkit.settings import PredictSettings
 
 SETTINGS = PredictSettings
+SUBMISSION = "submission.zip"
 log = logging.getLogger(__name__)
 
 
 def run(settings: dict[str, Any], folder: RunFolder) -> None:
-    """Paint every picture of ``input`` into ``folder``. Exits with 1 when a picture could not be read.
+    """Write every picture of ``input`` into ``folder`` in each ``format``. Exits with 1 when one could not be read.
 
     Raises:
-        UserError: no picture, no checkpoint, no such GPU.
+        UserError: no picture, no checkpoint, no such GPU, a wrong calibration, pictures that make no submission.
     """
-    pictures = find_pictures(settings["input"])
-    if any(picture.resolve().parent.parent == folder.path.resolve() for picture in pictures):
+    formats = settings["format"] if isinstance(settings["format"], list) else [settings["format"]]
+    paths = find_pictures(settings["input"])
+    if any(path.resolve().parent.parent == folder.path.resolve() for path in paths):
         raise UserError(
             f"output={folder.path}: the pictures of input= lie in it and could be overwritten; give another"
         )
-    path = find_checkpoint(settings["checkpoint"], "checkpoint")
+    checkpoint = find_checkpoint(settings["checkpoint"], "checkpoint")
+    files = find_calibrations(paths, settings["calibration"])
 
     from segkit.engine.checkpoints import read_checkpoint
     from segkit.engine.devices import one_gpu
     from segkit.engine.predictor import Predictor
-    from segkit.painting import paint_pictures
+    from segkit.painting import Picture, paint_pictures
 
+    pictures = [Picture.from_files(path, file) for path, file in zip(paths, files, strict=True)]
     gpu = one_gpu(settings["gpus"], "gpus")
-    predictor = Predictor(read_checkpoint(path, "checkpoint"), gpu)
+    predictor = Predictor(read_checkpoint(checkpoint, "checkpoint"), gpu)
+    submission = None
+    if "submission" in formats:
+        submission = _submission(Path(settings["data"]["root"]).expanduser(), predictor.class_list, pictures)
+    kinds = [kind for kind in formats if kind != "submission"]
     with progress_bar() as bar:
         row = bar.add_task("painting", total=len(pictures), note="")
-        unreadable = paint_pictures(predictor, pictures, folder.path, lambda path: bar.advance(row))
-    for reason in unreadable.values():
+        painted = paint_pictures(predictor, pictures, folder.path, kinds, submission, lambda path: bar.advance(row))
+    for reason in painted.unreadable.values():
         log.error("skipped: %s", reason)
-    written = len(pictures) - len(unreadable)
+    written = len(pictures) - len(painted.unreadable)
+    if submission is not None and not painted.unreadable:
+        submission.write(folder.path / SUBMISSION)
+        painted.written["submission"] = written
     write_result(
-        folder.path, {"checkpoint": str(path), "pictures": written, "unreadable": unreadable, **environment(gpu)}
+        folder.path,
+        {
+            "checkpoint": str(checkpoint),
+            "pictures": written,
+            "unreadable": painted.unreadable,
+            "format": formats,
+            "written": dict(painted.written),
+            "without_calibration": painted.without_calibration,
+            **environment(gpu),
+        },
     )
     log.info("%d pictures painted in %s", written, folder.path)
-    if unreadable:
+    if painted.unreadable:
+        if submission is not None:
+            log.error("%s was not written: it has to hold every test picture", SUBMISSION)
         sys.exit(1)
+
+
+def _submission(root: Path, class_list: Any, pictures: Any) -> Any:
+    from segkit.painting import road_class
+    from segkit.submission import Submission
+
+    road = road_class(class_list)
+    if road is None:
+        names = ", ".join(item.name for item in class_list)
+        raise UserError(f"format=submission: none of this network's classes is named road or lane ({names})")
+    calibrations = {picture.path: picture.calibration for picture in pictures}
+    return Submission(root, "lane" if class_list[road].name == "lane" else "road", calibrations)

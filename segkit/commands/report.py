@@ -1,8 +1,9 @@
-"""``segkit report``: a run's results as an entry of the lab book, small enough to be committed."""
+"""``segkit report``: what a run or some evaluations measured, as an entry of the lab book, small enough to commit."""
 
 import json
 import logging
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from omegaconf import OmegaConf
 
 from segkit.engine.run_folder import CONFIG, RunFolder, write_result
 from segkit.errors import UserError
+from segkit.evaluation.entry import Evaluation, class_rows, commands, figures, score_rows
 from segkit.settings import ReportSettings
 
 SETTINGS = ReportSettings
@@ -20,32 +22,94 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: dict[str, Any], folder: RunFolder) -> None:
-    """Write ``README.md``, ``result.json`` and pictures about the run folder ``run`` into ``folder``.
+    """Write ``README.md``, ``result.json`` and pictures about the run or the evaluations into ``folder``.
 
     Raises:
-        UserError: ``run`` is no run folder of segkit train, or its run has not finished.
+        UserError: ``run`` names no finished run or evaluation, or runs of both kinds.
     """
-    source = Path(settings["run"]).expanduser()
-    try:
-        result = json.loads((source / "result.json").read_text())
-        words = [str(word) for word in OmegaConf.load(source / CONFIG / "overrides.yaml")]
-    except FileNotFoundError as error:
-        raise UserError(f"run={source}: no finished run of segkit train ({error.filename} does not exist)") from error
-    if result.get("status") != "finished":
-        raise UserError(f"run={source}: this run has not finished (status {result.get('status')}): resume={source}")
+    places = settings["run"] if isinstance(settings["run"], list) else [settings["run"]]
+    sources = [source for place in places for source in _expanded(Path(place).expanduser())]
+    results = [_finished(source) for source in sources]
     for name in ("README.md", "result.json"):
         present, readme = folder.path / name, folder.path / "README.md"
         if present.exists() and not (readme.exists() and WRITTEN in readme.read_text()):
             raise UserError(f"into={folder.path}: {present} was not written by segkit report; give another folder")
-    overlays = sorted((source / "predictions" / "overlay").glob("*.png"))
-    count = min(settings["pictures"], len(overlays))
-    chosen = [overlays[i * len(overlays) // count] for i in range(count)]
-    for path in chosen:
-        _write_small(path, folder.path / f"{path.stem}.jpg")
-    write_result(folder.path, result)
-    text = entry(settings["question"], words, result, [path.stem for path in chosen])
+    evaluations = [
+        Evaluation(source, result, _overrides(source))
+        for source, result in zip(sources, results, strict=True)
+        if "epochs" not in result
+    ]
+    if evaluations and len(evaluations) < len(sources):
+        raise UserError("run: these are runs of segkit train and of segkit evaluate; give the ones or the others")
+    if not evaluations and len(sources) > 1:
+        raise UserError("run: one run of segkit train makes an entry; several evaluations go into one")
+    if evaluations:
+        pictures = figures(evaluations, settings["pictures"])
+        text = evaluations_entry(settings["question"], evaluations, list(pictures))
+        kept: dict[str, Any] = {str(item.folder): item.result for item in evaluations}
+        kept = kept if len(evaluations) > 1 else results[0]
+    else:
+        overlays = sorted((sources[0] / "predictions" / "overlay").glob("*.png"))
+        count = min(settings["pictures"], len(overlays))
+        pictures = {path.stem: path for path in (overlays[i * len(overlays) // count] for i in range(count))}
+        text = entry(settings["question"], _overrides(sources[0]), results[0], list(pictures))
+        kept = results[0]
+    for name, path in pictures.items():
+        _write_small(path, folder.path / f"{name}.jpg")
+    write_result(folder.path, kept)
     (folder.path / "README.md").write_text(text)
     log.info("written: %s", folder.path / "README.md")
+
+
+def _expanded(place: Path) -> list[Path]:
+    """A folder with a result as itself, the folder of a sweep as the folders in it that have one."""
+    if not (place / "result.json").exists() and place.is_dir():
+        jobs = [child for child in place.iterdir() if (child / "result.json").exists()]
+        return sorted(jobs, key=lambda path: (len(path.name), path.name)) or [place]
+    return [place]
+
+
+def _finished(source: Path) -> dict[str, Any]:
+    try:
+        result: dict[str, Any] = json.loads((source / "result.json").read_text())
+        _overrides(source)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"run={source}: no finished run of segkit train or segkit evaluate ({error.filename} does not exist)"
+        ) from error
+    scored = any(key in result for key in ("perspective", "bev", "classes"))
+    if not scored and result.get("status") != "finished":
+        raise UserError(f"run={source}: this run has not finished (status {result.get('status')}): resume={source}")
+    return result
+
+
+def _overrides(source: Path) -> list[str]:
+    return [str(word) for word in OmegaConf.load(source / CONFIG / "overrides.yaml")]
+
+
+def evaluations_entry(question: str, evaluations: Sequence[Evaluation], pictures: Sequence[str]) -> str:
+    """Evaluations as Markdown: question, commands, hardware and commit, one table of all, figures."""
+    result = evaluations[0].result
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    counts = ", ".join(f"{group} {count}" for group, count in result["pictures"].items())
+    lines = [
+        f"# {question or 'Scores by segkit evaluate'}",
+        "",
+        WRITTEN,
+        "",
+        "```sh",
+        *commands(evaluations),
+        "```",
+        "",
+        f"- Hardware: {result['gpu'] or 'CPU'}; commit: {result['commit'] or 'not recorded'}",
+        f"- Versions: {versions}",
+        f"- Pictures: {result['part']}, {counts}",
+        "",
+    ]
+    for rows in (score_rows(evaluations), class_rows(evaluations)):
+        lines += [_table(rows), ""] if len(rows) > 1 else []
+    lines += [f"![{name}]({name}.jpg)" for name in pictures]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def entry(question: str, overrides: list[str], result: dict[str, Any], pictures: list[str]) -> str:

@@ -44,7 +44,7 @@ def prepare_arguments(arguments: list[str]) -> list[str]:
 
 
 def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
-    """Train in ``folder``. Returns the best ``val/iou``, for sweepers; None without validation.
+    """Train in ``folder``. Returns the best checkpoint's ``trainer.monitor``, for sweepers; None without validation.
 
     Raises:
         UserError: data, weights or settings that do not fit; a loss that is not finite.
@@ -61,7 +61,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
         from segkit.engine.predictor import Predictor
         from segkit.engine.task import SegmentationTask
         from segkit.engine.trainer import build_trainer, log_config, log_scores
-        from segkit.painting import paint_pictures
+        from segkit.painting import Picture, paint_pictures
 
     gpu = one_gpu(settings["trainer"]["gpus"], "trainer.gpus")
     import_subclass(settings["model"]["_target_"], SegmentationTask, "model._target_")  # before the data takes its time
@@ -79,13 +79,20 @@ def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
         classes = [{"name": c.name, "colour": c.colour and list(c.colour)} for c in data.class_list]
         model = settings["model"] | ({"weights": None} if resuming else {})
         task = build(
-            "model", SegmentationTask, model, classes=classes, image_shape=list(settings["data"]["image_shape"])
+            "model",
+            SegmentationTask,
+            model,
+            classes=classes,
+            image_shape=list(settings["data"]["image_shape"]),
+            road_target=data.road_target,
         )
         if resuming:
             check_resumable(read_checkpoint(folder.last, "resume"), task, settings["trainer"]["max_epochs"])
             log.info("going on from %s", folder.last)
         if settings["trainer"]["compile"]:
             task.compile_step()
+        if data.records("val"):
+            check_monitor(settings["trainer"]["monitor"], task, data.records("val"))
 
     trainer, report = build_trainer(settings["trainer"], folder.path, settings["seed"], bool(data.records("val")))
     log_config(trainer, settings)
@@ -118,17 +125,18 @@ def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
 
     with watch.phase("predict"), progress_bar() as bar:
         predictor = Predictor(checkpoint, gpu, settings["trainer"]["precision"])
-        pictures = [record.image for record in data.records("test") or data.records("val")]
-        pictures = pictures if settings["predictions"] < 0 else pictures[: settings["predictions"]]
+        records = data.records("test") or data.records("val")
+        records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
+        pictures = [Picture.from_files(record.image, record.calibration) for record in records]
         row = bar.add_task("painting", total=len(pictures), note="")
-        paint_pictures(predictor, pictures, folder.predictions, lambda path: bar.advance(row))
+        paint_pictures(predictor, pictures, folder.predictions, on_done=lambda path: bar.advance(row))
     write_result(folder.path, result)  # again, with the seconds of the last phase
 
-    figures = "  ".join(
-        f"{name} {scores[name]:.4f}" for name in ("iou", "accuracy", "loss", "mean_loss") if name in scores
-    )
+    monitor = settings["trainer"]["monitor"].removeprefix("val/")
+    shown = dict.fromkeys([monitor, "iou", "accuracy", "loss", "mean_loss"])
+    figures = "  ".join(f"{name} {scores[name]:.4f}" for name in shown if name in scores)
     log.info("best epoch %d: %s\nrun folder: %s", best["epoch"], figures, folder.path)
-    return scores.get("iou")
+    return scores.get(monitor)
 
 
 class Stopwatch:
@@ -160,6 +168,25 @@ def check_resumable(checkpoint: dict[str, Any], task: Any, max_epochs: int) -> N
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise UserError(f"resume: the model settings are not those that the run began with ({reason})") from error
+
+
+def check_monitor(monitor: str, task: Any, records: list[Any]) -> None:
+    """Hold ``trainer.monitor`` against the scores that validation on ``records`` will have.
+
+    Raises:
+        UserError: there is no such score, saying which there are.
+    """
+    from segkit.geometry import Calibration
+
+    files = [record.calibration for record in records]
+    calibration = None if None in files else Calibration.from_file(files[0])
+    names = [f"val/{name}" for name in task.score_names(records[0].group, calibration)]
+    if monitor not in names:
+        bare = sum(file is None for file in files)
+        hint = (
+            f"; {bare} of {len(files)} validation pictures have no calibration" if bare and "/bev/" in monitor else ""
+        )
+        raise UserError(f"trainer.monitor={monitor}: no such score{hint}; there are {', '.join(names)}")
 
 
 def fit(trainer: Any, task: Any, data: Any, checkpoint: Path | None) -> None:

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, load
 from segkit.data.records import UNSCORED
+from segkit.geometry import Calibration
 
 Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], str]
 """Image uint8 (H, W, 3), label uint8, name."""
@@ -35,35 +36,52 @@ class TrainingSet(Dataset[Sample]):
         return image, label, entry.record.name
 
 
-class EvaluationSet(Dataset[Sample]):
+EvaluationSample = tuple[NDArray[np.uint8], NDArray[np.uint8], str, str, Calibration | None]
+"""Image uint8 (H, W, 3), label uint8, name, group, calibration."""
+
+
+class EvaluationSet(Dataset[EvaluationSample]):
     """Pictures at the training shape with labels at their own size, 255 throughout where there is no label."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = entries
+        files = [entry.record.calibration for entry in entries]
+        self.calibrations = [None if file is None else Calibration.from_file(file) for file in files]
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
+    def __getitem__(self, key: tuple[int, int]) -> EvaluationSample:
         entry = self.entries[key[1]]
         assert entry.own_label is not None
         label = load(entry.own_label)
         if label.ndim == 1:
             label = np.full(tuple(label), UNSCORED, np.uint8)
-        return load(entry.pixels)[..., :3], label, entry.record.name
+        record = entry.record
+        return load(entry.pixels)[..., :3], label, record.name, record.group, self.calibrations[key[1]]
 
 
 def collate_training(samples: Sequence[Sample]) -> dict[str, Any]:
     """``image`` uint8 (B, 3, H, W) in channels-last memory, ``label`` uint8 (B, H, W), ``name`` list of B."""
     labels = torch.from_numpy(np.stack([label for _, label, _ in samples]))
-    return {"image": _batched(samples), "label": labels, "name": [name for *_, name in samples]}
+    images = [image for image, *_ in samples]
+    return {"image": _batched(images), "label": labels, "name": [name for *_, name in samples]}
 
 
-def collate_evaluation(samples: Sequence[Sample]) -> dict[str, Any]:
-    """As ``collate_training``, but ``label`` is a list of B tensors, uint8 (H0, W0) of each picture's own size."""
-    labels = [torch.from_numpy(label) for _, label, _ in samples]
-    return {"image": _batched(samples), "label": labels, "name": [name for *_, name in samples]}
+def collate_evaluation(samples: Sequence[EvaluationSample]) -> dict[str, Any]:
+    """As ``collate_training``, but ``label`` is a list of B tensors, uint8 (H0, W0) of each picture's own size.
+
+    ``group`` and ``calibration`` are lists of B: the records' groups, and their calibrations or None.
+    """
+    images, labels, names, groups, calibrations = (list(column) for column in zip(*samples, strict=True))
+    return {
+        "image": _batched(images),
+        "label": [torch.from_numpy(label) for label in labels],
+        "name": names,
+        "group": groups,
+        "calibration": calibrations,
+    }
 
 
-def _batched(samples: Sequence[Sample]) -> torch.Tensor:
-    return torch.from_numpy(np.stack([image for image, *_ in samples])).permute(0, 3, 1, 2)
+def _batched(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)

@@ -3,6 +3,7 @@
 import os
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 # Every decoding error is reported by this module under the file's name: OpenCV's own lines would only repeat it.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
@@ -14,6 +15,35 @@ from numpy.typing import NDArray
 from segkit.data.checks import UNREADABLE, PictureError
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+class PngHeader(NamedTuple):
+    """What a PNG says about itself before its pixels: size in pixels, bits per value, and the format's colour type
+    (0 grey, 2 RGB, 3 palette, 4 grey with alpha, 6 RGB with alpha)."""
+
+    width: int
+    height: int
+    depth: int
+    colour_type: int
+
+
+def png_header(path: Path) -> PngHeader:
+    """Read a PNG's header; the rest of the file is not looked at.
+
+    Raises:
+        PictureError: the file cannot be read, is no PNG, or its header is cut off or damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(33)  # signature, then the chunk IHDR: length, kind, 13 bytes of content, checksum
+    except OSError as error:
+        raise PictureError(UNREADABLE, path, f"cannot be read: {error.strerror}") from error
+    if not start.startswith(PNG_SIGNATURE):
+        raise PictureError(UNREADABLE, path, "is no PNG")
+    if len(start) < 33 or start[12:16] != b"IHDR" or zlib.crc32(start[12:29]) != int.from_bytes(start[29:], "big"):
+        raise PictureError(UNREADABLE, path, "has a damaged header")
+    width, height = (int.from_bytes(start[position : position + 4], "big") for position in (16, 20))
+    return PngHeader(width, height, start[24], start[25])
 
 
 def decode_image(path: Path) -> NDArray[np.uint8]:

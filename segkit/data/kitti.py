@@ -1,4 +1,5 @@
-"""KITTI road: ``<root>/training/{image_2,gt_image_2}`` and, where there is one, ``<root>/testing/image_2``."""
+"""KITTI road: ``<root>/training/{image_2,gt_image_2}`` and, where there are such, ``<root>/testing/image_2`` and the
+``calib`` folders of both."""
 
 import re
 from collections import Counter
@@ -31,6 +32,7 @@ from segkit.data.splits import Split, split_records
 from segkit.errors import UserError
 
 IMAGES, LABELS, TEST_IMAGES = "training/image_2", "training/gt_image_2", "testing/image_2"
+CALIBRATIONS = "calib"
 IMAGE_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<id>\d+)\.png")
 LABEL_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<target>road|lane)_(?P<id>\d+)\.png")
 
@@ -73,6 +75,11 @@ class KittiRoadDataModule(SegmentationDataModule):
     @property
     def class_list(self) -> tuple[SegmentationClass, ...]:
         return SegmentationClass("background", None), SegmentationClass(self.target, (0, 255, 0))
+
+    @property
+    def road_target(self) -> Literal["road", "lane"] | None:
+        # With black areas counted as road the score would be another one than the benchmark's.
+        return self.target if self.unscored == "ignore" else None
 
     @property
     def label_settings(self) -> str:
@@ -130,9 +137,9 @@ class KittiRoadDataModule(SegmentationDataModule):
             if label is None:
                 wanted = f"{LABELS}/{category}_{self.target}_{number}.png"
                 problems.append(Problem(NO_LABEL, f"{shortened(path, root)} has no {wanted}"))
-            records.append(Record(path.stem, category, path, label))
+            records.append(Record(path.stem, category, path, label, _calibration(path)))
         tested = [key for key in sorted(tests) if self.target == "road" or key[0] == "um"]
-        test = [Record(tests[key].stem, key[0], tests[key], None) for key in tested]
+        test = [Record(tests[key].stem, key[0], tests[key], None, _calibration(tests[key])) for key in tested]
         train, val = list(records), list[Record]()
         try:
             if images:
@@ -159,6 +166,11 @@ def _named(root: Path, folder: str, pattern: re.Pattern[str]) -> tuple[dict[Any,
         elif not path.name.startswith("."):
             problems.append(Problem(NAMES, f"{folder}/{path.name}"))
     return files, problems
+
+
+def _calibration(image: Path) -> Path | None:
+    path = image.parents[1] / CALIBRATIONS / f"{image.stem}.txt"
+    return path if path.is_file() else None
 
 
 def _counts(words: Any) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from segkit.cores import cores
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, PictureCache
 from segkit.data.checks import (
+    CALIBRATION,
     NO_IMAGES,
     VALUES,
     DataSetError,
@@ -35,6 +36,8 @@ from segkit.data.images import read_bytes
 from segkit.data.records import UNSCORED, Record, SegmentationClass
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import start_worker, worker_context, worker_count
+from segkit.errors import UserError
+from segkit.geometry import Calibration
 
 PARTS = ("train", "val", "test")
 
@@ -80,6 +83,11 @@ class SegmentationDataModule(LightningDataModule, ABC):
     @abstractmethod
     def label_settings(self) -> str:
         """Names everything but the files' content that labels depend on."""
+
+    @property
+    def road_target(self) -> Literal["road", "lane"] | None:
+        """What the KITTI road score is computed of; None where it does not apply."""
+        return None
 
     @abstractmethod
     def scan(self) -> Layout:
@@ -142,6 +150,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         if not self.layout.parts["train"] and not problems:
             problems.append(Problem(NO_IMAGES, "there is no training picture"))
         jobs = [(part, record) for part in PARTS for record in self.layout.parts[part]]
+        problems += [problem for _, record in jobs for problem in _calibration_problems(record, self.root)]
         entries: dict[tuple[str, Record], Entry] = {}
         # OpenCV, hashing and file access release the interpreter's lock.
         pool = ThreadPoolExecutor(max_workers=min(16, cores()))
@@ -215,6 +224,16 @@ class SegmentationDataModule(LightningDataModule, ABC):
             persistent_workers=workers > 0,
             multiprocessing_context=worker_context(imports) if workers else None,
         )
+
+
+def _calibration_problems(record: Record, root: Path) -> list[Problem]:
+    path = record.calibration
+    try:
+        if path is not None:
+            Calibration.from_file(path)
+    except UserError as error:
+        return [Problem(CALIBRATION, str(error).replace(str(path), shortened(Path(str(path)), root)))]
+    return []
 
 
 def _order(problem: Problem) -> tuple[str, str]:

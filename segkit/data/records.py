@@ -23,10 +23,12 @@ class Record:
     """One picture of a data set.
 
     ``name`` is unique within the data set (``um_000005``). Records of one ``group`` (KITTI's category, a CamVid drive)
-    in name order are consecutive frames. ``label`` is ``None`` for pictures without a published label.
+    in name order are consecutive frames. ``label`` is ``None`` for pictures without a published label, ``calibration``
+    (a file that :class:`segkit.geometry.Calibration` reads) for those whose place over the road is not known.
     """
 
     name: str
     group: str
     image: Path
     label: Path | None
+    calibration: Path | None = None

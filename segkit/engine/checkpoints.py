@@ -78,13 +78,15 @@ class LastCheckpoint(FolderCheckpoint):
             self.written = time.monotonic()
 
 
-def checkpoint_callbacks(folder: Path, validated: bool, max_epochs: int) -> list[ModelCheckpoint]:
+def checkpoint_callbacks(folder: Path, monitor: str | None, max_epochs: int) -> list[ModelCheckpoint]:
     """What writes ``best.ckpt`` and ``last.ckpt`` into ``folder``.
 
-    ``best.ckpt`` holds the weights of the epoch with the highest ``val/iou``; without a validation part
-    (``validated`` false) those of the final epoch.
+    ``best.ckpt`` holds the weights of the epoch with the best ``monitor``: the lowest of a loss, the highest of any
+    other score. Without a validation part (``monitor`` None) those of the final epoch.
     """
-    choice: dict[str, Any] = {"monitor": "val/iou", "mode": "max"} if validated else {"every_n_epochs": max_epochs}
+    choice: dict[str, Any] = {"every_n_epochs": max_epochs}
+    if monitor is not None:
+        choice = {"monitor": monitor, "mode": "min" if monitor.endswith("loss") else "max"}
     return [FolderCheckpoint(folder, "best", save_weights_only=True, **choice), LastCheckpoint(folder)]
 
 

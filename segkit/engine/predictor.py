@@ -21,13 +21,18 @@ class Predictor:
         checkpoint: the loaded checkpoint.
         gpu: device number, or None for the CPU.
         precision: as ``trainer.precision``.
+        image_shape: (height, width) that pictures are resized to for the network; None = those it was trained at.
 
     Raises:
         UserError: the checkpoint is of a task that this version of the code cannot build.
     """
 
     def __init__(
-        self, checkpoint: dict[str, Any], gpu: int | None = None, precision: Literal["auto", "fp32", "bf16"] = "auto"
+        self,
+        checkpoint: dict[str, Any],
+        gpu: int | None = None,
+        precision: Literal["auto", "fp32", "bf16"] = "auto",
+        image_shape: tuple[int, int] | None = None,
     ) -> None:
         task_class = import_subclass(checkpoint["segkit"]["task"], SegmentationTask, "checkpoint, made by")
         try:
@@ -38,7 +43,8 @@ class Predictor:
             reason = str(error).splitlines()[0]
             raise UserError(f"checkpoint: does not fit this version of {task_class.__name__} ({reason})") from error
         self.class_list = task.class_list
-        self.image_shape: tuple[int, int] = tuple(task.hparams["image_shape"])
+        self.trained_shape: tuple[int, int] = tuple(task.hparams["image_shape"])
+        self.image_shape = image_shape or self.trained_shape
         self.device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
         self.bf16 = lightning_precision(precision, gpu is not None) == "bf16-mixed"
         self.network = task.network.eval().to(self.device)

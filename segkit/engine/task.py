@@ -10,13 +10,15 @@ from typing import Any, Literal
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from segkit.data.records import UNSCORED, SegmentationClass
 from segkit.engine.schedule import learning_rate_factor
-from segkit.inference import logits_at_size
+from segkit.geometry import Calibration
+from segkit.inference import logits_at_size, to_confidence
 from segkit.losses import cross_entropy
 from segkit.metrics.confusion import ClassScores
+from segkit.metrics.road_views import RoadViews
 from segkit.models.fcn import FCN
 from segkit.models.weights import load_pretrained
 
@@ -29,6 +31,7 @@ class SegmentationTask(LightningModule):
     Args:
         classes: the data module's ``class_list``, as ``[{"name": str, "colour": [r, g, b] | None}, …]``.
         image_shape: (height, width) of the pictures that the network is trained on.
+        road_target: the data module's; where there is one, validation logs the KITTI road score too.
         stride, encoder, fc_channels, dropout, skip_scale, init: see :class:`segkit.models.fcn.FCN`.
         weights: pretrained encoder weights, see :func:`segkit.models.weights.load_pretrained`; None = random.
         learning_rate: Adam's.
@@ -43,6 +46,7 @@ class SegmentationTask(LightningModule):
         self,
         classes: list[dict[str, Any]],
         image_shape: list[int],
+        road_target: Literal["road", "lane"] | None = None,
         stride: Literal[8, 16, 32] = 8,
         encoder: Literal["vgg16", "vgg16_bn"] = "vgg16",
         weights: str | None = None,
@@ -89,11 +93,16 @@ class SegmentationTask(LightningModule):
         return cross_entropy
 
     def build_metrics(self) -> MetricCollection:
-        """Validation metrics, updated with (predicted, label) of one picture at its own size; logged by their names.
+        """Validation metrics, updated picture by picture at its own size; what they compute is logged by its names.
 
-        ``iou``, which chooses the best checkpoint, has to be among the names.
+        A metric's ``update`` is given those of these keywords that it names: ``predicted`` and ``label`` (classes,
+        (H, W); torchmetrics' own metrics know them as ``preds`` and ``target``), ``confidence`` (uint8 (H, W), of class
+        1 of two; None where there are more), ``group`` and ``calibration`` (the record's; None where there is none).
         """
-        return MetricCollection([ClassScores(self.class_list)])
+        metrics: list[Metric] = [ClassScores(self.class_list)]
+        if self.hparams["road_target"] is not None:
+            metrics.append(RoadViews(self.hparams["road_target"]))
+        return MetricCollection(metrics, compute_groups=False)
 
     # ---- training ----
 
@@ -137,16 +146,46 @@ class SegmentationTask(LightningModule):
         self.val_loss = MeanMetric(nan_strategy="disable").to(self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        for logits, label in zip(self.network(batch["image"]), batch["label"], strict=True):
+        pictures = zip(self.network(batch["image"]), batch["label"], batch["group"], batch["calibration"], strict=True)
+        for logits, label, group, calibration in pictures:
             logits = logits_at_size(logits, label.shape)
             # Weighted by the scored pixels: every pixel counts the same, whatever its picture.
             self.val_loss.update(self.loss(logits[None], label[None]), (label != UNSCORED).sum())
-            self.metrics.update(logits.argmax(0), label)
+            confidence = to_confidence(logits.softmax(0)[1]) if len(logits) == 2 else None
+            self._measure(self.metrics, logits.argmax(0), label, confidence, group, calibration)
+
+    @staticmethod
+    def _measure(
+        metrics: MetricCollection,
+        predicted: Tensor,
+        label: Tensor,
+        confidence: Tensor | None,
+        group: str,
+        calibration: Calibration | None,
+    ) -> None:
+        metrics.update(
+            predicted=predicted,
+            label=label,
+            preds=predicted,
+            target=label,
+            confidence=confidence,
+            group=group,
+            calibration=calibration,
+        )
 
     def on_validation_epoch_end(self) -> None:
         scores = self.scores()
         self.metrics.reset()
         self.log_dict({f"val/{name}": value for name, value in scores.items()})
+
+    def score_names(self, group: str, calibration: Calibration | None) -> list[str]:
+        """The names under which validation logs, without ``val/``: what the metrics make of a made-up picture."""
+        height, width = self.hparams["image_shape"]
+        label = torch.arange(height * width).remainder(len(self.class_list)).reshape(height, width)
+        confidence = (label * 255).byte() if len(self.class_list) == 2 else None
+        metrics = self.metrics.clone()
+        self._measure(metrics, label, label.byte(), confidence, group, calibration)
+        return ["loss", *metrics.compute()]
 
     def scores(self) -> dict[str, float]:
         """The loss and all metrics over the pictures seen since the last reset."""

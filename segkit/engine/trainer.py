@@ -53,7 +53,9 @@ def build_trainer(settings: dict[str, Any], folder: Path, seed: int, validated: 
         EpochSeed(seed),
         ValidationPictures(every=max(1, settings["max_epochs"] // 20)),
         Interruption(str(folder / "checkpoints" / "interrupted.ckpt")),
-        *checkpoint_callbacks(folder / "checkpoints", validated, settings["max_epochs"]),
+        *checkpoint_callbacks(
+            folder / "checkpoints", settings["monitor"] if validated else None, settings["max_epochs"]
+        ),
     ]
     # What Lightning says of itself is not what a user asked to know.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)

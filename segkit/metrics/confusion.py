@@ -1,6 +1,7 @@
 """The confusion matrix, and the scores that are read off it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,3 +84,23 @@ def mean_iou(matrix: Tensor, classes: list[int] | None = None) -> Tensor:
 def pixel_accuracy(matrix: Tensor) -> Tensor:
     """Share of the scored pixels whose class is right, 0…1; NaN when nothing was scored."""
     return matrix.diagonal().sum().double() / matrix.sum()
+
+
+def class_report(matrix: Tensor, class_list: Sequence[SegmentationClass]) -> dict[str, Any]:
+    """A confusion matrix and its scores by class names, of plain numbers and lists (``result.json``).
+
+    Returns:
+        ``mean_iou`` and ``accuracy``, 0…1, NaN when nothing was scored; ``iou``, 0…1, by the names of the classes that
+        a label holds, which are those of the mean; ``absent``, the names of the others; ``confusion``: the ``classes``
+        in the order of the matrix, and its ``pixels``, a row per true class.
+    """
+    names = [item.name for item in class_list]
+    held = (matrix.sum(1) > 0).tolist()
+    per_class = iou_per_class(matrix).tolist()
+    return {
+        "mean_iou": float(mean_iou(matrix)),
+        "accuracy": float(pixel_accuracy(matrix)),
+        "iou": {name: iou for name, iou, here in zip(names, per_class, held, strict=True) if here},
+        "absent": [name for name, here in zip(names, held, strict=True) if not here],
+        "confusion": {"classes": names, "pixels": matrix.tolist()},
+    }

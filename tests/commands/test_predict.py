@@ -1,5 +1,8 @@
 import json
+import shutil
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,11 +11,14 @@ import torch
 from PIL import Image
 
 from segkit.commands.predict import run
+from segkit.data.scenes.generate import generate_scenes
 from segkit.engine.run_folder import RunFolder
 from segkit.engine.task import SegmentationTask
 from segkit.errors import UserError
-from segkit.inputs import find_pictures
-from tests.fixtures import write_rgb
+from segkit.geometry import BirdsEyeView, Calibration
+from segkit.inputs import find_calibrations, find_pictures
+from segkit.settings import PredictSettings, validate
+from tests.fixtures import level_camera, write_rgb
 
 ROAD = [{"name": "background", "colour": None}, {"name": "road", "colour": [0, 255, 0]}]
 
@@ -30,14 +36,27 @@ def write_checkpoint(path: Path, classes: list[dict] = ROAD) -> Path:
 
 
 @pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root of one test picture in each category, with their calibrations."""
+    root = tmp_path_factory.mktemp("scenes") / "root"
+    generate_scenes(root, (0, 3), seed=1, workers=1)
+    return root
+
+
+@pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "best.ckpt")
 
 
-def predict(checkpoint: Path, pictures: object, output: Path) -> dict:
+def predict(checkpoint: Path, pictures: object, output: Path, root: object = "data", **more: Any) -> dict:
+    settings = {"checkpoint": str(checkpoint), "input": str(pictures), "output": str(output), "gpus": 0}
+    settings |= {"format": ["overlay", "mask", "confidence"], "calibration": None, "data": {"root": str(root)}} | more
+    validate(PredictSettings, settings)
     folder = RunFolder(output)
-    run({"checkpoint": str(checkpoint), "input": str(pictures), "output": str(output), "gpus": 0}, folder)
-    folder.close()
+    try:
+        run(settings, folder)
+    finally:
+        folder.close()
     return json.loads((output / "result.json").read_text())
 
 
@@ -128,3 +147,153 @@ def test_real_pictures_of_four_sizes(checkpoint: Path, tmp_path: Path, shared_da
     for shape, path in chosen.items():
         predict(checkpoint, path, tmp_path / "out")
         assert cv2.imread(str(tmp_path / "out" / "overlay" / path.name)).shape == shape
+
+
+def test_every_format_at_once(checkpoint: Path, scenes: Path, tmp_path: Path) -> None:
+    formats = ["overlay", "mask", "confidence", "bev", "submission"]
+    result = predict(checkpoint, scenes / "testing" / "image_2", tmp_path, scenes, format=formats)
+    assert result["format"] == formats
+    assert result["pictures"] == 3
+    assert result["written"] == dict.fromkeys([*formats, "road"], 3)
+    assert result["without_calibration"] == []
+    names = ["um_000000", "umm_000000", "uu_000000"]
+    for kind in ("overlay", "mask", "confidence", "bev"):
+        assert sorted(path.name for path in (tmp_path / kind).iterdir()) == [f"{name}.png" for name in names]
+    assert list(json.loads((tmp_path / "road.json").read_text())["pictures"]) == names
+    # The server's maps are the confidence maps from above.
+    with zipfile.ZipFile(tmp_path / "submission.zip") as archive:
+        assert archive.namelist() == ["um_road_000000.png", "umm_road_000000.png", "uu_road_000000.png"]
+        for name, held in zip(names, archive.namelist(), strict=True):
+            values = cv2.imdecode(np.frombuffer(archive.read(held), np.uint8), cv2.IMREAD_UNCHANGED)
+            confidence = cv2.imread(str(tmp_path / "confidence" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+            calibration = Calibration.from_file(scenes / "testing" / "calib" / f"{name}.txt")
+            assert values.dtype == np.uint8
+            assert np.array_equal(values, BirdsEyeView().warp(confidence, calibration))
+            assert len(np.unique(values)) > 2
+
+
+def test_a_single_format_may_be_a_word(checkpoint: Path, scenes: Path, tmp_path: Path) -> None:
+    pictures = scenes / "testing" / "image_2"
+    assert predict(checkpoint, pictures, tmp_path, format="bev")["format"] == ["bev"]
+    predict(checkpoint, pictures, tmp_path / "zip", scenes, format="submission")
+    made = {path.name for path in (tmp_path / "zip").iterdir()}
+    assert made == {".lock", "result.json", "road.json", "submission.zip"}
+
+
+@pytest.mark.parametrize("value", [[], ["overlay", "overlay"], ["overlay", "movie"], "movie", None, 3, [["bev"]]])
+def test_wrong_formats(value: object, checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^format=.*should be one or more of overlay, mask, confidence, bev, sub"):
+        predict(checkpoint, tmp_path, tmp_path / "out", format=value)
+
+
+def test_data_root_is_the_only_key_about_data(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^data\.rot: no such setting; did you mean data\.root\?$"):
+        predict(checkpoint, tmp_path, tmp_path / "out", data={"root": "a", "rot": "b"})
+    with pytest.raises(UserError, match=r"^data\.root is missing"):
+        predict(checkpoint, tmp_path, tmp_path / "out", data={})
+
+
+def test_the_lane_goes_into_um_maps(scenes: Path, tmp_path: Path) -> None:
+    lane = write_checkpoint(tmp_path / "lane.ckpt", [ROAD[0], {"name": "lane", "colour": [0, 255, 0]}])
+    pictures = scenes / "testing" / "image_2"
+    predict(lane, pictures / "um_*.png", tmp_path / "out", scenes, format="submission")
+    with zipfile.ZipFile(tmp_path / "out" / "submission.zip") as archive:
+        assert archive.namelist() == ["um_lane_000000.png"]
+    with pytest.raises(UserError, match="2 of the pictures in input= are no test pictures for the lane"):
+        predict(lane, pictures, tmp_path / "more", scenes, format="submission")
+
+
+def test_a_submission_is_checked_before_the_first_picture(checkpoint: Path, scenes: Path, tmp_path: Path) -> None:
+    pictures = scenes / "testing" / "image_2"
+    formats = ["overlay", "submission"]
+    with pytest.raises(UserError, match=r"2 of the 3 test pictures .*: umm_000000\.png, uu_000000\.png"):
+        predict(checkpoint, pictures / "um_000000.png", tmp_path / "out", scenes, format=formats)
+    sky = write_checkpoint(tmp_path / "sky.ckpt", [{"name": n, "colour": None} for n in ("sky", "car", "tree")])
+    with pytest.raises(UserError, match=r"none of this network's classes is named road or lane \(sky, car, tree\)"):
+        predict(sky, pictures, tmp_path / "out", scenes, format=formats)
+    with pytest.raises(UserError, match=r"data\.root=nowhere: does not exist"):
+        predict(checkpoint, pictures, tmp_path / "out", "nowhere", format=formats)
+    root = tmp_path / "root"
+    shutil.copytree(scenes, root)
+    (root / "testing" / "calib" / "uu_000000.txt").unlink()
+    with pytest.raises(UserError, match=r"1 test pictures have no calibration in .*: uu_000000\.png"):
+        predict(checkpoint, root / "testing" / "image_2", tmp_path / "out", root, format=formats)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
+
+
+def test_no_zip_without_every_test_picture(
+    checkpoint: Path, scenes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(scenes, root)
+    cut = root / "testing" / "image_2" / "umm_000000.png"
+    cut.write_bytes(cut.read_bytes()[:-100])
+    with pytest.raises(SystemExit) as end:
+        predict(checkpoint, cut.parent, tmp_path / "out", root, format=["mask", "submission"])
+    assert end.value.code == 1
+    assert "submission.zip was not written" in caplog.messages[-1]
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert list(result["unreadable"]) == [str(cut)]
+    assert result["written"] == {"mask": 2, "road": 2}
+    assert sorted(path.name for path in (tmp_path / "out" / "mask").iterdir()) == ["um_000000.png", "uu_000000.png"]
+    assert not (tmp_path / "out" / "submission.zip").exists()
+
+
+def test_a_wrong_calibration_is_told_before_the_first_picture(checkpoint: Path, scenes: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(scenes, root)
+    wrong = root / "testing" / "calib" / "uu_000000.txt"
+    wrong.write_text(wrong.read_text().replace("Tr_cam_to_road", "Tr_cam_to_rod"))
+    with pytest.raises(UserError, match=r"calib/uu_000000\.txt: has no Tr_cam_to_road"):
+        predict(checkpoint, root / "testing" / "image_2", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
+
+
+def test_calibrations_from_a_folder(checkpoint: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_rgb(tmp_path / "in" / f"{name}.jpg", noise(38, 124))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.txt").write_text(level_camera(72, (62, 19), 1.65).text())
+    folder = str(tmp_path / "mine")
+    with pytest.raises(UserError, match=r"calibration=.*mine: 1 of 2 files are missing: b\.txt"):
+        predict(checkpoint, tmp_path / "in", tmp_path / "out", calibration=folder)
+    with pytest.raises(UserError, match=r"calibration=nowhere: there is no such folder"):
+        predict(checkpoint, tmp_path / "in", tmp_path / "out", calibration="nowhere")
+    assert predict(checkpoint, tmp_path / "in" / "a.jpg", tmp_path / "out", calibration=folder)["written"]["road"] == 1
+    assert list(json.loads((tmp_path / "out" / "road.json").read_text())["pictures"]) == ["a"]
+
+
+def test_calibrations_beside_the_pictures_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("image_2/a.png", "image_2/b.png", "calib/a.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    expected = [tmp_path / "calib" / "a.txt", None]
+    pictures = [tmp_path / "image_2" / "a.png", tmp_path / "image_2" / "b.png"]
+    assert find_calibrations(pictures, None) == expected
+    monkeypatch.chdir(tmp_path / "image_2")
+    assert find_calibrations([Path("a.png"), Path("b.png")], None) == expected
+    (tmp_path / "image_2" / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "image_2" / "deep")
+    assert find_calibrations([Path("../a.png"), Path("../b.png")], None) == expected
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_calibrations(pictures[:1], "~/calib") == expected[:1]
+
+
+def test_real_pictures_with_their_calibrations(checkpoint: Path, tmp_path: Path, shared_data: Path) -> None:
+    pictures = shared_data / "kitti_road" / "testing" / "image_2" / "uu_00009[0-2].png"
+    result = predict(checkpoint, pictures, tmp_path, format=["overlay", "bev"])
+    names = ["uu_000090", "uu_000091", "uu_000092"]
+    assert result["written"] == {"overlay": 3, "bev": 3, "road": 3}
+    free = json.loads((tmp_path / "road.json").read_text())["pictures"]
+    assert list(free) == names
+    for name in names:
+        assert 0 <= free[name]["free_ahead_m"] <= 46
+        image = cv2.imread(str(tmp_path / "bev" / f"{name}.png"))
+        assert image.shape == (800, 400, 3)
+        assert image.any()
+
+
+def test_real_test_pictures_are_no_whole_set(checkpoint: Path, tmp_path: Path, shared_data: Path) -> None:
+    root = shared_data / "kitti_road"
+    with pytest.raises(UserError, match=r"umm_000000\.png is missing"):
+        predict(checkpoint, root / "testing" / "image_2", tmp_path, root, format="submission")

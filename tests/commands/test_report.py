@@ -68,7 +68,7 @@ def test_only_entries_are_written_over(tmp_path: Path) -> None:
 
 
 def test_only_finished_runs_are_reported(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no finished run of segkit train"):
+    with pytest.raises(UserError, match=r"no finished run of segkit train or segkit evaluate"):
         report(tmp_path / "nothing", tmp_path / "entry")
     unfinished = write_run(tmp_path / "run", {"status": "interrupted", "epochs": []})
     with pytest.raises(UserError, match=r"has not finished \(status interrupted\): resume="):

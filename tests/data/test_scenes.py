@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,21 +15,16 @@ from segkit.data.scenes.camera import RIGS, make_calibration
 from segkit.data.scenes.layout import CentreLine, View, locate
 from segkit.data.scenes.objects import Thing
 from segkit.data.scenes.render import render
+from segkit.geometry.birds_eye import BirdsEyeView, to_pixels
+from segkit.geometry.calibration import Calibration
 
 
-def homography_of(text: str) -> np.ndarray:
-    """(x, z, 1) on the road to pixels, read from a calibration file as KITTI's users do."""
-    rows = dict(line.split(":") for line in text.strip().splitlines())
-    numbers = {name: np.array(row.split(), float) for name, row in rows.items()}
-    rectify, to_road = np.eye(4), np.eye(4)
-    rectify[:3, :3] = numbers["R0_rect"].reshape(3, 3)
-    to_road[:3] = numbers["Tr_cam_to_road"].reshape(3, 4)
-    return (numbers["P2"].reshape(3, 4) @ rectify @ np.linalg.inv(to_road))[:, [0, 2, 3]]
+def drawn_at(calibration: Calibration, x: Any, z: Any) -> np.ndarray:
+    """Column and row, (..., 2), at which points of the road are drawn: the renderer's whole numbers are pixel centres.
 
-
-def to_pixels(homography: np.ndarray, x: np.ndarray, z: np.ndarray) -> np.ndarray:
-    points = homography @ np.stack([x, z, np.ones_like(x)])
-    return (points[:2] / points[2]).T
+    It takes the calibration's coordinates as they are; the benchmark counts them from 1 at the first pixel's edge.
+    """
+    return np.stack(to_pixels(x, z, calibration), -1) + 1
 
 
 def straight_view(*things: Thing) -> View:
@@ -44,18 +40,17 @@ def test_projection_by_hand() -> None:
     right, depth = x - 0.01, z - 0.29
     u = (721.5 * (right + 0.062) + 609.6 * (depth + 0.003)) / (depth + 0.003)
     v = (721.5 * 1.6 + 172.9 * (depth + 0.003)) / (depth + 0.003)
-    np.testing.assert_allclose(to_pixels(homography_of(calibration.text()), np.array([x]), np.array([z])), [[u, v]])
-    np.testing.assert_allclose(calibration.project(np.array([x, 0.0, z])), [u, v])
+    np.testing.assert_allclose(drawn_at(calibration, x, z), [u, v])
     # Tilted down the far road rises in the picture; rolled to the right the horizon falls to the left.
     level, tilted, rolled = (
-        make_calibration(0, 1.6, *turn).project(np.array([[-50.0, 0, 1000.0], [50.0, 0, 1000.0]]))[:, 1]
+        drawn_at(make_calibration(0, 1.6, *turn), np.array([-50.0, 50.0]), 1000.0)[:, 1]
         for turn in ((0.0, 0.0), (0.02, 0.0), (0.0, 0.02))
     )
     assert (tilted < level - 10).all()
     assert rolled[0] > rolled[1]
 
 
-def test_calibration_files_look_like_the_real_ones(shared_data: Path) -> None:
+def test_calibration_files_look_like_the_real_ones(shared_data: Path, tmp_path: Path) -> None:
     def shapes(text: str) -> list[tuple[str, int]]:
         number = r"-?\d\.\d{12}e[+-]\d\d"
         lines = text.splitlines()
@@ -66,11 +61,13 @@ def test_calibration_files_look_like_the_real_ones(shared_data: Path) -> None:
     real = sorted((shared_data / "kitti_road" / "testing" / "calib").glob("*.txt"))
     expected = shapes(real[0].read_text())
     ahead = np.array([0.0, 0.0, -3.0, 3.0]), np.array([8.0, 30.0, 15.0, 15.0])
-    seen = np.array([to_pixels(homography_of(path.read_text()), *ahead) for path in real])
+    seen = np.array([drawn_at(Calibration.from_file(path), *ahead) for path in real])
+    written = tmp_path / "calib.txt"
     for number in range(20):
         text = locate(0, "testing", "umm", number).calibration.text()
         assert shapes(text) == expected
-        found = to_pixels(homography_of(text), *ahead)
+        written.write_text(text)
+        found = drawn_at(Calibration.from_file(written), *ahead)
         assert (found > seen.min(0) - 25).all()
         assert (found < seen.max(0) + 25).all()
 
@@ -80,14 +77,13 @@ def test_calibration_files_look_like_the_real_ones(shared_data: Path) -> None:
 def test_labels_agree_with_layout_and_calibration(category: str, number: int) -> None:
     view = locate(5, "training", category, number)
     picture = render(view)
-    homography = homography_of(view.calibration.text())
     rng = np.random.default_rng(0)
     z = rng.uniform(4.0, 60.0, 4000)
     x = rng.uniform(-1.2, 1.2, 4000) * z
     road, lane, unscored = view.surface(x, z)
     rows, columns = picture.road.shape
     checked = {0: 0, 1: 0}
-    for (u, v), on_road, on_lane, off in zip(to_pixels(homography, x, z), road, lane, unscored, strict=True):
+    for (u, v), on_road, on_lane, off in zip(drawn_at(view.calibration, x, z), road, lane, unscored, strict=True):
         column, row = round(u), round(v)
         if not (1 <= column < columns - 1 and 1 <= row < rows - 1):
             continue
@@ -100,14 +96,31 @@ def test_labels_agree_with_layout_and_calibration(category: str, number: int) ->
     assert min(checked.values()) > 100
 
 
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_the_label_seen_from_above_is_the_layout(category: str) -> None:
+    grid = BirdsEyeView()
+    x, z = grid.to_metres(*np.indices(grid.shape))
+    view = locate(5, "training", category, 2)
+    picture = render(view)
+    road = grid.warp(picture.road, view.calibration, fill=255)
+    free = grid.warp(picture.hidden, view.calibration, fill=True) == 0
+    assert free.mean() > 0.25
+
+    def agreement(sideways: float) -> float:
+        on_road, _, unscored = view.surface(x + sideways, z)
+        return float((road == np.where(unscored, 255, on_road))[free].mean())
+
+    assert agreement(0.0) > 0.975
+    assert max(agreement(-0.5), agreement(0.5)) < agreement(0.0) - 0.01
+
+
 def test_straight_borders_are_straight_in_the_label() -> None:
     view = straight_view()
     picture = render(view)
-    homography = homography_of(view.calibration.text())
     vanishing = []
     for edge, side in zip(view.drive.section.road, (0, -1), strict=True):
-        d, s = np.full(2, edge), view.s + np.array([5.0, 100.0])
-        near, far = to_pixels(homography, *view.road_coordinates(d, s))
+        z = np.array([5.0, 100.0])
+        near, far = drawn_at(view.calibration, edge + view.centre(z), z)
         # One pixel line through two far apart points of the border …
         offsets = []
         for row in range(int(far[1]) + 3, picture.road.shape[0]):
@@ -120,8 +133,8 @@ def test_straight_borders_are_straight_in_the_label() -> None:
         assert np.abs(offsets).max() <= 1.0
         vanishing.append(np.cross([*near, 1], [*far, 1]))
     u, v, w = np.cross(*vanishing)
-    horizon = homography @ [view.centre(np.array([1e6]))[0], 1e6, 1]
-    np.testing.assert_allclose((u / w, v / w), horizon[:2] / horizon[2], atol=0.1)
+    far_away = np.array([1e6])
+    np.testing.assert_allclose([(u / w, v / w)], drawn_at(view.calibration, view.centre(far_away), far_away), atol=0.1)
 
 
 def test_a_car_hides_the_road_and_the_nearer_one_wins() -> None:
@@ -129,9 +142,8 @@ def test_a_car_hides_the_road_and_the_nearer_one_wins() -> None:
         return Thing("car", s, 0.0, 4.2, 1.75, 1.5, style)
 
     free = straight_view()
-    homography = homography_of(free.calibration.text())
-    place = free.road_coordinates(np.zeros(1), np.array([free.s + 12.0]))
-    u, v = to_pixels(homography, *place)[0].round().astype(int)
+    z = np.array([12.0])
+    u, v = drawn_at(free.calibration, free.centre(z), z)[0].round().astype(int)
     assert render(free).road[v, u] == 1
     white, red = 6, 4
     pair = render(straight_view(car(free.s + 11.0, red), car(free.s + 16.0, white)))
@@ -148,13 +160,13 @@ def test_frames_of_a_drive_are_steps_along_one_road() -> None:
         if after.drive is before.drive or after.drive.key == before.drive.key:
             assert after.frame == before.frame + 1
             assert after.s - before.s == pytest.approx(before.drive.step)
-            assert after.calibration.size == before.calibration.size
+            assert after.drive.size == before.drive.size
         else:
             assert before.frame == before.drive.frames - 1
             assert after.frame == 0
             lengths.append(after.drive.frames)
     assert len(lengths) > 3
-    assert len({view.calibration.size for view in (locate(2, "training", "uu", n) for n in range(60))}) == len(RIGS)
+    assert len({view.drive.size for view in (locate(2, "training", "uu", n) for n in range(60))}) == len(RIGS)
 
 
 def test_grey_alone_does_not_solve_the_scenes() -> None:

@@ -60,11 +60,11 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 def test_a_moved_run_keeps_its_best_checkpoint(tmp_path: Path) -> None:
-    best, _ = checkpoint_callbacks(tmp_path / "old", validated=True, max_epochs=3)
+    best, _ = checkpoint_callbacks(tmp_path / "old", "val/iou", max_epochs=3)
     best.best_model_path = best.kth_best_model_path = str(tmp_path / "old" / "best.ckpt")
     best.best_k_models = {best.best_model_path: torch.tensor(0.9)}
     best.best_model_score = best.kth_value = torch.tensor(0.9)
-    moved, _ = checkpoint_callbacks(tmp_path / "new", validated=True, max_epochs=3)
+    moved, _ = checkpoint_callbacks(tmp_path / "new", "val/iou", max_epochs=3)
     moved.load_state_dict(best.state_dict())
     assert moved.best_model_path == str(tmp_path / "new" / "best.ckpt")
     trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)

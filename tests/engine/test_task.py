@@ -60,7 +60,8 @@ def test_validation_scores_at_each_pictures_own_size_whatever_the_batches() -> N
         task.metrics.reset()
         with torch.no_grad():
             for batch in batches:
-                task.validation_step({"image": images[batch], "label": [labels[i] for i in batch]}, 0)
+                rest = {"group": ["um"] * len(batch), "calibration": [None] * len(batch)}
+                task.validation_step({"image": images[batch], "label": [labels[i] for i in batch], **rest}, 0)
         return task.scores()
 
     # The same by hand: all scored pixels of all pictures laid end to end.

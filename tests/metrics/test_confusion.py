@@ -1,10 +1,19 @@
+import json
 import math
 
 import pytest
 import torch
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from segkit.metrics.confusion import ConfusionMatrix, iou_per_class, mean_iou, pixel_accuracy
+from segkit.data.records import SegmentationClass
+from segkit.metrics.confusion import (
+    ClassScores,
+    ConfusionMatrix,
+    class_report,
+    iou_per_class,
+    mean_iou,
+    pixel_accuracy,
+)
 
 
 def counted(predicted: list[int], label: list[int], classes: int = 3) -> torch.Tensor:
@@ -46,3 +55,46 @@ def test_equals_torchmetrics_and_does_not_depend_on_the_batches() -> None:
     reference = MulticlassConfusionMatrix(11, ignore_index=255)
     reference.update(predicted, label)
     assert torch.equal(metric.compute(), reference.compute())
+
+
+CLASSES = tuple(SegmentationClass(name, None) for name in ("sky", "road", "car", "tree"))
+
+
+def test_the_report_names_classes_and_lists_those_that_no_label_holds() -> None:
+    # car is predicted only, tree is nowhere; the pixel that is not scored is not in the matrix.
+    matrix = counted([0, 0, 1, 2, 0, 2], [0, 0, 1, 1, 1, 255], classes=4)
+    report = class_report(matrix, CLASSES)
+    assert report == {
+        "mean_iou": pytest.approx((2 / 3 + 1 / 3) / 2),
+        "accuracy": pytest.approx(3 / 5),
+        "iou": {"sky": pytest.approx(2 / 3), "road": pytest.approx(1 / 3)},
+        "absent": ["car", "tree"],
+        "confusion": {
+            "classes": ["sky", "road", "car", "tree"],
+            "pixels": [[2, 0, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]],
+        },
+    }
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_the_report_of_nothing_scored_has_no_figures() -> None:
+    report = class_report(counted([0, 1], [255, 255], classes=4), CLASSES)
+    assert math.isnan(report["mean_iou"])
+    assert math.isnan(report["accuracy"])
+    assert report["iou"] == {}
+    assert report["absent"] == ["sky", "road", "car", "tree"]
+
+
+def test_the_report_agrees_with_the_scores_of_training() -> None:
+    generator = torch.Generator().manual_seed(1)
+    predicted = torch.randint(0, 4, (200,), generator=generator)
+    label = torch.randint(0, 3, (200,), generator=generator).byte()  # no tree
+    metric = ClassScores(CLASSES)
+    metric.update(predicted, label)
+    report, scores = class_report(metric.matrix, CLASSES), metric.compute()
+    assert report["mean_iou"] == float(scores["mean_iou"])
+    assert report["accuracy"] == float(scores["accuracy"])
+    assert {f"iou/{name}": iou for name, iou in report["iou"].items()} == {
+        name: float(value) for name, value in scores.items() if name.startswith("iou/")
+    }
+    assert report["absent"] == ["tree"]

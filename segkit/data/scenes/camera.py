@@ -1,14 +1,9 @@
-"""A camera over a road plane, and the calibration file that says where it stands.
-
-Coordinates are KITTI's: camera and road axes are x right, y down, z ahead, in metres; the road plane is y = 0.
-A road point maps to the left colour image by ``P2 · R0_rect · inv(Tr_cam_to_road)``.
-"""
-
-from dataclasses import dataclass
+"""Cameras over a road plane, close to the rigs of the real recordings."""
 
 import numpy as np
 
 from segkit.data.scenes.arrays import Array
+from segkit.geometry.calibration import Calibration
 
 # width, height, focal length and principal point in pixels: close to the four rigs of the real recordings.
 RIGS = (
@@ -19,44 +14,11 @@ RIGS = (
 )
 # x of the four cameras in metres, left grey first; P2 is the left colour camera.
 _CAMERA_X = (0.0, 0.537, -0.062, 0.471)
-_MIN_DEPTH = 0.3
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """One picture's camera: ``size`` (width, height) in pixels, and the named matrices of its calibration file."""
-
-    size: tuple[int, int]
-    matrices: dict[str, Array]
-
-    def projection(self) -> Array:
-        """Road coordinates (x, y, z, 1) in metres to homogeneous pixels of the left colour image: (3, 4) float64."""
-        rectify, to_road = np.eye(4), np.eye(4)
-        rectify[:3, :3] = self.matrices["R0_rect"]
-        to_road[:3] = self.matrices["Tr_cam_to_road"]
-        return self.matrices["P2"] @ rectify @ np.linalg.inv(to_road)
-
-    def ground_homography(self) -> Array:
-        """Road-plane points (x, z, 1) in metres to homogeneous pixels: (3, 3) float64."""
-        return self.projection()[:, [0, 2, 3]]
-
-    def project(self, points: Array) -> Array:
-        """Pixels (u, v), (..., 2), of road coordinates (..., 3) in metres. Depth is held in front of the camera."""
-        matrix = self.projection()
-        pixels = points @ matrix[:, :3].T + matrix[:, 3]
-        return pixels[..., :2] / np.maximum(pixels[..., 2:], _MIN_DEPTH)
-
-    def text(self) -> str:
-        """The calibration file: one ``name: numbers`` line a matrix, row-major, in KITTI's number style."""
-        lines = []
-        for name, matrix in self.matrices.items():
-            lines.append(f"{name}: " + " ".join(f"{value:.12e}" for value in matrix.ravel()))
-        return "\n".join(lines) + "\n"
 
 
 def make_calibration(rig: int, height: float, pitch: float, roll: float) -> Calibration:
     """A camera ``height`` metres over the road, tilted down by ``pitch`` and to the right by ``roll`` radians."""
-    width, rows, focal, centre_x, centre_y = RIGS[rig]
+    _, _, focal, centre_x, centre_y = RIGS[rig]
     matrices: dict[str, Array] = {}
     for index, x in enumerate(_CAMERA_X):
         depth_offset = 0.003 if index > 1 else 0.0
@@ -75,7 +37,7 @@ def make_calibration(rig: int, height: float, pitch: float, roll: float) -> Cali
     matrices["Tr_imu_to_velo"] = np.column_stack([_rotation(0.0148, -0.002, -0.0008), [-0.81, 0.32, -0.8]])
     # Tr_cam_to_road starts from the camera before rectification, hence the second factor.
     matrices["Tr_cam_to_road"] = np.column_stack([_rotation(-pitch, 0.0, roll) @ rectify, [0.01, -height, 0.29]])
-    return Calibration((width, rows), matrices)
+    return Calibration(matrices)
 
 
 def _rotation(about_x: float, about_y: float, about_z: float) -> Array:

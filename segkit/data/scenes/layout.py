@@ -11,9 +11,10 @@ import numpy as np
 
 from segkit.data.kitti_layout import CATEGORIES, PARTS, Category, Part
 from segkit.data.scenes.arrays import Array
-from segkit.data.scenes.camera import RIGS, Calibration, make_calibration
+from segkit.data.scenes.camera import RIGS, make_calibration
 from segkit.data.scenes.objects import Thing, furnish
 from segkit.data.scenes.section import Section, make_section
+from segkit.geometry.calibration import Calibration
 
 NEAREST, FARTHEST = 2.0, 130.0
 """Ground is painted and labelled between these distances in metres; beyond stands the backdrop."""
@@ -72,6 +73,11 @@ class Drive:
     side_roads: tuple[tuple[int, float, float], ...]
     things: tuple[Thing, ...] = field(repr=False)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of its pictures in pixels."""
+        return RIGS[self.rig][:2]
+
     def surface(self, d: Array, s: Array) -> tuple[Array, Array, Array]:
         """Which points (d, s) of the ground, metres, are (road, ego lane, not scored): three boolean arrays."""
         section = self.section
@@ -102,11 +108,6 @@ class View:
         line = self.drive.line
         here = line.sideways(np.array(self.s))
         return line.sideways(self.s + z) - here - (line.slope(self.s) + self.yaw) * z - self.d
-
-    def road_coordinates(self, d: Array, s: Array) -> tuple[Array, Array]:
-        """(d, s) of the drive to the calibration's (x, z), metres."""
-        z = s - self.s
-        return d + self.centre(z), z
 
     def drive_coordinates(self, x: Array, z: Array) -> tuple[Array, Array]:
         """The calibration's (x, z) to (d, s) of the drive, metres."""

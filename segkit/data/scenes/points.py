@@ -25,7 +25,7 @@ class Ground:
 
 def ground_points(view: View) -> Ground:
     """Back-project every pixel below the horizon to the road plane, at pixel centres."""
-    width, height = view.calibration.size
+    width, height = view.drive.size
     inverse = np.linalg.inv(view.calibration.ground_homography())
     inverse /= np.sign(inverse[2] @ (width / 2, height, 1.0))
     columns = np.array([0.0, width - 1.0])

@@ -79,7 +79,7 @@ def _labels(view: View, ground: Ground, painted: Array) -> tuple[Array, Array, A
 
 
 def _sky(view: View, horizon: int) -> Array:
-    width, height = view.calibration.size
+    width, height = view.drive.size
     light = view.drive.light
     fixed = np.random.default_rng([*view.drive.key, 6000])
     small = (height // 4, width // 4)  # nothing in a sky is sharp

@@ -1,0 +1,70 @@
+"""Figures of an evaluation, as PNG files in its folder and in TensorBoard."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+
+from segkit.data.records import Record
+from segkit.errors import UserError
+from segkit.evaluation.figures import chosen, error_picture, precision_recall_figure
+from segkit.evaluation.result import HEADINGS
+from segkit.evaluation.scoring import GRID, RoadEvaluation, Scored, in_view
+from segkit.geometry import Calibration
+
+SHOWN = 3
+"""Best pictures, and as many worst ones, that are shown of each view."""
+
+
+def write_figures(folder: Path, scored: Mapping[str, Scored], records: Sequence[Record]) -> None:
+    """Write ``figures/precision_recall_<view>.png`` and ``figures/<condition>/<view>/{best,worst}_<rank>_<name>.png``.
+
+    ``scored`` is by condition, ``clean`` among them. Nothing is written where there is no road score.
+
+    Raises:
+        UserError: a picture cannot be written.
+    """
+    roads = {name: item.road for name, item in scored.items() if item.road is not None}
+    if not roads:
+        return
+    by_name = {record.name: record for record in records}
+    with SummaryWriter(str(folder / "tensorboard")) as board:
+        for view in roads["clean"].scores:
+            curves = {name: road.scores[view].category_counts() for name, road in roads.items()}
+            others = [curve for name, curve in curves.items() if name != "clean"]
+            figure = precision_recall_figure(curves["clean"], HEADINGS[view], others[0] if others else None)
+            _keep(folder, f"precision_recall_{view}", figure, board)
+            for name, road in roads.items():
+                place = f"{name.replace(' ', '_')}/{view}"
+                f1 = road.f1(view)
+                for kind, names in zip(("best", "worst"), chosen(f1, SHOWN), strict=True):
+                    for rank, picture in enumerate(names, start=1):
+                        caption = f"{picture}  F1 {f1[picture]:.1f}"
+                        shown = _errors(scored[name], road, view, by_name[picture], caption)
+                        _keep(folder, f"{place}/{kind}_{rank}_{picture}", shown, board)
+        for view, categories in roads["clean"].result().items():
+            for category, figures in categories.items():
+                for key in ("MaxF", "AP"):
+                    board.add_scalar(f"{view}/{category}/{key}", figures[key], 0)
+
+
+def _errors(scored: Scored, road: RoadEvaluation, view: str, record: Record, caption: str) -> NDArray[np.uint8]:
+    image, confidence, own_label = scored.shown(record)
+    calibration = None
+    if view == "bev":
+        assert record.calibration is not None
+        calibration = Calibration.from_file(record.calibration)
+        image = GRID.warp(image, calibration)
+    confidence, label = in_view(view, confidence, own_label, calibration)
+    return error_picture(image, (confidence >= road.working_point(view)).numpy(), label.numpy(), caption)
+
+
+def _keep(folder: Path, name: str, picture: NDArray[np.uint8], board: SummaryWriter) -> None:
+    path = folder / "figures" / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), picture[..., ::-1]):
+        raise UserError(f"{path} could not be written; is the disk full?")
+    board.add_image(name, picture, dataformats="HWC")

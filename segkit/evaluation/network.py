@@ -1,0 +1,100 @@
+"""Scoring networks: every picture at its own size, clean and under a corruption."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segkit.data.checks import SIZES, PictureError
+from segkit.data.images import decode_image
+from segkit.data.module import SegmentationDataModule
+from segkit.data.records import Record
+from segkit.engine.checkpoints import read_checkpoint
+from segkit.engine.predictor import Predictor
+from segkit.errors import UserError
+from segkit.evaluation.scoring import RoadEvaluation, Scored, ahead
+from segkit.inference import to_confidence
+from segkit.metrics.confusion import ConfusionMatrix
+
+Picture = NDArray[np.uint8]
+Corrupt = Callable[[Picture, str], Picture]
+"""Changes a picture RGB (H, W, 3), given its name."""
+
+
+def score_networks(
+    parts: Sequence[tuple[Path, SegmentationDataModule, Sequence[Record]]],
+    conditions: Mapping[str, Corrupt | None],
+    views: Sequence[str],
+    image_shape: tuple[int, int],
+    gpu: int | None,
+    on_done: Callable[[], None],
+) -> tuple[dict[str, Scored], list[str]]:
+    """Show the records of each part to the part's network, under every condition, and score what comes out.
+
+    Args:
+        parts: checkpoint, data module and labelled records; several are counted together, as one set of pictures.
+        conditions: name, and what is done to the pictures (None: nothing).
+        views: ``perspective``, ``bev`` or both.
+        image_shape: (height, width) that pictures are resized to for the networks.
+        gpu: device number, or None for the CPU.
+        on_done: called after each record.
+
+    Returns:
+        What was scored by condition, and what a user should know about it, in sentences.
+
+    Raises:
+        UserError: a checkpoint, picture or label is of no use, or the classes of network and data differ.
+    """
+    data = parts[0][1]
+    device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
+    roads = {name: None if data.road_target is None else RoadEvaluation(data.road_target, views) for name in conditions}
+    classes = {name: ConfusionMatrix(data.num_classes).to(device) for name in conditions}
+    predictors: dict[str, Predictor] = {}
+    notes = []
+    for checkpoint, module, records in parts:
+        predictor = Predictor(read_checkpoint(checkpoint, "checkpoint"), gpu, image_shape=image_shape)
+        _check_classes(predictor, module)
+        if predictor.trained_shape != image_shape:
+            trained, given = ("×".join(map(str, shape)) for shape in (predictor.trained_shape, image_shape))
+            notes.append(f"data.image_shape: the network was trained at {trained} and is scored at {given}")
+        predictors |= {record.name: predictor for record in records}
+        for record, (image, own_label) in ahead(partial(_load, data=module), records):
+            label = torch.from_numpy(own_label).to(device)
+            for name, corrupt in conditions.items():
+                probabilities = predictor.probabilities(_changed(image, record, corrupt))
+                classes[name].update(probabilities.argmax(0), label)
+                road = roads[name]
+                if road is not None:
+                    road.add(record, road.count(record, to_confidence(probabilities[1]), label))
+            on_done()
+
+    def again(corrupt: Corrupt | None, record: Record) -> tuple[Picture, torch.Tensor, torch.Tensor]:
+        image, label = _load(record, data)
+        image = _changed(image, record, corrupt)
+        confidence = to_confidence(predictors[record.name].probabilities(image)[1])
+        return image, confidence.cpu(), torch.from_numpy(label)
+
+    scored = {name: Scored(roads[name], classes[name], partial(again, corrupt)) for name, corrupt in conditions.items()}
+    return scored, notes
+
+
+def _check_classes(predictor: Predictor, data: SegmentationDataModule) -> None:
+    trained, held = ([item.name for item in source.class_list] for source in (predictor, data))
+    if trained != held:
+        raise UserError(f"checkpoint: its classes ({', '.join(trained)}) are not those of data ({', '.join(held)})")
+
+
+def _load(record: Record, data: SegmentationDataModule) -> tuple[Picture, Picture]:
+    assert record.label is not None
+    image, label = decode_image(record.image), data.read_label(record.label)
+    if image.shape[:2] != label.shape:
+        sizes = f"is {label.shape[1]}×{label.shape[0]}, its image {image.shape[1]}×{image.shape[0]}"
+        raise PictureError(SIZES, record.label, sizes)
+    return image, label
+
+
+def _changed(image: Picture, record: Record, corrupt: Corrupt | None) -> Picture:
+    return image if corrupt is None else corrupt(image, record.name)

@@ -1,0 +1,307 @@
+"""``segkit evaluate``: of checkpoints, of saved maps, of folds, and what people do wrong with it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from segkit.commands.evaluate import run
+from segkit.commands.runner import CONF
+from segkit.data.kitti import KittiRoadDataModule
+from segkit.data.records import UNSCORED
+from segkit.data.scenes.generate import generate_scenes
+from segkit.engine.run_folder import RunFolder
+from segkit.errors import UserError
+from segkit.evaluation.runs import find_runs, with_data_of_run
+from segkit.geometry import BirdsEyeView, Calibration
+from segkit.metrics.road_score import RoadScore, confidence_counts
+from tests.fixtures import write_calibrations, write_camvid, write_kitti
+
+SMALL = [
+    "data.image_shape=[32,64]",
+    "data.workers=0",
+    "augment=none",
+    "model.encoder=vgg16_bn",
+    "model.weights=null",
+    "model.fc_channels=8",
+    "model.skip_scale=[1,1]",
+    "model.learning_rate=1e-3",
+    "trainer.gpus=0",
+    "predictions=0",
+]
+
+
+def segkit(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from segkit.cli import main; main()", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def settings(*words: str) -> dict[str, Any]:
+    """The composed config of a command line, as ``run`` gets it."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = OmegaConf.to_container(compose("evaluate", with_data_of_run(list(words))), resolve=True)
+    assert isinstance(config, dict)
+    return config
+
+
+def evaluate(output: Path, *words: str) -> dict[str, Any]:
+    folder = RunFolder(output)
+    run(settings("gpus=0", *words), folder)
+    folder.close()
+    return json.loads((output / "result.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("evaluate")
+
+
+@pytest.fixture(scope="module")
+def root(work: Path) -> Path:
+    write_kitti(work / "kitti")
+    write_calibrations(work / "kitti")
+    return work / "kitti"
+
+
+@pytest.fixture(scope="module")
+def trained(root: Path, work: Path) -> Path:
+    words = ["data.split=fraction", "data.val_fraction=0.4", "trainer.max_epochs=4"]
+    words += ["trainer.monitor=val/road/bev/MaxF", f"data.root={root}", f"hydra.run.dir={work / 'trained'}"]
+    done = segkit("train", *SMALL, *words, cwd=work)
+    assert done.returncode == 0, done.stderr
+    return work / "trained"
+
+
+@pytest.fixture(scope="module")
+def folds(root: Path, work: Path) -> Path:
+    words = ["-m", "data.split=fold", "data.fold=0,1,2,3,4", "trainer.max_epochs=1"]
+    done = segkit("train", *SMALL, *words, f"data.root={root}", f"hydra.sweep.dir={work / 'folds'}", cwd=work)
+    assert done.returncode == 0, done.stderr
+    return work / "folds"
+
+
+def data_module(root: Path, split: str = "none", fold: int = 0) -> KittiRoadDataModule:
+    return KittiRoadDataModule(root, (32, 64), 1, split=split, fold=fold)  # type: ignore[arg-type]
+
+
+def write_maps(root: Path, folder: Path, above: int | None = None) -> Path:
+    """The labels of a tree as perfect maps; with ``above``, from above and shifted to the right by so many cells."""
+    folder.mkdir(parents=True)
+    data, view = data_module(root), BirdsEyeView()
+    for record in data.records("train"):
+        assert record.label is not None
+        pixels = (data.read_label(record.label) == 1).astype(np.uint8) * 255
+        if above is not None:
+            assert record.calibration is not None
+            pixels = np.roll(view.warp(pixels, Calibration.from_file(record.calibration)), above, axis=1)
+        cv2.imwrite(str(folder / record.name.replace("_", "_road_")) + ".png", pixels)
+    return folder
+
+
+def test_training_logs_the_benchmarks_scores_and_selects_on_them(trained: Path) -> None:
+    result = json.loads((trained / "result.json").read_text())
+    names = {f"road/{view}/{figure}" for view in ("perspective", "bev") for figure in ("MaxF", "AP")}
+    assert names <= result["scores"].keys()
+    epochs = [epoch["val/road/bev/MaxF"] for epoch in result["epochs"]]
+    assert result["best"]["epoch"] == 1 + epochs.index(max(epochs))
+    assert result["scores"]["road/bev/MaxF"] == max(epochs)
+
+
+def test_a_network_is_scored_as_it_was_during_training(trained: Path, tmp_path: Path) -> None:
+    scores = json.loads((trained / "result.json").read_text())["scores"]
+    result = evaluate(tmp_path / "out", f"checkpoint={trained}")
+    assert result["pictures"] == {"um": 2, "umm": 2, "uu": 2}
+    for view in ("perspective", "bev"):
+        assert list(result[view]) == ["UM_ROAD", "UMM_ROAD", "UU_ROAD", "URBAN_ROAD"]
+        for figure in ("MaxF", "AP"):
+            # A last bit of a probability may round the other way in a batch of another size.
+            assert result[view]["URBAN_ROAD"][figure] == pytest.approx(scores[f"road/{view}/{figure}"], abs=0.05)
+        assert 0 <= result[view]["URBAN_ROAD"]["threshold"] <= 1
+    assert result["classes"]["iou"]["road"] == pytest.approx(scores["iou"], abs=1e-3)
+    assert sum(map(sum, result["classes"]["confusion"]["pixels"])) > 0
+    for view in ("perspective", "bev"):
+        assert (tmp_path / "out" / "figures" / f"precision_recall_{view}.png").is_file()
+        shown = sorted(path.name.split("_")[0] for path in (tmp_path / "out/figures/clean" / view).iterdir())
+        assert shown == ["best"] * 3 + ["worst"] * 3
+    assert list((tmp_path / "out" / "tensorboard").iterdir())
+
+
+def test_the_data_settings_are_those_of_the_run_unless_given(trained: Path, root: Path) -> None:
+    data = settings(f"checkpoint={trained}")["data"]
+    assert (data["root"], data["image_shape"], data["split"]) == (str(root), [32, 64], "fraction")
+    data = settings(f"checkpoint={trained / 'checkpoints' / 'last.ckpt'}", "data.image_shape=[64,128]")["data"]
+    assert (data["root"], data["image_shape"]) == (str(root), [64, 128])
+    data = settings(f"checkpoint={trained}", "data=camvid")["data"]
+    assert (data["root"], data["image_shape"]) == ("data/camvid", [32, 64])
+
+
+def test_clean_and_corrupted_stand_side_by_side(trained: Path, tmp_path: Path, caplog: Any) -> None:
+    clean = evaluate(tmp_path / "clean", f"checkpoint={trained}", "view=bev")
+    with caplog.at_level("INFO"):
+        both = evaluate(tmp_path / "both", f"checkpoint={trained}", "view=bev", "corruption=night", "severity=5")
+    assert both["bev"] == clean["bev"]
+    assert both["corrupted"]["corruption"] == "night 5"
+    assert both["corrupted"]["bev"] != clean["bev"]
+    assert "perspective" not in both
+    assert "night 5" in caplog.text
+    assert (tmp_path / "both" / "figures" / "night_5" / "bev").is_dir()
+
+
+def test_labels_score_100_against_themselves_and_shifted_ones_do_not(tmp_path: Path) -> None:
+    generate_scenes(tmp_path / "scenes", (4, 0), seed=3, workers=1)
+    words = [f"data.root={tmp_path / 'scenes'}", "part=all"]
+    perfect = write_maps(tmp_path / "scenes", tmp_path / "perfect")
+    result = evaluate(tmp_path / "a", *words, f"predictions={perfect}", "view=both")
+    for view in ("perspective", "bev"):
+        for name, figures in result[view].items():
+            assert figures["MaxF"] == figures["AP"] == figures["PRE"] == figures["REC"] == 100, (view, name)
+            assert figures["FPR"] == figures["FNR"] == 0
+    assert sum(result["pictures"].values()) == 4
+    above = write_maps(tmp_path / "scenes", tmp_path / "above", above=0)
+    assert evaluate(tmp_path / "b", *words, f"predictions={above}", "view=bev")["bev"] == result["bev"]
+    shifted = write_maps(tmp_path / "scenes", tmp_path / "shifted", above=10)  # 10 cells are 0.5 m
+    figures = evaluate(tmp_path / "c", *words, f"predictions={shifted}", "view=bev")["bev"]["URBAN_ROAD"]
+    assert 60 < figures["MaxF"] < 98
+
+
+def test_a_category_without_pictures_is_said_and_not_scored(root: Path, tmp_path: Path) -> None:
+    maps = write_maps(root, tmp_path / "maps")
+    for path in root.rglob("*uu_*"):
+        target = tmp_path / "rest" / path.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    result = evaluate(tmp_path / "out", f"data.root={tmp_path / 'rest'}", f"predictions={maps}", "part=all")
+    assert result["bev"]["UM_ROAD"] == dict.fromkeys(["MaxF", "AP", "PRE", "REC", "FPR", "FNR", "threshold"]) | {
+        "reason": "no pictures"
+    }
+    assert result["bev"]["UU_ROAD"]["MaxF"] == result["bev"]["URBAN_ROAD"]["MaxF"] == 100
+
+
+def test_the_lane_has_one_benchmark(root: Path, tmp_path: Path) -> None:
+    data = KittiRoadDataModule(root, (32, 64), 1, target="lane", split="none")
+    (tmp_path / "maps").mkdir()
+    for record in data.records("train"):
+        assert record.label is not None
+        lane = (data.read_label(record.label) == 1).astype(np.uint8) * 200
+        cv2.imwrite(str(tmp_path / "maps" / record.name.replace("_", "_lane_")) + ".png", lane)
+    words = [f"data.root={root}", "data.target=lane", f"predictions={tmp_path / 'maps'}", "part=all"]
+    result = evaluate(tmp_path / "out", *words)
+    assert list(result["perspective"]) == list(result["bev"]) == ["UM_LANE"]
+    assert result["bev"]["UM_LANE"]["MaxF"] == 100
+
+
+def test_folds_are_joined_by_their_counts(folds: Path, root: Path, tmp_path: Path) -> None:
+    from segkit.engine.checkpoints import read_checkpoint
+    from segkit.engine.predictor import Predictor
+    from segkit.inference import to_confidence
+
+    joined = evaluate(tmp_path / "out", f"checkpoint={folds}", "view=perspective")
+    assert joined["pictures"] == {"um": 6, "umm": 6, "uu": 6}
+    assert len(joined["checkpoint"]) == 5
+    # By hand: each picture by the network that did not see it, all counts in one score.
+    score = RoadScore()
+    for number, trained in enumerate(find_runs(str(folds))):
+        predictor = Predictor(read_checkpoint(trained.checkpoint, "checkpoint"))
+        data = data_module(root, "fold", number)
+        for record in data.records("val"):
+            assert record.label is not None
+            image = cv2.imread(str(record.image))[..., ::-1]
+            confidence = to_confidence(predictor.probabilities(np.ascontiguousarray(image))[1])
+            label = torch.from_numpy(data.read_label(record.label))
+            assert int((label == UNSCORED).sum()) > 0
+            score.add(confidence_counts(confidence, label), record.group)
+    for name, figures in score.compute().items():
+        assert joined["perspective"][name] == pytest.approx(figures)
+
+
+def test_folds_that_do_not_make_a_whole_are_refused(folds: Path, root: Path, tmp_path: Path) -> None:
+    def linked(name: str, numbers: list[int]) -> Path:
+        (tmp_path / name).mkdir()
+        for i, number in enumerate(numbers):
+            (tmp_path / name / str(i)).symlink_to(folds / str(number))
+        return tmp_path / name
+
+    with pytest.raises(UserError, match=r"pictures are held out by no run \(folds 0, 1, 3, 4 are there\)"):
+        evaluate(tmp_path / "a", f"checkpoint={linked('four', [0, 1, 3, 4])}")
+    with pytest.raises(UserError, match="two runs hold out fold 2"):
+        evaluate(tmp_path / "b", f"checkpoint={linked('twice', [0, 2, 2])}")
+    with pytest.raises(UserError, match=r"part=all: folds are joined over their held-out pictures"):
+        evaluate(tmp_path / "c", f"checkpoint={folds}", "part=all")
+
+
+def test_another_data_set_has_class_scores_alone(tmp_path: Path, work: Path) -> None:
+    write_camvid(tmp_path / "camvid")
+    words = ["data=camvid", f"data.root={tmp_path / 'camvid'}", "trainer.max_epochs=1"]
+    done = segkit("train", *SMALL, *words, f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = evaluate(tmp_path / "out", f"checkpoint={tmp_path / 'run'}")
+    assert "perspective" not in result
+    assert len(result["classes"]["confusion"]["pixels"]) == 11
+    with pytest.raises(UserError, match=r"its classes .* are not those of data"):
+        evaluate(tmp_path / "b", f"checkpoint={tmp_path / 'run'}", "data.classes=road")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], r"give checkpoint=.* or predictions="),
+        (["predictions=a", "checkpoint=b"], r"give checkpoint=.* or predictions="),
+        (["predictions=a", "corruption=fog"], "saved maps cannot be corrupted"),
+        (["predictions=a", "data.unscored=road"], "use data.unscored=ignore"),
+        (["predictions=nothing", "part=all"], "predictions=nothing: no such folder"),
+        (["predictions=nothing", "data.split=none"], "part=val: there are no such pictures"),
+        (["checkpoint=nothing"], "checkpoint: nothing does not exist"),
+    ],
+)
+def test_what_cannot_be_scored_is_said(words: list[str], message: str, root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        evaluate(tmp_path / "out", f"data.root={root}", *words)
+
+
+def test_birds_eye_view_needs_calibrations(root: Path, tmp_path: Path) -> None:
+    write_kitti(tmp_path / "bare", count=2, tests=0)
+    maps = write_maps(tmp_path / "bare", tmp_path / "maps")
+    words = [f"data.root={tmp_path / 'bare'}", f"predictions={maps}", "part=all"]
+    with pytest.raises(UserError, match=r"view=both: 6 of 6 pictures have no calibration .*calib/um_000000\.txt"):
+        evaluate(tmp_path / "a", *words)
+    assert evaluate(tmp_path / "b", *words, "view=perspective")["perspective"]["URBAN_ROAD"]["MaxF"] == 100
+    words = [*SMALL, f"data.root={tmp_path / 'bare'}", "data.split=fraction", "trainer.monitor=val/road/bev/AP"]
+    done = segkit("train", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no such score; 1 of 1 validation pictures have no calibration; there are val/loss, " in done.stderr
+    assert "val/road/perspective/MaxF" in done.stderr
+
+
+def test_a_mistake_leaves_one_line_and_code_2(root: Path, tmp_path: Path) -> None:
+    maps = write_maps(root, tmp_path / "maps")
+    (maps / "um_road_000003.png").unlink()
+    cv2.imwrite(str(maps / "uu_road_000001.png"), np.zeros((40, 120), np.uint16))
+    done = segkit("evaluate", f"predictions={maps}", f"data.root={root}", "part=all", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "um_road_000003.png" in done.stderr
+    assert "uu_road_000001.png is 16-bit" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_real_labels_score_100_against_themselves(shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data / "kitti_road" / "training"
+    for folder, pattern in (("image_2", "um_00000[01].png"), ("gt_image_2", "um_road_*.png")):
+        (tmp_path / "root" / "training" / folder).mkdir(parents=True)
+        for path in (source / folder).glob(pattern):
+            (tmp_path / "root" / "training" / folder / path.name).symlink_to(path)
+    calib = sorted((shared_data / "kitti_road" / "testing" / "calib").glob("*.txt"))[0]  # of a picture as large
+    (tmp_path / "root" / "training" / "calib").mkdir()
+    for name in ("um_000000", "um_000001"):
+        (tmp_path / "root" / "training" / "calib" / f"{name}.txt").symlink_to(calib)
+    maps = write_maps(tmp_path / "root", tmp_path / "maps")
+    result = evaluate(tmp_path / "out", f"data.root={tmp_path / 'root'}", f"predictions={maps}", "part=all")
+    assert result["bev"]["UM_ROAD"]["MaxF"] == result["perspective"]["UM_ROAD"]["MaxF"] == 100
