@@ -30,6 +30,7 @@ class Calibration:
 
     def __init__(self, matrices: Mapping[str, NDArray[np.float64]]) -> None:
         self.matrices = dict(matrices)
+        self._ground: NDArray[np.float64] | None = None
 
     @classmethod
     def from_file(cls, path: Path | str) -> "Calibration":
@@ -87,7 +88,9 @@ class Calibration:
 
     def ground_homography(self) -> NDArray[np.float64]:
         """Points (x, z, 1) of the road plane in metres to homogeneous pixels: (3, 3)."""
-        return self.projection()[:, [0, 2, 3]]
+        if self._ground is None:  # asked for at every warp
+            self._ground = self.projection()[:, [0, 2, 3]]
+        return self._ground
 
 
 def _matrix(words: list[str], shape: tuple[int, int], place: str) -> NDArray[np.float64]:

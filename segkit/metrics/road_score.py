@@ -1,6 +1,7 @@
 """KITTI road's score, as the benchmark's readme defines it: of 8-bit confidence, per category and over all of them."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -17,6 +18,12 @@ FIGURE_NAMES = ("MaxF", "AP", "PRE", "REC", "FPR", "FNR", "threshold")
 LEVELS = 256
 """Confidence values, and thresholds: at threshold k/255 a pixel is called road where its confidence is k or more."""
 
+UNSCORED_PAIR = 2 * LEVELS
+"""See :func:`pairs`."""
+
+PAIRS = 3 * LEVELS
+"""Values of :func:`pairs`: not road, road and not scored, each with its confidence."""
+
 RECALL_STEPS = 10
 """The average precision is taken at recalls 0, 1/10, …, 1."""
 
@@ -30,10 +37,35 @@ def confidence_counts(confidence: Tensor, label: Tensor) -> Tensor:
 
     Returns:
         int64 (2, 256) on the same device: not road and road × confidence.
+
+    Raises:
+        ValueError: the confidence is no uint8, or the shapes differ.
     """
-    # One count over (label, confidence) pairs in the smallest type that holds them; the unscored are cut off.
-    pairs = label.clamp(max=2).to(torch.int16) * LEVELS + confidence
-    return torch.bincount(pairs.flatten(), minlength=3 * LEVELS)[: 2 * LEVELS].view(2, LEVELS)
+    return count_pairs([pairs(confidence, label).flatten()], 1)[0]
+
+
+def pairs(confidence: Tensor, label: Tensor) -> Tensor:
+    """Label and confidence of each pixel as one number, ``256 · label + confidence``; ``UNSCORED_PAIR`` and more is not
+    scored. int16 of the arguments' shape; arguments and errors as :func:`confidence_counts`."""
+    if confidence.dtype != torch.uint8:
+        raise ValueError(f"confidence is {confidence.dtype}, it has to be torch.uint8")
+    if confidence.shape != label.shape:
+        raise ValueError(f"confidence is {tuple(confidence.shape)} and its label {tuple(label.shape)}")
+    return label.clamp(max=2).to(torch.int16) * LEVELS + confidence
+
+
+def count_pairs(flat: Sequence[Tensor], sets: int) -> Tensor:
+    """Count :func:`pairs` of several sets of pixels in one go, since a GPU is waited for at each count.
+
+    Args:
+        flat: int16 (n,) each, the pairs of one set's pixels with ``set · PAIRS`` added.
+        sets: how many there are.
+
+    Returns:
+        int64 (sets, 2, 256), see :func:`confidence_counts`.
+    """
+    counts = torch.bincount(torch.cat(list(flat)), minlength=sets * PAIRS)
+    return counts.view(sets, -1, LEVELS)[:, :2]
 
 
 def precision_recall(counts: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,26 +161,23 @@ class RoadScore(Metric):
         Raises:
             ValueError: the confidence is no uint8, the shapes differ, or there is no such category.
         """
-        if confidence.dtype != torch.uint8:
-            raise ValueError(f"confidence is {confidence.dtype}, it has to be torch.uint8")
-        if confidence.shape != label.shape:
-            raise ValueError(f"confidence is {tuple(confidence.shape)} and its label {tuple(label.shape)}")
-        index = self._index(category)
+        index = self.index(category)
         self.counts[index] += confidence_counts(confidence, label)
         self.pictures[index] += 1
 
-    def add(self, counts: Tensor, category: str) -> None:
-        """Count a picture whose pixels were counted already, by :func:`confidence_counts`.
+    def add(self, counts: Tensor, category: str, pictures: int = 1) -> None:
+        """Count pictures whose pixels were counted already, by :func:`confidence_counts`.
 
         Raises:
             ValueError: there is no such category.
         """
-        index = self._index(category)
+        index = self.index(category)
         self._update_count += 1  # as torchmetrics does around update; without updates it warns
         self.counts[index] += counts.to(self.counts.device)
-        self.pictures[index] += 1
+        self.pictures[index] += pictures
 
-    def _index(self, category: str) -> int:
+    def index(self, category: str) -> int:
+        """Number of a category. Raises ValueError when there is no such one."""
         if category not in self.categories:
             raise ValueError(f"{category!r} is no category, there are: {', '.join(self.categories)}")
         return self.categories.index(category)

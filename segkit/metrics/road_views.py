@@ -1,14 +1,17 @@
 """The KITTI road score during training: in the picture, and in bird's-eye view where calibration is there."""
 
+from collections import Counter
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torchmetrics.wrappers.abstract import WrapperMetric
 
-from segkit.data.records import UNSCORED
 from segkit.geometry import BirdsEyeView, Calibration
-from segkit.metrics.road_score import RoadScore, road_figures
+from segkit.metrics.road_score import LEVELS, PAIRS, UNSCORED_PAIR, RoadScore, count_pairs, pairs, road_figures
+
+TOGETHER = 32
+"""Views of pictures that are counted together, because each count waits for the GPU to have done all before it."""
 
 
 class RoadViews(WrapperMetric):
@@ -22,6 +25,7 @@ class RoadViews(WrapperMetric):
         self.target = target
         self.perspective, self.bev = RoadScore(target), RoadScore(target)
         self.birds_eye_view = BirdsEyeView()
+        self._waiting: list[tuple[int, int, Tensor]] = []
 
     def update(self, confidence: Tensor, label: Tensor, group: str, calibration: Calibration | None) -> None:
         """Count a picture at its own size.
@@ -35,10 +39,26 @@ class RoadViews(WrapperMetric):
         Raises:
             ValueError: as :meth:`RoadScore.update`.
         """
-        self.perspective.update(confidence, label, group)
+        category = self.perspective.index(group)
+        pixels = pairs(confidence, label)
+        self._waiting.append((0, category, pixels))
         if calibration is not None:
-            view = self.birds_eye_view
-            self.bev.update(view.warp(confidence, calibration), view.warp(label, calibration, fill=UNSCORED), group)
+            above = self.birds_eye_view.warp(pixels, calibration, fill=UNSCORED_PAIR)
+            self._waiting.append((1, category, above))
+        if len(self._waiting) >= TOGETHER:
+            self._count()
+
+    def _count(self) -> None:
+        """Count what waits."""
+        categories = self.perspective.categories
+        if not self._waiting:
+            return
+        flat = [pixels.flatten() + (view * len(categories) + c) * PAIRS for view, c, pixels in self._waiting]
+        counts = count_pairs(flat, 2 * len(categories)).view(2, len(categories), 2, LEVELS)
+        pictures = Counter((view, c) for view, c, _ in self._waiting)
+        for (view, c), number in pictures.items():
+            (self.perspective, self.bev)[view].add(counts[view, c], categories[c], number)
+        self._waiting.clear()
 
     def compute(self) -> dict[str, Tensor]:
         """``<target>/perspective/MaxF`` and ``/AP``, in percent, and the same of ``<target>/bev``.
@@ -46,6 +66,7 @@ class RoadViews(WrapperMetric):
         The latter are there if every picture had a calibration: a score of some of them would pass for the whole's.
         float64 scalars on the CPU; NaN without road pixels.
         """
+        self._count()
         views = {"perspective": self.perspective}
         if self.bev.total_pictures() == self.perspective.total_pictures():
             views["bev"] = self.bev
@@ -58,6 +79,7 @@ class RoadViews(WrapperMetric):
 
     def reset(self) -> None:
         """Forget all pictures."""
+        self._waiting.clear()
         super().reset()
         self.perspective.reset()
         self.bev.reset()

@@ -85,8 +85,8 @@ def test_cells_that_the_picture_does_not_show_are_not_scored() -> None:
     views.update(torch.full(SIZE, 255, dtype=torch.uint8), torch.ones(SIZE, dtype=torch.uint8), "um", calibration())
     expected = torch.zeros(2, 256, dtype=torch.int64)
     expected[1, 255] = len(rows)
-    assert torch.equal(views.bev.total_counts(), expected)
     assert float(views.compute()["road/bev/AP"]) == 100
+    assert torch.equal(views.bev.total_counts(), expected)
 
 
 def test_a_view_of_some_of_the_pictures_is_no_score() -> None:
@@ -101,6 +101,22 @@ def test_a_view_of_some_of_the_pictures_is_no_score() -> None:
     assert views.perspective.total_pictures() == views.bev.total_pictures() == 0
     views.update(*picture(2), "uu", calibration())
     assert len(views.compute()) == 4
+
+
+def test_pictures_are_counted_together_and_each_once() -> None:
+    views, direct = RoadViews("road"), RoadScore()
+    for seed in range(40):  # more than are counted together
+        group = ("um", "umm", "uu")[seed % 3]
+        views.update(*picture(seed % 4), group, calibration())
+        direct.update(*picture(seed % 4), group)
+    views.compute()
+    assert views.perspective.total_pictures() == views.bev.total_pictures() == 40
+    assert views.perspective.compute() == direct.compute()
+    views.update(*picture(0), "um", calibration())
+    views.reset()
+    views.update(*picture(1), "um", calibration())
+    views.compute()
+    assert views.perspective.total_pictures() == 1
 
 
 def test_the_lane() -> None:
