@@ -60,7 +60,7 @@ def _draw(image: Picture, free: FreeRoad, place: Callable[[float, float], tuple[
             canvas.line(at(x, _NEAREST), at(x, free.ahead), PATH)
         canvas.line(at(-half, free.ahead), at(half, free.ahead), PATH)
     column, row = at(0, max(free.ahead, _NEAREST))
-    canvas.text_above(f"free {free.ahead:.1f} m", (column, row), PATH)
+    canvas.text_above(f"free {'' if free.blocked else '>= '}{free.ahead:.1f} m", (column, row), PATH)
     for distance, stretch in free.stretches.items():
         if stretch is not None:
             sign = ">= " if distance in free.cut_off else ""

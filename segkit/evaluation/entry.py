@@ -1,5 +1,6 @@
 """Evaluations as an entry of the lab book: one table of one or many of them, side by side."""
 
+import math
 import re
 import shlex
 from collections.abc import Sequence
@@ -42,28 +43,25 @@ def score_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
 
     Scores of the clean pictures, which do not change with the severity, stand there once for each network.
     """
-    names = labels(evaluations)
     rows = [["network", "view", "benchmark", "pictures", *FIGURES, "MaxF lost"]]
-    seen = set()
-    for name, evaluation in zip(names, evaluations, strict=True):
-        result = evaluation.result
-        corrupted = result.get("corrupted", {})
-        for view in (view for view in VIEWS if view in result):
-            benchmarks = list(result[view])
-            for benchmark in benchmarks if len(evaluations) == 1 else benchmarks[-1:]:
-                clean = result[view][benchmark]
-                row = [name, view, benchmark, "clean", *(number(clean[figure]) for figure in FIGURES), ""]
-                if tuple(row) not in seen:
-                    rows.append(row)
-                seen.add(tuple(row))
+    for view in VIEWS:
+        for name, evaluation in zip(labels(evaluations), evaluations, strict=True):
+            clean = evaluation.result.get(view, {})
+            corrupted = evaluation.result.get("corrupted", {})
+            for benchmark in list(clean) if len(evaluations) == 1 else list(clean)[-1:]:
+                row = [name, view, benchmark, "clean", *_shown(clean[benchmark]), ""]
+                rows += [row] if row not in rows else []
                 if corrupted:
                     worse = corrupted[view][benchmark]
-                    known = None not in (clean["MaxF"], worse["MaxF"])
-                    lost = number(clean["MaxF"] - worse["MaxF"] if known else None)
-                    shown = [number(worse[figure]) for figure in FIGURES]
-                    rows.append([name, view, benchmark, corrupted["corruption"], *shown, lost])
+                    known = None not in (clean[benchmark]["MaxF"], worse["MaxF"])
+                    lost = number(clean[benchmark]["MaxF"] - worse["MaxF"] if known else None)
+                    rows.append([name, view, benchmark, corrupted["corruption"], *_shown(worse), lost])
     used = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
     return [[row[i] for i in used] for row in rows]
+
+
+def _shown(figures: dict[str, Any]) -> list[str]:
+    return [number(figures[figure]) for figure in FIGURES]
 
 
 def class_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
@@ -83,25 +81,38 @@ def class_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
 
 
 def commands(evaluations: Sequence[Evaluation]) -> list[str]:
-    """The command lines of the networks' training and of the evaluations, each once."""
-    lines = []
-    for evaluation in evaluations:
-        if "training" in evaluation.result:
-            lines.append(f"python train.py {shlex.join(evaluation.result['training'])}")
-    lines += [f"segkit evaluate {shlex.join(evaluation.overrides)}" for evaluation in evaluations]
+    """The command lines of the networks' training and of the evaluations, each once.
+
+    Evaluations that are all combinations of some settings' values are told as the sweep that they amount to.
+    """
+    lines = [
+        f"python train.py {shlex.join(evaluation.result['training'])}"
+        for evaluation in evaluations
+        if "training" in evaluation.result
+    ]
+    settings = [dict(word.split("=", 1) for word in evaluation.overrides) for evaluation in evaluations]
+    values = {key: list(dict.fromkeys(own.get(key, "") for own in settings)) for key in settings[0]}
+    if len(evaluations) > 1 and math.prod(map(len, values.values())) == len({str(own) for own in settings}):
+        words = [f"{key}={','.join(several)}" for key, several in values.items()]
+        lines.append(f"segkit evaluate -m {shlex.join(words)}")
+    else:
+        lines += [f"segkit evaluate {shlex.join(evaluation.overrides)}" for evaluation in evaluations]
     return list(dict.fromkeys(lines))
 
 
 def figures(evaluations: Sequence[Evaluation], count: int) -> dict[str, Path]:
     """``count`` figures, evenly over the networks, by the names that they get in the entry.
 
-    Of each network those of its last evaluation: the curves, then the worst picture of each view.
+    Of each network those of its last evaluation: the curves, then the worst picture of each view, corrupted if the
+    pictures were.
     """
     last = dict(zip(labels(evaluations), evaluations, strict=True))
     found = {}
     for label, evaluation in last.items():
         folder = evaluation.folder / "figures"
-        for path in [*sorted(folder.glob("precision_recall_*.png")), *sorted(folder.glob("*/*/worst_1_*.png"))]:
+        condition = evaluation.result.get("corrupted", {}).get("corruption", "clean").replace(" ", "_")
+        worst = sorted(folder.glob(f"{condition}/*/worst_1_*.png"))
+        for path in [*sorted(folder.glob("precision_recall_*.png")), *worst]:
             parts = [label, *path.relative_to(folder).with_suffix("").parts]
             found[re.sub(r"[^\w.]+", "-", "_".join(part for part in parts if part))] = path
     chosen = [list(found)[i * len(found) // count] for i in range(min(count, len(found)))] if count else []

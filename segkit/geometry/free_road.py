@@ -40,12 +40,14 @@ class FreeRoad:
         cut_off: those distances at which the stretch reaches the grid's side or what the picture does not show: there
             the road is at least so wide.
         area: m² of road in the grid.
+        blocked: whether anything was seen to block the path; if not, it is free for ``ahead`` at least.
     """
 
     ahead: float
     stretches: dict[int, tuple[float, float] | None]
     cut_off: tuple[int, ...]
     area: float
+    blocked: bool = True
 
     @property
     def widths(self) -> dict[int, float | None]:
@@ -56,6 +58,7 @@ class FreeRoad:
         """For a JSON file: metres to the centimetre, m² to the hundredth, distances as text."""
         return {
             "free_ahead_m": round(self.ahead, 2),
+            "free_ahead_at_least": not self.blocked,
             "width_m": {str(d): None if width is None else round(width, 2) for d, width in self.widths.items()},
             "width_at_least": list(self.cut_off),
             "free_area_m2": round(self.area, 2),
@@ -83,7 +86,8 @@ def free_road(road: NDArray[np.bool_], seen: NDArray[np.bool_], view: BirdsEyeVi
             stretches[distance] = view.x_range[0] + first * view.cell, view.x_range[0] + last * view.cell
             if first == 0 or last == view.shape[1] or not (seen[row, first - 1] and seen[row, last]):
                 cut_off.append(distance)
-    return FreeRoad(_ahead(road, seen, view), stretches, tuple(cut_off), int(road.sum()) * view.cell**2)
+    ahead, blocked = _ahead(road, seen, view)
+    return FreeRoad(ahead, stretches, tuple(cut_off), int(road.sum()) * view.cell**2, blocked)
 
 
 def _stretch(row: NDArray[np.bool_], middle: int) -> tuple[int, int]:
@@ -95,19 +99,16 @@ def _stretch(row: NDArray[np.bool_], middle: int) -> tuple[int, int]:
     return first, last
 
 
-def _ahead(road: NDArray[np.bool_], seen: NDArray[np.bool_], view: BirdsEyeView) -> float:
+def _ahead(road: NDArray[np.bool_], seen: NDArray[np.bool_], view: BirdsEyeView) -> tuple[float, bool]:
     x, _ = view.to_metres(0, np.arange(view.shape[1]))
     path = np.abs(x) < PATH_WIDTH / 2
     # From near to far.
     shown, free = (cells[::-1, path].sum(1) for cells in (seen, road))
     rows = np.flatnonzero(shown)
     if len(rows) == 0:
-        return 0.0
+        return 0.0, False
     blocked = rows[100 * free[rows] < _ROAD_PERCENT * shown[rows]]
-    if len(blocked) == 0:
-        end = rows[-1] + 1
-    elif blocked[0] == rows[0]:
-        return 0.0
-    else:
-        end = blocked[0]
-    return view.z_range[0] + int(end) * view.cell
+    if len(blocked) and blocked[0] == rows[0]:
+        return 0.0, True
+    end = int(blocked[0] if len(blocked) else rows[-1] + 1)
+    return view.z_range[0] + end * view.cell, bool(len(blocked))

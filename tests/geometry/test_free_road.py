@@ -20,6 +20,7 @@ def measured(road: np.ndarray, seen: np.ndarray = ALL) -> FreeRoad:
 def test_a_straight_road_is_free_to_the_end() -> None:
     free = measured((X > -3) & (X < 4.5))
     assert free.ahead == pytest.approx(46)
+    assert not free.blocked  # nothing was seen to end it
     assert list(free.stretches) == [10, 20, 30, 40]
     for stretch in free.stretches.values():
         assert stretch == pytest.approx((-3, 4.5))
@@ -34,6 +35,7 @@ def test_blocked_at_a_known_distance() -> None:
     road &= ~((X > 0) & (X < 1) & (Z > 23.4) & (Z < 25.4))
     free = measured(road)
     assert free.ahead == pytest.approx(23.4)
+    assert free.blocked
     assert list(free.widths.values()) == pytest.approx([6, 6, 6, 6])
     assert free.area == pytest.approx(6 * 40 - 2)
     # Beside the path it does not block.
@@ -148,7 +150,7 @@ def test_rows_and_cells_that_are_not_shown_are_passed_over() -> None:
 
 
 def test_what_is_not_shown_is_no_road() -> None:
-    assert measured(ALL, np.zeros(GRID.shape, bool)) == FreeRoad(0.0, dict.fromkeys((10, 20, 30, 40)), (), 0.0)
+    assert measured(ALL, np.zeros(GRID.shape, bool)) == FreeRoad(0.0, dict.fromkeys((10, 20, 30, 40)), (), 0.0, False)
 
 
 def test_another_grid_measures_at_its_own_distances() -> None:
@@ -164,6 +166,7 @@ def test_as_dict_is_json_in_centimetres() -> None:
     free = FreeRoad(23.400000000000002, {10: (-3.0, 4.300000001), 20: (-1.0, 1.006), 30: None}, (10,), 123.45678)
     expected = {
         "free_ahead_m": 23.4,
+        "free_ahead_at_least": False,
         "width_m": {"10": 7.3, "20": 2.01, "30": None},
         "width_at_least": [10],
         "free_area_m2": 123.46,
