@@ -1,5 +1,6 @@
 """Every command that the README shows is run, in its order, on small data."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -7,11 +8,12 @@ import sys
 import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from segkit.data.kitti_layout import PUBLISHED
-from tests.fixtures import road_scene, write_rgb
+from tests.fixtures import level_camera, road_scene, write_calibrations, write_kitti, write_rgb
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text()
@@ -23,16 +25,32 @@ SMALL = [
     "trainer.gpus=0",
 ]
 
+# Fewer pictures than KITTI road has, for commands that take their time for each.
+FEW = ["data.root=small", "data.split=fraction"]
+PREDICT = "segkit predict checkpoint=outputs/train/<run> input=data/data_road/testing/image_2"
+
 # Command as shown -> what makes it small enough for a test.
 RUN_HERE = {
     "segkit data action=download data.root=data/data_road": ["data.url=data_road.zip"],
     "segkit data action=stats data.root=data/data_road": [],
     "segkit data action=verify data.root=data/data_road": [],
-    "python train.py model=fcn8 trainer.gpus=1": [*SMALL, "trainer.max_epochs=1", "predictions=2"],
-    "segkit predict checkpoint=outputs/train/<run> input=data/data_road/testing/image_2 output=painted": [],
+    "python train.py model=fcn8 trainer.gpus=1": [*SMALL, *FEW, "trainer.max_epochs=1", "predictions=2"],
+    f"{PREDICT} output=painted": ["input=small/testing/image_2"],
     "segkit data action=generate data.root=data/scenes 'count=[289,290]' seed=0": ["count=[4,3]"],
     "python train.py resume=outputs/train/<run>": ["trainer.max_epochs=2"],
     "segkit report run=outputs/train/<run> into=experiments/mine": [],
+    "segkit evaluate checkpoint=outputs/train/<run>": [],
+    "segkit evaluate predictions=maps data.root=data/data_road part=all": [],
+    "segkit evaluate checkpoint=outputs/train/<run> corruption=shadow severity=3": ["view=bev"],
+    "python train.py -m data.split=fold data.fold=0,1,2,3,4 name=folds": [
+        *SMALL,
+        "data.root=small",
+        "trainer.max_epochs=1",
+        "predictions=0",
+    ],
+    "segkit evaluate checkpoint=outputs/folds/<sweep>": ["view=perspective"],
+    f"{PREDICT} output=submission format=submission": ["data.root=small", "input=small/testing/image_2"],
+    f"{PREDICT} output=above 'format=[overlay,bev]'": ["input=small/testing/image_2"],
 }
 # The recipes behind `make demo` and `make tensorboard` are run below; `make lint test` is what CI runs.
 RUN_ELSEWHERE = {"make demo", "make test", "make tensorboard", "source .venv/bin/activate"}
@@ -53,9 +71,11 @@ def words(command: str, *more: str) -> list[str]:
 
 
 def run(command: str, *more: str, cwd: Path) -> None:
-    runs = sorted((cwd / "outputs" / "train").glob("*"))
+    for place, pattern in (("<run>", "outputs/train/*"), ("<sweep>", "outputs/folds/*")):
+        found = sorted(cwd.glob(pattern))
+        command = command.replace(place, found[-1].name if found else "")
     done = subprocess.run(
-        words(command.replace("<run>", runs[-1].name if runs else ""), *more),
+        words(command, *more),
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -73,12 +93,15 @@ def published_zip(path: Path) -> None:
             for i in range(count):
                 image, road, lane = road_scene(20, 60, rng)
                 write_rgb(root / f"{part}/image_2/{category}_{i:06d}.png", image)
+                calibration = root / f"{part}/calib/{category}_{i:06d}.txt"
+                calibration.parent.mkdir(parents=True, exist_ok=True)
+                calibration.write_text(level_camera(35, (30, 7), 1.65).text())
                 if part == "training":
                     write_rgb(root / f"{part}/gt_image_2/{category}_road_{i:06d}.png", road)
                 if part == "training" and category == "um":
                     write_rgb(root / f"{part}/gt_image_2/um_lane_{i:06d}.png", lane)
     with zipfile.ZipFile(path, "w") as zipped:
-        for file in sorted(root.rglob("*.png")):
+        for file in sorted(path for path in root.rglob("*") if path.is_file()):
             zipped.write(file, file.relative_to(root.parent))
 
 
@@ -88,10 +111,19 @@ def test_every_command_is_known_here() -> None:
 
 def test_every_command_runs(tmp_path: Path) -> None:
     published_zip(tmp_path / "data_road.zip")
+    write_kitti(tmp_path / "small")
+    write_calibrations(tmp_path / "small")
+    for label in (tmp_path / "source").rglob("gt_image_2/*_road_*.png"):  # a half-sure map of each
+        write_rgb(tmp_path / "maps" / label.name, cv2.imread(str(label))[..., 0] // 2)
     for command in [command for command in shown() if command in RUN_HERE]:
         run(command, *RUN_HERE[command], cwd=tmp_path)
-    assert len(list((tmp_path / "painted" / "overlay").iterdir())) == 290
+    assert len(list((tmp_path / "painted" / "overlay").iterdir())) == 6
     assert (tmp_path / "experiments" / "mine" / "README.md").is_file()
+    with zipfile.ZipFile(tmp_path / "submission" / "submission.zip") as submission:
+        assert len(submission.namelist()) == 6
+    assert len(list((tmp_path / "above" / "bev").iterdir())) == 6
+    scored = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("outputs/evaluate/*/result.json"))]
+    assert sorted(sum(result["pictures"].values()) for result in scored) == [3, 3, 18, 289]
 
 
 def recipe(target: str) -> list[str]:
