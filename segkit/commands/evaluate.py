@@ -35,13 +35,15 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         raise UserError("corruption: saved maps cannot be corrupted any more; it goes with checkpoint=")
     runs = find_runs(settings["checkpoint"]) if settings["checkpoint"] is not None else []
 
+    started = time.perf_counter()
     from segkit.evaluation.error_figures import write_figures
     from segkit.evaluation.result import describe, tables
 
+    seconds = {"import": round(time.perf_counter() - started, 3)}
     started = time.perf_counter()
     score = _score_networks if runs else _score_maps
     data, records, scored, source = score(settings, runs)
-    seconds = {"score": round(time.perf_counter() - started, 3)}
+    seconds["score"] = round(time.perf_counter() - started, 3)
     result = describe(scored, data.class_list)
     log.info("%s", tables(result))
     started = time.perf_counter()

@@ -74,3 +74,44 @@ def test_only_finished_runs_are_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has not finished \(status interrupted\): resume="):
         report(unfinished, tmp_path / "entry")
     assert [path.name for path in (tmp_path / "entry").iterdir()] == [".lock"]
+
+
+def write_evaluation(folder: Path, severity: int) -> Path:
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra" / "overrides.yaml").write_text(f"- checkpoint=a\n- severity={severity}\n")
+    figures = dict.fromkeys(["MaxF", "AP", "PRE", "REC", "FPR", "FNR", "threshold"], 90.0)
+    result = {
+        "perspective": {"URBAN_ROAD": figures},
+        "corrupted": {"corruption": f"fog {severity}", "perspective": {"URBAN_ROAD": figures | {"MaxF": 80.0}}},
+        "training": ["seed=1"],
+        "part": "val",
+        "pictures": {"um": 3},
+        "seconds": {},
+        "versions": {"torch": "2.11.0"},
+        "gpu": None,
+        "commit": None,
+    }
+    (folder / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+def test_evaluations_in_one_entry(tmp_path: Path) -> None:
+    for number in range(3):
+        write_evaluation(tmp_path / "sweep" / str(number), number + 1)
+    report(tmp_path / "sweep", tmp_path / "entry")
+    text = (tmp_path / "entry" / "README.md").read_text()
+    assert "segkit evaluate -m checkpoint=a severity=1,2,3" in text
+    assert "| perspective | URBAN_ROAD | fog 2 | 80.00 | 90.00 | 90.00 | 90.00 | 90.00 | 90.00 | 10.00 |" in text
+    assert text.count("| clean |") == 1
+    assert len(json.loads((tmp_path / "entry" / "result.json").read_text())) == 3
+
+
+def test_runs_and_evaluations_are_not_mixed(tmp_path: Path) -> None:
+    training, evaluation = write_run(tmp_path / "run", RESULT), write_evaluation(tmp_path / "evaluation", 1)
+    folder = RunFolder(tmp_path / "entry")
+    settings = {"into": str(tmp_path / "entry"), "question": "", "pictures": 0}
+    with pytest.raises(UserError, match="give the ones or the others"):
+        run(settings | {"run": [str(training), str(evaluation)]}, folder)
+    with pytest.raises(UserError, match=r"one run of segkit train makes an entry"):
+        run(settings | {"run": [str(training), str(training)]}, folder)
+    folder.close()

@@ -1,0 +1,94 @@
+"""Evaluations side by side: what tells them apart, their table, their commands, their figures."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from segkit.evaluation.entry import Evaluation, class_rows, commands, figures, labels, score_rows
+
+
+def row(value: float | None) -> dict[str, Any]:
+    return dict.fromkeys(["MaxF", "AP", "PRE", "REC", "FPR", "FNR"], value) | {"threshold": 0.5}
+
+
+def evaluation(augment: str, severity: int, lost: float, folder: Path = Path()) -> Evaluation:
+    clean = {"UM_ROAD": row(95.0), "URBAN_ROAD": row(90.0 if augment == "flip" else 91.0)}
+    worse = {"UM_ROAD": row(50.0), "URBAN_ROAD": row(clean["URBAN_ROAD"]["MaxF"] - lost)}
+    result = {
+        "bev": clean,
+        "corrupted": {"corruption": f"shadow {severity}", "bev": worse},
+        "training": ["experiment=scenes", f"augment={augment}", f"name={augment}"],
+    }
+    return Evaluation(folder, result, [f"checkpoint=runs/{augment}", "corruption=shadow", f"severity={severity}"])
+
+
+SWEEP = [evaluation(augment, severity, severity * 2.5) for augment in ("flip", "road") for severity in (1, 3)]
+
+
+def test_networks_are_told_apart_by_what_differs_in_their_training() -> None:
+    assert labels(SWEEP) == ["augment=flip", "augment=flip", "augment=road", "augment=road"]
+    assert labels(SWEEP[:2]) == ["", ""]
+    maps = [Evaluation(Path(), {"bev": {}, "predictions": name}, []) for name in ("a", "b")]
+    assert labels(maps) == ["predictions=a", "predictions=b"]
+
+
+def test_several_evaluations_show_the_total_clean_once_and_what_was_lost() -> None:
+    head, *rows = score_rows(SWEEP)
+    assert head == ["network", "view", "benchmark", "pictures", "MaxF", "AP", "PRE", "REC", "FPR", "FNR", "MaxF lost"]
+    assert [(line[0], line[2], line[3], line[4], line[-1]) for line in rows] == [
+        ("augment=flip", "URBAN_ROAD", "clean", "90.00", ""),
+        ("augment=flip", "URBAN_ROAD", "shadow 1", "87.50", "2.50"),
+        ("augment=flip", "URBAN_ROAD", "shadow 3", "82.50", "7.50"),
+        ("augment=road", "URBAN_ROAD", "clean", "91.00", ""),
+        ("augment=road", "URBAN_ROAD", "shadow 1", "88.50", "2.50"),
+        ("augment=road", "URBAN_ROAD", "shadow 3", "83.50", "7.50"),
+    ]
+
+
+def test_a_single_evaluation_shows_every_benchmark() -> None:
+    plain = Evaluation(Path(), {"perspective": {"UM_ROAD": row(None) | {"reason": "no pictures"}}}, [])
+    head, line = score_rows([plain])
+    assert head == ["view", "benchmark", "pictures", "MaxF", "AP", "PRE", "REC", "FPR", "FNR"]
+    assert line == ["perspective", "UM_ROAD", "clean", *["–"] * 6]
+
+
+def test_classes_are_shown_where_there_is_no_road_score() -> None:
+    classes = {"iou": {"sky": 0.5}, "mean_iou": 0.25, "accuracy": 0.75}
+    item = Evaluation(Path(), {"classes": classes}, [])
+    assert class_rows([item]) == [["class", "clean"], ["sky", "50.00"], ["mean_iou", "25.00"], ["accuracy", "75.00"]]
+    assert class_rows([Evaluation(Path(), {"classes": classes, "bev": {}}, [])]) == []
+
+
+def test_all_combinations_are_told_as_one_sweep_and_others_line_by_line() -> None:
+    training = ["python train.py experiment=scenes augment=flip name=flip"]
+    training += ["python train.py experiment=scenes augment=road name=road"]
+    sweep = "segkit evaluate -m checkpoint=runs/flip,runs/road corruption=shadow severity=1,3"
+    assert commands(SWEEP) == [*training, sweep]
+    assert commands(SWEEP[:3])[2:] == [
+        "segkit evaluate checkpoint=runs/flip corruption=shadow severity=1",
+        "segkit evaluate checkpoint=runs/flip corruption=shadow severity=3",
+        "segkit evaluate checkpoint=runs/road corruption=shadow severity=1",
+    ]
+
+
+def test_figures_are_those_of_each_networks_last_evaluation(tmp_path: Path) -> None:
+    items = []
+    for augment in ("flip", "road"):
+        folder = tmp_path / augment
+        for name in ("precision_recall_bev", "shadow_3/bev/worst_1_um_000001", "clean/bev/worst_1_um_000002"):
+            path = folder / "figures" / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), np.zeros((2, 2), np.uint8))
+        items += [evaluation(augment, 1, 1, tmp_path / "nothing"), evaluation(augment, 3, 2, folder)]
+    found = figures(items, 4)
+    assert list(found) == [
+        "augment-flip_precision_recall_bev",
+        "augment-flip_shadow_3_bev_worst_1_um_000001",
+        "augment-road_precision_recall_bev",
+        "augment-road_shadow_3_bev_worst_1_um_000001",
+    ]
+    assert all(path.is_file() for path in found.values())
+    assert list(figures(items, 2)) == ["augment-flip_precision_recall_bev", "augment-road_precision_recall_bev"]
+    assert figures(items, 0) == {}
