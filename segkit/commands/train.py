@@ -93,6 +93,9 @@ def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
             task.compile_step()
         if data.records("val"):
             check_monitor(settings["trainer"]["monitor"], task, data.records("val"))
+            bare = sum(record.calibration is None for record in data.records("val"))
+            if bare and data.road_target is not None:
+                log.info("no scores in bird's-eye view: %d of the validation pictures have no calibration", bare)
 
     trainer, report = build_trainer(settings["trainer"], folder.path, settings["seed"], bool(data.records("val")))
     log_config(trainer, settings)

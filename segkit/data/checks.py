@@ -65,14 +65,20 @@ def shortened(path: Path, root: Path) -> str:
 
 def report(root: Path, found: Sequence[str], problems: Sequence[Problem]) -> str:
     """All problems in one text: what was found, then each kind with its count and its first files."""
-    lines = [f"data.root={root} cannot be used as it is.", *(f"  found {line}" for line in found)]
+    head = [f"data.root={root} cannot be used as it is.", *(f"  found {line}" for line in found)]
+    return "\n".join([*head, *grouped(problems)])
+
+
+def grouped(problems: Sequence[Problem]) -> list[str]:
+    """Lines that give each kind of problem with its count and its first files."""
+    lines = []
     for kind, count in Counter(problem.kind for problem in problems).items():
         lines.append(f"{kind}: {count}")
         texts = [problem.text for problem in problems if problem.kind == kind]
         lines += [f"  {text}" for text in texts[:NAMED]]
         if count > NAMED:
             lines.append(f"  and {count - NAMED} more")
-    return "\n".join(lines)
+    return lines
 
 
 def find_root(root: Path, wanted: Sequence[str]) -> Path:

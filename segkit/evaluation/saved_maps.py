@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.checks import NAMED, UNREADABLE, PictureError
+from segkit.data.checks import UNREADABLE, PictureError, Problem, grouped
 from segkit.data.images import PngHeader, decode_values, png_header, read_bytes
 from segkit.data.records import Record
 from segkit.errors import UserError
@@ -54,11 +54,11 @@ class SavedMaps:
             UserError: maps are missing, of another format than 8-bit grey PNG or of a wrong size: one report of all.
         """
         present = {path.name for path in self.folder.iterdir()}
-        problems: dict[str, list[str]] = {}
+        problems: list[Problem] = []
         for record in records:
             path = self.path(record)
             if path.name not in present:
-                problems.setdefault(MISSING, []).append(path.name)
+                problems.append(Problem(MISSING, path.name))
                 continue
             try:
                 problem = _problem(png_header(path), record, views)
@@ -66,7 +66,7 @@ class SavedMaps:
                 problem = UNREADABLE, error.detail
             if problem is not None:
                 kind, detail = problem
-                problems.setdefault(kind, []).append(f"{path.name} {detail}")
+                problems.append(Problem(kind, f"{path.name} {detail}"))
         if problems:
             raise UserError(self._report(problems, sorted(name for name in present if name.endswith(".png"))))
 
@@ -79,15 +79,10 @@ class SavedMaps:
         path = self.path(record)
         return np.asarray(decode_values(read_bytes(path), path), np.uint8)
 
-    def _report(self, problems: dict[str, list[str]], pngs: list[str]) -> str:
+    def _report(self, problems: Sequence[Problem], pngs: Sequence[str]) -> str:
         held = f"{len(pngs)} PNG files, {pngs[0]} the first" if pngs else "no PNG files"
         lines = [f"predictions={self.folder} cannot be scored as it is.", f"  found {held}"]
-        for kind, texts in problems.items():
-            lines.append(f"{kind}: {len(texts)}")
-            lines += [f"  {text}" for text in texts[:NAMED]]
-            if len(texts) > NAMED:
-                lines.append(f"  and {len(texts) - NAMED} more")
-        return "\n".join(lines)
+        return "\n".join([*lines, *grouped(problems)])
 
 
 def _problem(header: PngHeader, record: Record, views: Sequence[str]) -> tuple[str, str] | None:
