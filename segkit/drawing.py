@@ -11,7 +11,7 @@ from segkit.geometry.birds_eye import BirdsEyeView, to_pixels
 from segkit.geometry.calibration import Calibration
 from segkit.geometry.free_road import PATH_WIDTH, FreeRoad
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 PATH: Colour = (255, 214, 0)
@@ -33,17 +33,17 @@ class _Box(NamedTuple):
     bottom: int
 
 
-def draw_on_picture(image: Picture, free: FreeRoad, calibration: Calibration) -> Picture:
+def draw_on_picture(image: Image, free: FreeRoad, calibration: Calibration) -> Image:
     """The camera's picture, RGB uint8 (H, W, 3), with the free road drawn on it: a new array."""
     return _draw(image, free, lambda x, z: to_pixels(x, z, calibration))
 
 
-def draw_on_birds_eye(image: Picture, free: FreeRoad, view: BirdsEyeView) -> Picture:
+def draw_on_birds_eye(image: Image, free: FreeRoad, view: BirdsEyeView) -> Image:
     """A picture of ``view``'s grid, RGB uint8 (rows, columns, 3), with the free road drawn on it: a new array."""
     return _draw(image, free, lambda x, z: ((x - view.x_range[0]) / view.cell, (view.z_range[1] - z) / view.cell))
 
 
-def _draw(image: Picture, free: FreeRoad, place: Callable[[float, float], tuple[Any, Any]]) -> Picture:
+def _draw(image: Image, free: FreeRoad, place: Callable[[float, float], tuple[Any, Any]]) -> Image:
     """``place`` gives column and row, counted from 0 at the first pixel's edge, of a point x, z of the road."""
     canvas = _Canvas(image.copy())
 
@@ -72,7 +72,7 @@ def _draw(image: Picture, free: FreeRoad, place: Callable[[float, float], tuple[
 class _Canvas:
     """Lines, and texts on dark boxes that neither overlap nor leave the picture."""
 
-    def __init__(self, image: Picture) -> None:
+    def __init__(self, image: Image) -> None:
         self.image = image
         self.height, self.width = image.shape[:2]
         # As large as a 400 pixels wide bird's-eye view needs it; smaller could not be read.

@@ -28,7 +28,7 @@ from segkit.inputs import shortlist
 from segkit.submission import Submission
 from segkit.visual import paint
 
-VIEW = BirdsEyeView()
+GRID = BirdsEyeView()
 log = logging.getLogger(__name__)
 
 
@@ -146,7 +146,7 @@ def _predicted(
     road = road_class(class_list)
     free = None
     if calibration is not None and road is not None:
-        free = free_road(VIEW.warp(classes == road, calibration), VIEW.seen(calibration, classes.shape), VIEW)
+        free = free_road(GRID.warp(classes == road, calibration), GRID.seen(calibration, classes.shape), GRID)
     painted = paint(image, classes, class_list)
     return Prediction(painted, classes, to_confidence(sure).cpu().numpy(), class_list, calibration, free)
 
@@ -175,9 +175,9 @@ def _confidence(prediction: Prediction) -> bytes:
 
 def _birds_eye(prediction: Prediction) -> bytes:
     assert prediction.calibration is not None
-    picture = VIEW.warp(prediction.painted, prediction.calibration)
+    picture = GRID.warp(prediction.painted, prediction.calibration)
     if prediction.free is not None:
-        picture = draw_on_birds_eye(picture, prediction.free, VIEW)
+        picture = draw_on_birds_eye(picture, prediction.free, GRID)
     return _png(picture[..., ::-1])
 
 

@@ -1,6 +1,8 @@
 """What people type, in the order and the quotes that Hydra wants."""
 
+import json
 import re
+from typing import Any
 
 # Settings whose values are free text or paths, in which people do not expect a grammar.
 TEXTS = {"question", "run", "into", "input", "output", "checkpoint", "predictions", "calibration", "hydra.run.dir"}
@@ -8,6 +10,24 @@ TEXTS |= {"data.root", "data.url", "data.cache_dir", "model.weights"}
 
 # Hydra's options that are followed by a value of their own.
 VALUED = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p", "--cfg", "-c")
+
+
+def override(key: str, value: Any) -> str:
+    """``key=value`` in Hydra's grammar, for any value that a config can hold."""
+    return f"{key}={_grammar(value)}"
+
+
+def _grammar(value: Any) -> str:
+    if isinstance(value, str):
+        if re.fullmatch(r"[A-Za-z_./][\w./-]*", value) and value.lower() not in ("true", "false", "null", "nan", "inf"):
+            return value
+        escaped = re.sub(r"(\\*)'", r"\1\1\'", value)  # backslashes count before a quote alone
+        return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
+    if isinstance(value, list):
+        return f"[{','.join(map(_grammar, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_grammar(item)}" for key, item in value.items()) + "}"
+    return json.dumps(value)
 
 
 def split_flags(arguments: list[str]) -> tuple[list[str], list[str]]:

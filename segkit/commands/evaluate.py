@@ -6,18 +6,80 @@ Reads from top to bottom: what is scored and on which pictures, the counting, ``
 import logging
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from omegaconf import OmegaConf
+
+from segkit.commands.arguments import override, split_flags
 from segkit.console import progress_bar
-from segkit.engine.run_folder import RunFolder, environment, write_result
+from segkit.engine.run_folder import CONFIG, RunFolder, environment, write_result
 from segkit.errors import UserError
-from segkit.evaluation.runs import TrainedRun, find_runs, with_data_of_run
+from segkit.evaluation.runs import TrainedRun, find_runs, is_sweep
 from segkit.settings import EvaluateSettings
 
+if TYPE_CHECKING:
+    from segkit.data.module import SegmentationDataModule
+    from segkit.data.records import Record
+    from segkit.evaluation.scoring import Scored
+
 SETTINGS = EvaluateSettings
-prepare_arguments = with_data_of_run
 log = logging.getLogger(__name__)
+
+# Settings of a run's data that say how it was trained or where it ran, not what it is scored on. Black label areas are
+# left out of the benchmark's score whatever the run made of them.
+NOT_INHERITED = {"_target_", "url", "augment", "batch_size", "workers", "cache_dir", "seed", "unscored"}
+
+
+def prepare_arguments(arguments: list[str]) -> list[str]:
+    """Put the data settings of the run that ``checkpoint=`` means before those that were typed, which win.
+
+    So a network is scored on the part that its own run held out, at the size that it was trained at.
+
+    Raises:
+        UserError: a sweep over checkpoints of runs with different data settings.
+    """
+    flags, _ = split_flags(arguments)
+    places = [word.removeprefix("checkpoint=").strip("'\"") for word in arguments if word.startswith("checkpoint=")]
+    if not places:
+        return arguments
+    several = places[-1].split(",") if {"-m", "--multirun"} & set(flags) else [places[-1]]
+    try:
+        found = [_words_of(find_runs(place)[0], arguments) for place in several]
+    except UserError:
+        if len(several) > 1:
+            raise
+        return arguments  # the command itself says what is wrong
+    if any(words != found[0] for words in found):
+        raise UserError("checkpoint: these runs have different data settings; evaluate them one by one")
+    return [*found[0], *arguments]
+
+
+def _words_of(run: TrainedRun, arguments: list[str]) -> list[str]:
+    """What a run's data settings would be on the command line, but for those that ``arguments`` have."""
+    if run.folder is None:
+        return []
+    settings, typed = run.settings()["data"], {word.partition("=")[0] for word in run.command()}
+    saved = OmegaConf.load(run.folder / CONFIG / "hydra.yaml").runtime
+    choice = f"data={saved.choices.data}"
+    given = {word.lstrip("+").partition("=")[0] for word in arguments}
+    inherited = {key: value for key, value in settings.items() if key not in NOT_INHERITED}
+    if "data" in given and choice not in arguments:
+        inherited = {"image_shape": settings["image_shape"]}
+    own = [f"--config-dir={source.path}" for source in saved.config_sources if source.provider == "command-line"]
+    if any(word.startswith(("--config-dir", "-cd")) for word in arguments):
+        own = []
+    added = {key for key in inherited if typed & {f"+data.{key}", f"++data.{key}"}}
+    return [
+        *own,
+        *([choice] if "data" not in given else []),
+        *(
+            ("+" if key in added else "") + override(f"data.{key}", value)
+            for key, value in inherited.items()
+            if f"data.{key}" not in given
+        ),
+    ]
 
 
 def run(settings: dict[str, Any], folder: RunFolder) -> None:
@@ -33,33 +95,41 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         raise UserError("data.unscored=road: the benchmark leaves black label areas out; use data.unscored=ignore")
     if settings["predictions"] is not None and settings["corruption"] is not None:
         raise UserError("corruption: saved maps cannot be corrupted any more; it goes with checkpoint=")
-    runs = find_runs(settings["checkpoint"]) if settings["checkpoint"] is not None else []
+    runs = [] if settings["checkpoint"] is None else find_runs(settings["checkpoint"])
 
     started = time.perf_counter()
-    from segkit.evaluation.error_figures import write_figures
+    from segkit.evaluation.figure_files import write_figures
     from segkit.evaluation.result import describe, tables
 
     seconds = {"import": round(time.perf_counter() - started, 3)}
     started = time.perf_counter()
-    score = _score_networks if runs else _score_maps
-    data, records, scored, source = score(settings, runs)
+    outcome = _score_networks(settings, runs) if runs else _score_maps(settings)
     seconds["score"] = round(time.perf_counter() - started, 3)
-    result = describe(scored, data.class_list)
-    log.info("%s", tables(result))
+    scores = describe(outcome.scored, outcome.data.class_list)
+    pictures = dict(Counter(record.group for record in outcome.records))
+    about = {"part": settings["part"], "pictures": pictures, "seconds": seconds, **environment(outcome.gpu)}
+    result = {**scores, **outcome.source, **about}
+    write_result(folder.path, result)
+    log.info("%s", tables(scores))
     started = time.perf_counter()
-    write_figures(folder.path, scored, records)
+    write_figures(folder.path, outcome.scored, outcome.records)
     seconds["figures"] = round(time.perf_counter() - started, 3)
-    about = {"part": settings["part"], "pictures": dict(Counter(record.group for record in records))}
-    gpu = source.pop("gpu")
-    write_result(folder.path, {**result, **source, **about, "seconds": seconds, **environment(gpu)})
-    log.info("%d pictures scored; result.json and figures/: %s", len(records), folder.path)
+    write_result(folder.path, result)  # again, with the seconds of the figures
+    log.info("%d pictures scored; result.json and figures/: %s", len(outcome.records), folder.path)
 
 
-Scores = tuple[Any, list[Any], dict[str, Any], dict[str, Any]]
-"""Data module, records, what was scored by condition, and where it came from (for ``result.json``)."""
+@dataclass(frozen=True)
+class _Outcome:
+    """What was scored by condition, on which records, and where it came from (for ``result.json``)."""
+
+    data: "SegmentationDataModule"
+    records: "list[Record]"
+    scored: "dict[str, Scored]"
+    source: dict[str, Any]
+    gpu: int | None = None
 
 
-def _score_maps(settings: dict[str, Any], _: Any) -> Scores:
+def _score_maps(settings: dict[str, Any]) -> _Outcome:
     from segkit.evaluation.saved_maps import SavedMaps
     from segkit.evaluation.scoring import check_calibrations, score_maps, views_of
 
@@ -74,26 +144,33 @@ def _score_maps(settings: dict[str, Any], _: Any) -> Scores:
     with progress_bar() as bar:
         row = bar.add_task("scoring", total=len(records), note="")
         scored = score_maps(maps.read, data, records, views, lambda: bar.advance(row))
-    return data, records, {"clean": scored}, {"predictions": settings["predictions"], "gpu": None}
+    return _Outcome(data, records, {"clean": scored}, {"predictions": settings["predictions"]})
 
 
-def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> Scores:
+def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcome:
     from segkit.engine.devices import one_gpu
     from segkit.evaluation.corruptions import Corruption
     from segkit.evaluation.folds import held_out_parts
-    from segkit.evaluation.network import Corrupt, score_networks
+    from segkit.evaluation.network import Corrupt, Part, score_networks
     from segkit.evaluation.scoring import check_calibrations, views_of
 
     gpu = one_gpu(settings["gpus"], "gpus")
-    if len(runs) == 1:
+    if not is_sweep(settings["checkpoint"]):
         module = _data_module(settings)
-        parts = [(module, _records(module, settings["part"]))]
+        held = [(module, _records(module, settings["part"]))]
     elif settings["part"] == "val":
-        parts = held_out_parts(runs, settings["data"])
+        held = held_out_parts(runs, settings["data"])
     else:
         raise UserError(f"part={settings['part']}: folds are joined over their held-out pictures; use part=val")
-    data = parts[0][0]
-    records = [record for _, held in parts for record in held]
+    if runs[0].folder is None and settings["part"] != "all":
+        log.warning(
+            "checkpoint: %s lies in no run folder, so nobody knows which pictures it was trained on; scored are those "
+            "that the settings of data put into part=%s",
+            runs[0].checkpoint,
+            settings["part"],
+        )
+    data = held[0][0]
+    records = [record for _, part in held for record in part]
     if data.road_target is not None:
         check_calibrations(records, settings["view"])
     elif settings["view"] == "bev":
@@ -102,35 +179,35 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> Scores:
     if settings["corruption"] is not None:
         kind, severity = settings["corruption"], settings["severity"]
         conditions[f"{kind} {severity}"] = Corruption(kind, severity, settings["seed"])
+    parts = [
+        Part(trained.checkpoint, trained.settings().get("trainer", {}).get("precision", "auto"), *part)
+        for trained, part in zip(runs, held, strict=True)
+    ]
+    shape = tuple(settings["data"]["image_shape"])
     with progress_bar() as bar:
         row = bar.add_task("scoring", total=len(records), note="")
-        scored, notes = score_networks(
-            [(trained.checkpoint, *part) for trained, part in zip(runs, parts, strict=True)],
-            conditions,
-            views_of(settings["view"]),
-            tuple(settings["data"]["image_shape"]),
-            gpu,
-            lambda: bar.advance(row),
-        )
+        views = views_of(settings["view"])
+        scored, notes = score_networks(parts, conditions, views, shape, gpu, lambda: bar.advance(row))
     for note in notes:
         log.warning("%s", note)
-    checkpoints = [str(trained.checkpoint) for trained in runs]
-    source = {"checkpoint": checkpoints if len(runs) > 1 else checkpoints[0], "training": runs[0].command()}
-    return data, records, scored, source | {"gpu": gpu}
+    source = {
+        "checkpoint": [str(trained.checkpoint) for trained in runs],
+        "training": [trained.command() for trained in runs],
+        "precision": parts[0].precision,
+    }
+    return _Outcome(data, records, scored, source, gpu)
 
 
-def _data_module(settings: dict[str, Any]) -> Any:
+def _data_module(settings: dict[str, Any]) -> "SegmentationDataModule":
     from segkit.build import build
     from segkit.data.module import SegmentationDataModule
 
-    config = settings["data"]
-    if settings["part"] == "all" and "split" in config:
-        config = config | {"split": "none"}
-    return build("data", SegmentationDataModule, config)
+    module: SegmentationDataModule = build("data", SegmentationDataModule, settings["data"])
+    return module
 
 
-def _records(data: Any, part: str) -> list[Any]:
-    records = data.records("train") + data.records("val") if part == "all" else data.records(part)
+def _records(data: "SegmentationDataModule", part: str) -> "list[Record]":
+    records = data.labelled() if part == "all" else data.records(part)
     if not records:
         raise UserError(f"part={part}: there are no such pictures with these data settings; part=all scores every one")
     return records

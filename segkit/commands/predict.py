@@ -42,6 +42,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     submission = None
     if "submission" in formats:
         submission = _submission(Path(settings["data"]["root"]).expanduser(), predictor.class_list, pictures)
+    for name in (SUBMISSION, "road.json"):  # of other pictures, where this folder was written before
+        (folder.path / name).unlink(missing_ok=True)
     kinds = [kind for kind in formats if kind != "submission"]
     with progress_bar() as bar:
         row = bar.add_task("painting", total=len(pictures), note="")

@@ -43,6 +43,9 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         raise UserError("run: these are runs of segkit train and of segkit evaluate; give the ones or the others")
     if not evaluations and len(sources) > 1:
         raise UserError("run: one run of segkit train makes an entry; several evaluations go into one")
+    shown = {f"part {item.result['part']}, pictures {item.result['pictures']}" for item in evaluations}
+    if len(shown) > 1:
+        raise UserError(f"run: these evaluations are of different pictures ({'; '.join(sorted(shown))})")
     if evaluations:
         pictures = figures(evaluations, settings["pictures"])
         text = evaluations_entry(settings["question"], evaluations, list(pictures))

@@ -65,7 +65,7 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
         if not {"-m", "--multirun"} & set(flags):  # in a sweep, commas divide values
             overrides = [quoted(word) for word in overrides]
         sys.argv = [f"segkit {name}", *flags, *overrides]
-        task = _task(command, resuming=words is not arguments)
+        task = _task(command, resuming=any(word.startswith("resume=") for word in arguments))
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(task)()
     except (_Stop, UserError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError) as stop:
         error = stop.error if isinstance(stop, _Stop) else stop

@@ -87,7 +87,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
             road_target=data.road_target,
         )
         if resuming:
-            check_resumable(read_checkpoint(folder.last, "resume"), task, settings["trainer"]["max_epochs"])
+            check_resumable(read_checkpoint(folder.last, "resume"), task, settings["trainer"])
             log.info("going on from %s", folder.last)
         if settings["trainer"]["compile"]:
             task.compile_step()
@@ -157,15 +157,21 @@ class Stopwatch:
             self.seconds[name] = round(time.perf_counter() - started, 3)
 
 
-def check_resumable(checkpoint: dict[str, Any], task: Any, max_epochs: int) -> None:
-    """Hold a ``last.ckpt`` against the settings of the run that is to go on from it.
+def check_resumable(checkpoint: dict[str, Any], task: Any, settings: dict[str, Any]) -> None:
+    """Hold a ``last.ckpt`` against the ``trainer`` settings of the run that is to go on from it.
 
     Raises:
-        UserError: another network, or fewer epochs than were done already.
+        UserError: another network, another score to choose by, or fewer epochs than were done already.
     """
-    done = checkpoint["segkit"]["epoch"]
+    done, max_epochs = checkpoint["segkit"]["epoch"], settings["max_epochs"]
     if max_epochs < done:
         raise UserError(f"trainer.max_epochs={max_epochs}: this run has done {done} epochs already; give more")
+    monitors = {state["monitor"] for state in checkpoint["callbacks"].values() if state.get("monitor")}
+    if monitors and settings["monitor"] not in monitors:
+        raise UserError(
+            f"trainer.monitor={settings['monitor']}: this run has chosen its best checkpoint by {', '.join(monitors)}; "
+            "go on with that"
+        )
     try:
         task.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:
@@ -195,9 +201,15 @@ def check_monitor(monitor: str, task: Any, records: list[Any]) -> None:
 def fit(trainer: Any, task: Any, data: Any, checkpoint: Path | None) -> None:
     """Lightning's fit, with a GPU's lack of memory told as a setting that is too large."""
     import torch
+    from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
     try:
         trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
+    except MisconfigurationException as error:
+        if "could not find the monitored key" not in str(error):
+            raise
+        # A class that no validation label holds has no score, which shows when all of them have been seen.
+        raise UserError(f"trainer.monitor: validation has no such score ({str(error).split('.')[0]})") from error
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"out of GPU memory: {str(error).splitlines()[0]}\n"

@@ -22,6 +22,7 @@ from segkit.data.cache import Entry, PictureCache
 from segkit.data.checks import (
     CALIBRATION,
     NO_IMAGES,
+    SPLIT,
     VALUES,
     DataSetError,
     Layout,
@@ -86,7 +87,10 @@ class SegmentationDataModule(LightningDataModule, ABC):
 
     @property
     def road_target(self) -> Literal["road", "lane"] | None:
-        """What the KITTI road score is computed of; None where it does not apply."""
+        """What the KITTI road score is computed of; None where it does not apply.
+
+        It applies to two classes, of which the second is the road (or the lane), in records of the groups um, umm, uu.
+        """
         return None
 
     @abstractmethod
@@ -115,8 +119,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         return len(self.class_list)
 
     def read_label(self, path: Path) -> NDArray[np.uint8]:
-        """A label file at its own size; as ``decode_label``."""
-        return self.decode_label(read_bytes(path), path)
+        """A label file at its own size; as ``decode_label``, its class numbers checked."""
+        return self._checked_label(read_bytes(path), path)
 
     def records(self, part: str) -> list[Record]:
         """The records of ``train``, ``val`` or ``test`` in name order.
@@ -124,9 +128,22 @@ class SegmentationDataModule(LightningDataModule, ABC):
         Raises:
             DataSetError: ``root`` is wrong, or pictures and labels do not go together.
         """
-        if self.layout.problems:
-            raise DataSetError(report(self.root, self.layout.found, self.layout.problems))
+        self._refuse(self.layout.problems)
         return list(self.layout.parts[part])
+
+    def labelled(self) -> list[Record]:
+        """All records with a label, whatever the split, and even where it would leave nothing.
+
+        Raises:
+            DataSetError: as ``records``.
+        """
+        self._refuse([problem for problem in self.layout.problems if problem.kind != SPLIT])
+        parts = [*self.layout.parts["train"], *self.layout.parts["val"]]
+        return sorted((record for record in parts if record.label), key=lambda record: (record.group, record.name))
+
+    def _refuse(self, problems: Sequence[Problem]) -> None:
+        if problems:
+            raise DataSetError(report(self.root, self.layout.found, problems))
 
     def summary(self) -> dict[str, dict[str, int]]:
         """Records by part, then by group."""

@@ -68,9 +68,9 @@ class EpochReport(Callback):
 def epoch_line(number: int, figures: dict[str, float]) -> str:
     """The line for people; the part about validation is left out where there was none."""
     line = f"Epoch {number} loss: {figures['loss']:.4f}  mean {figures['mean_loss']:.4f}"
-    if "val/loss" in figures:
-        scores = figures["val/loss"], figures["val/iou"], figures["val/accuracy"]
-        line += " | validation loss {:.4f}  IoU {:.4f}  accuracy {:.4f}".format(*scores)
+    names = {"loss": "val/loss", "IoU": "val/iou", "accuracy": "val/accuracy"}
+    shown = [f"{name} {figures[key]:.4f}" for name, key in names.items() if key in figures]
+    line += f" | validation {'  '.join(shown)}" if shown else ""
     return f"{line} | {figures['images_per_second']:.1f} images/s"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from segkit.evaluation import VIEWS
 
-FIGURES = ("MaxF", "AP", "PRE", "REC", "FPR", "FNR")
+SCORES = ("MaxF", "AP", "PRE", "REC", "FPR", "FNR")
 
 # What says where a network was trained, not how.
 NOT_COMPARED = ("name=", "data.root=", "data.cache_dir=", "data.workers=", "trainer.gpus=", "predictions=", "hydra.")
@@ -28,14 +28,21 @@ class Evaluation:
 def labels(evaluations: Sequence[Evaluation]) -> list[str]:
     """What tells the evaluated networks apart: the settings of their training that they do not all have.
 
-    Saved maps are told apart by their folders; empty where all evaluations are of the same.
+    Saved maps, and networks that were trained alike, are told apart by where they lie; empty where all evaluations are
+    of the same.
     """
-    words = []
-    for evaluation in evaluations:
-        training = [word for word in evaluation.result.get("training", []) if not word.startswith(NOT_COMPARED)]
-        words.append(training or [f"predictions={evaluation.result.get('predictions')}"])
+    sources = [_place(item.result) for item in evaluations]
+    words = [
+        [word for own in item.result.get("training", []) for word in own if not word.startswith(NOT_COMPARED)]
+        for item in evaluations
+    ]
     common = set(words[0]).intersection(*words)
-    return [" ".join(word for word in own if word not in common) for own in words]
+    names = [" ".join(dict.fromkeys(word for word in own if word not in common)) for own in words]
+    return sources if len(set(names)) < len(set(sources)) else names
+
+
+def _place(result: dict[str, Any]) -> str:
+    return str(result["predictions"]) if "predictions" in result else ", ".join(result.get("checkpoint", []))
 
 
 def score_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
@@ -43,7 +50,7 @@ def score_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
 
     Scores of the clean pictures, which do not change with the severity, stand there once for each network.
     """
-    rows = [["network", "view", "benchmark", "pictures", *FIGURES, "MaxF lost"]]
+    rows = [["network", "view", "benchmark", "pictures", *SCORES, "MaxF lost"]]
     for view in VIEWS:
         for name, evaluation in zip(labels(evaluations), evaluations, strict=True):
             clean = evaluation.result.get(view, {})
@@ -60,8 +67,8 @@ def score_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
     return [[row[i] for i in used] for row in rows]
 
 
-def _shown(figures: dict[str, Any]) -> list[str]:
-    return [number(figures[figure]) for figure in FIGURES]
+def _shown(scores: dict[str, Any]) -> list[str]:
+    return [number(scores[name]) for name in SCORES]
 
 
 def class_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
@@ -74,10 +81,14 @@ def class_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
         conditions[result["corrupted"]["corruption"]] = result["corrupted"]["classes"]
     rows = [["class", *conditions]]
     for name in result["classes"]["iou"]:
-        rows.append([name, *(number(100 * report["iou"][name]) for report in conditions.values())])
+        rows.append([name, *(_percent(report["iou"][name]) for report in conditions.values())])
     for name in ("mean_iou", "accuracy"):
-        rows.append([name, *(number(100 * report[name]) for report in conditions.values())])
+        rows.append([name, *(_percent(report[name]) for report in conditions.values())])
     return rows
+
+
+def _percent(share: float | None) -> str:
+    return number(None if share is None else 100 * share)
 
 
 def commands(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -86,13 +97,15 @@ def commands(evaluations: Sequence[Evaluation]) -> list[str]:
     Evaluations that are all combinations of some settings' values are told as the sweep that they amount to.
     """
     lines = [
-        f"python train.py {shlex.join(evaluation.result['training'])}"
+        f"python train.py {shlex.join(words)}"
         for evaluation in evaluations
-        if "training" in evaluation.result
+        for words in evaluation.result.get("training", [])
     ]
     settings = [dict(word.split("=", 1) for word in evaluation.overrides) for evaluation in evaluations]
     values = {key: list(dict.fromkeys(own.get(key, "") for own in settings)) for key in settings[0]}
-    if len(evaluations) > 1 and math.prod(map(len, values.values())) == len({str(own) for own in settings}):
+    alike = all(own.keys() == values.keys() for own in settings)
+    distinct = len({str(own) for own in settings})
+    if alike and 1 < distinct == len(evaluations) == math.prod(map(len, values.values())):
         words = [f"{key}={','.join(several)}" for key, several in values.items()]
         lines.append(f"segkit evaluate -m {shlex.join(words)}")
     else:

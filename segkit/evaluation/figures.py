@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segkit.data.records import UNSCORED
-from segkit.metrics.road_score import precision_recall, road_figures
+from segkit.metrics.road_score import precision_recall, road_scores
 
 CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
@@ -57,7 +57,7 @@ def precision_recall_figure(
 
 
 def _curve(axes: Axes, counts: Tensor, name: str, style: str, colour: str) -> None:
-    figures = road_figures(counts)
+    figures = road_scores(counts)
     if math.isnan(figures["MaxF"]):
         axes.plot([], [], style, color=colour, label=f"{name}: no road pixels")
         return
@@ -123,19 +123,3 @@ def _text_width(text: str, scale: float) -> int:
 
 def _write(strip: NDArray[np.uint8], text: str, left: int, base: int, scale: float) -> None:
     cv2.putText(strip, text, (left, base), FONT, scale, (255, 255, 255), THICKNESS, cv2.LINE_AA)
-
-
-def chosen(f1: Mapping[str, float], count: int) -> tuple[list[str], list[str]]:
-    """The pictures to show: at most ``count`` of the best and of the worst, none as both.
-
-    Args:
-        f1: F1 by picture; those with NaN are left out.
-        count: pictures of each.
-
-    Returns:
-        The best, best first, and the worst, worst first. Equal ones are in the order of their names.
-    """
-    ranked = sorted((name for name in f1 if not math.isnan(f1[name])), key=lambda name: (-f1[name], name))
-    best = ranked[: min(count, (len(ranked) + 1) // 2)]
-    worst = sorted(ranked[len(best) :], key=lambda name: (f1[name], name))[:count]
-    return best, worst

@@ -7,7 +7,10 @@ from segkit.build import build
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import Record
 from segkit.errors import UserError
-from segkit.evaluation.runs import NOT_INHERITED, TrainedRun
+from segkit.evaluation.runs import TrainedRun
+
+# What may differ between the runs of one cross-validation: the fold, and where and by what a run was made.
+OF_EACH = {"data.fold", "data.root", "data.cache_dir", "data.workers", "name", "predictions", "trainer.gpus"}
 
 
 def held_out_parts(
@@ -18,32 +21,41 @@ def held_out_parts(
     ``settings`` is the ``data`` group for all; which part a run held out is read from the run.
 
     Raises:
-        UserError: the runs are not the folds of one division, or some folds are missing.
+        UserError: the runs are not the folds of one division, made alike and finished, or some folds are missing.
     """
-    own = [run.data_settings() for run in runs]
-    for key in sorted(own[0].keys() - NOT_INHERITED - {"fold", "root"}):
-        values = {str(data.get(key)) for data in own}
-        if len(values) > 1:
-            values_shown = " and ".join(sorted(values))
-            raise UserError(f"checkpoint: these runs are no folds of one data set, data.{key} is {values_shown}")
-    if own[0].get("split") != "fold":
+    own = [_flat(run.settings()) for run in runs]
+    if own[0].get("data.split") != "fold":
         raise UserError(
-            f"checkpoint: {len(runs)} runs in one folder have to be folds (data.split=fold data.fold=0,1,2,3,4); "
-            f"give the folder of one run"
+            "checkpoint: several runs in one folder have to be folds (data.split=fold data.fold=0,1,2,3,4); "
+            "give the folder of one run"
         )
+    for key in sorted(set().union(*own) - OF_EACH):
+        values = sorted({str(config.get(key)) for config in own})
+        if len(values) > 1:
+            raise UserError(f"checkpoint: these runs are no folds of one training, {key} is {' and '.join(values)}")
     parts = []
     holder: dict[str, int] = {}
-    for data in own:
-        module = build("data", SegmentationDataModule, {**settings, "split": "fold", "fold": data["fold"]})
+    for run, config in zip(runs, own, strict=True):
+        if not run.finished():
+            raise UserError(f"checkpoint: {run.folder} has not finished; resume={run.folder} goes on with it")
+        fold = config["data.fold"]
+        module = build("data", SegmentationDataModule, {**settings, "split": "fold", "fold": fold})
         records = module.records("val")
         twice = [record.name for record in records if record.name in holder]
         if twice:
-            raise UserError(f"checkpoint: two runs hold out fold {data['fold']} ({twice[0]}, …); keep one of each fold")
-        holder |= {record.name: data["fold"] for record in records}
+            raise UserError(f"checkpoint: two runs hold out fold {fold} ({twice[0]}, …); keep one of each fold")
+        holder |= {record.name: fold for record in records}
         parts.append((module, records))
-    everything = build("data", SegmentationDataModule, {**settings, "split": "none"}).records("train")
-    missing = [record.name for record in everything if record.name not in holder]
+    missing = [record.name for record in parts[0][0].labelled() if record.name not in holder]
     if missing:
         there = ", ".join(str(fold) for fold in sorted(set(holder.values())))
         raise UserError(f"checkpoint: {len(missing)} pictures are held out by no run (folds {there} are there)")
     return parts
+
+
+def _flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return flat

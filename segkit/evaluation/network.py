@@ -1,8 +1,10 @@
 """Scoring networks: every picture at its own size, clean and under a corruption."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,17 +17,28 @@ from segkit.data.records import Record
 from segkit.engine.checkpoints import read_checkpoint
 from segkit.engine.predictor import Predictor
 from segkit.errors import UserError
-from segkit.evaluation.scoring import RoadEvaluation, Scored, ahead
+from segkit.evaluation.ahead import ahead
+from segkit.evaluation.scoring import RoadEvaluation, Scored
 from segkit.inference import to_confidence
 from segkit.metrics.confusion import ConfusionMatrix
 
-Picture = NDArray[np.uint8]
-Corrupt = Callable[[Picture, str], Picture]
+Image = NDArray[np.uint8]
+Corrupt = Callable[[Image, str], Image]
 """Changes a picture RGB (H, W, 3), given its name."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """A network and the labelled records that it is shown. ``precision`` is as ``trainer.precision``."""
+
+    checkpoint: Path
+    precision: Literal["auto", "fp32", "bf16"]
+    data: SegmentationDataModule
+    records: Sequence[Record]
+
+
 def score_networks(
-    parts: Sequence[tuple[Path, SegmentationDataModule, Sequence[Record]]],
+    parts: Sequence[Part],
     conditions: Mapping[str, Corrupt | None],
     views: Sequence[str],
     image_shape: tuple[int, int],
@@ -35,7 +48,7 @@ def score_networks(
     """Show the records of each part to the part's network, under every condition, and score what comes out.
 
     Args:
-        parts: checkpoint, data module and labelled records; several are counted together, as one set of pictures.
+        parts: networks and their pictures; several are counted together, as one set of pictures.
         conditions: name, and what is done to the pictures (None: nothing).
         views: ``perspective``, ``bev`` or both.
         image_shape: (height, width) that pictures are resized to for the networks.
@@ -48,20 +61,21 @@ def score_networks(
     Raises:
         UserError: a checkpoint, picture or label is of no use, or the classes of network and data differ.
     """
-    data = parts[0][1]
+    data = parts[0].data
     device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
     roads = {name: None if data.road_target is None else RoadEvaluation(data.road_target, views) for name in conditions}
     classes = {name: ConfusionMatrix(data.num_classes).to(device) for name in conditions}
     predictors: dict[str, Predictor] = {}
     notes = []
-    for checkpoint, module, records in parts:
-        predictor = Predictor(read_checkpoint(checkpoint, "checkpoint"), gpu, image_shape=image_shape)
-        _check_classes(predictor, module)
+    for part in parts:
+        checkpoint = read_checkpoint(part.checkpoint, "checkpoint")
+        predictor = Predictor(checkpoint, gpu, part.precision, image_shape)
+        _check_classes(predictor, data)
         if predictor.trained_shape != image_shape:
             trained, given = ("×".join(map(str, shape)) for shape in (predictor.trained_shape, image_shape))
             notes.append(f"data.image_shape: the network was trained at {trained} and is scored at {given}")
-        predictors |= {record.name: predictor for record in records}
-        for record, (image, own_label) in ahead(partial(_load, data=module), records):
+        predictors |= {record.name: predictor for record in part.records}
+        for record, (image, own_label) in ahead(partial(_load, data=data), part.records):
             label = torch.from_numpy(own_label).to(device)
             for name, corrupt in conditions.items():
                 probabilities = predictor.probabilities(_changed(image, record, corrupt))
@@ -71,7 +85,7 @@ def score_networks(
                     road.add(record, road.count(record, to_confidence(probabilities[1]), label))
             on_done()
 
-    def again(corrupt: Corrupt | None, record: Record) -> tuple[Picture, torch.Tensor, torch.Tensor]:
+    def again(corrupt: Corrupt | None, record: Record) -> tuple[Image, torch.Tensor, torch.Tensor]:
         image, label = _load(record, data)
         image = _changed(image, record, corrupt)
         confidence = to_confidence(predictors[record.name].probabilities(image)[1])
@@ -87,7 +101,7 @@ def _check_classes(predictor: Predictor, data: SegmentationDataModule) -> None:
         raise UserError(f"checkpoint: its classes ({', '.join(trained)}) are not those of data ({', '.join(held)})")
 
 
-def _load(record: Record, data: SegmentationDataModule) -> tuple[Picture, Picture]:
+def _load(record: Record, data: SegmentationDataModule) -> tuple[Image, Image]:
     assert record.label is not None
     image, label = decode_image(record.image), data.read_label(record.label)
     if image.shape[:2] != label.shape:
@@ -96,5 +110,5 @@ def _load(record: Record, data: SegmentationDataModule) -> tuple[Picture, Pictur
     return image, label
 
 
-def _changed(image: Picture, record: Record, corrupt: Corrupt | None) -> Picture:
+def _changed(image: Image, record: Record, corrupt: Corrupt | None) -> Image:
     return image if corrupt is None else corrupt(image, record.name)

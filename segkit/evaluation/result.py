@@ -13,16 +13,16 @@ HEADINGS = {"perspective": "In the picture", "bev": "Bird's-eye view"}
 
 
 def describe(scored: Mapping[str, Scored], class_list: Sequence[SegmentationClass]) -> dict[str, Any]:
-    """The figures of the clean pictures by view, and below ``corrupted`` those of the corrupted ones.
+    """The scores of the clean pictures by view, and below ``corrupted`` those of the corrupted ones.
 
     ``classes``, where a network was scored, has IoU, accuracy and the confusion matrix of its most probable classes.
     """
     result: dict[str, Any] = {}
     for name, item in scored.items():
-        figures: dict[str, Any] = {} if item.road is None else item.road.result()
+        scores: dict[str, Any] = {} if item.road is None else item.road.result()
         if item.classes is not None:
-            figures["classes"] = class_report(item.classes.compute(), class_list)
-        result |= figures if name == "clean" else {"corrupted": {"corruption": name} | figures}
+            scores["classes"] = class_report(item.classes.compute(), class_list)
+        result |= scores if name == "clean" else {"corrupted": {"corruption": name} | scores}
     return result
 
 
@@ -33,11 +33,11 @@ def tables(result: Mapping[str, Any]) -> str:
     for view in VIEWS:
         if view not in result:
             continue
-        figures, missing = _divided(result[view])
+        scores, missing = _divided(result[view])
         if corrupted is None:
-            table = leaderboard(figures, missing)
+            table = leaderboard(scores, missing)
         else:
-            table = side_by_side(figures, _divided(corrupted[view])[0], corrupted["corruption"])
+            table = side_by_side(scores, _divided(corrupted[view])[0], corrupted["corruption"])
         texts.append(f"{HEADINGS[view]}\n{table}")
     if "classes" in result:
         other = (corrupted["classes"], corrupted["corruption"]) if corrupted else (None, "")
@@ -46,6 +46,6 @@ def tables(result: Mapping[str, Any]) -> str:
 
 
 def _divided(view: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Figures and reasons of ``RoadEvaluation.result`` apart."""
-    figures = {name: {key: v for key, v in row.items() if key != "reason"} for name, row in view.items()}
-    return figures, {name: row["reason"] for name, row in view.items() if "reason" in row}
+    """Scores and reasons of ``RoadEvaluation.result`` apart."""
+    scores = {name: {key: v for key, v in row.items() if key != "reason"} for name, row in view.items()}
+    return scores, {name: row["reason"] for name, row in view.items() if "reason" in row}

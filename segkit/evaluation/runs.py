@@ -1,4 +1,4 @@
-"""Which training runs ``checkpoint=`` means, and how their data were set."""
+"""Which training runs ``checkpoint=`` means, and how they were made."""
 
 import json
 from dataclasses import dataclass
@@ -7,14 +7,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from segkit.commands.arguments import quoted
 from segkit.engine.run_folder import CONFIG
 from segkit.errors import UserError
 from segkit.inputs import find_checkpoint
-
-# Settings of a run's data that say how it was trained or where it ran, not what it is scored on. Black label areas are
-# left out of the benchmark's score whatever the run made of them.
-NOT_INHERITED = {"_target_", "url", "augment", "batch_size", "workers", "cache_dir", "seed", "unscored"}
 
 
 @dataclass(frozen=True)
@@ -24,19 +19,24 @@ class TrainedRun:
     checkpoint: Path
     folder: Path | None
 
-    def data_settings(self) -> dict[str, Any]:
-        """The ``data`` group that the run was trained with; empty where that is not known."""
+    def settings(self) -> dict[str, Any]:
+        """The whole config that the run was trained with; empty where that is not known."""
         if self.folder is None:
             return {}
-        data = OmegaConf.to_container(OmegaConf.load(self.folder / CONFIG / "config.yaml").data, resolve=True)
-        assert isinstance(data, dict)
-        return {str(key): value for key, value in data.items()}
+        config = OmegaConf.to_container(OmegaConf.load(self.folder / CONFIG / "config.yaml"), resolve=True)
+        assert isinstance(config, dict)
+        return {str(key): value for key, value in config.items()}
 
     def command(self) -> list[str]:
-        """The settings that the run was started with."""
+        """The settings that the run was started with, as they were typed."""
         if self.folder is None:
             return []
         return [str(word) for word in OmegaConf.load(self.folder / CONFIG / "overrides.yaml")]
+
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        result = (self.folder or Path()) / "result.json"
+        return result.is_file() and json.loads(result.read_text()).get("status") == "finished"
 
 
 def find_runs(place: str) -> list[TrainedRun]:
@@ -45,48 +45,23 @@ def find_runs(place: str) -> list[TrainedRun]:
     Raises:
         UserError: there is none, or a run of the sweep has left no checkpoint.
     """
+    if not place:
+        raise UserError("checkpoint= is empty; give a .ckpt file or a run folder")
     path = Path(place).expanduser()
-    jobs = [path]
-    if path.is_dir() and not _is_run(path):
-        jobs = sorted(child for child in path.iterdir() if _is_run(child)) or [path]
+    jobs = sorted(child for child in path.iterdir() if _is_run(child)) if is_sweep(place) else [path]
     runs = []
     for job in jobs:
         checkpoint = find_checkpoint(job, "checkpoint")
-        above = checkpoint.resolve().parent.parent
+        above = checkpoint.absolute().parent.parent
         runs.append(TrainedRun(checkpoint, above if _is_run(above) else None))
     return runs
 
 
+def is_sweep(place: str) -> bool:
+    """Whether ``place`` is a folder of run folders."""
+    path = Path(place).expanduser()
+    return path.is_dir() and not _is_run(path) and any(_is_run(child) for child in path.iterdir())
+
+
 def _is_run(folder: Path) -> bool:
     return all((folder / CONFIG / name).is_file() for name in ("config.yaml", "hydra.yaml", "overrides.yaml"))
-
-
-def with_data_of_run(arguments: list[str]) -> list[str]:
-    """Put the data settings of the run that ``checkpoint=`` means before those that were typed, which win.
-
-    So a network is scored on the part that its own run held out, at the size that it was trained at.
-    """
-    places = [word.removeprefix("checkpoint=").strip("'\"") for word in arguments if word.startswith("checkpoint=")]
-    if not places or any(place.startswith("[") for place in places):
-        return arguments
-    try:
-        run = find_runs(places[-1])[0]
-        settings = run.data_settings()
-    except UserError:
-        return arguments  # the command itself says what is wrong
-    if run.folder is None or not settings:
-        return arguments
-    saved = OmegaConf.load(run.folder / CONFIG / "hydra.yaml").runtime
-    choice = f"data={saved.choices.data}"
-    given = {word.lstrip("+").partition("=")[0] for word in arguments}
-    inherited = {key: value for key, value in settings.items() if key not in NOT_INHERITED}
-    if "data" in given and choice not in arguments:
-        inherited = {"image_shape": settings["image_shape"]}
-    words = [choice] if "data" not in given else []
-    for key, value in inherited.items():
-        if f"data.{key}" not in given:
-            words.append(quoted(f"data.{key}={value if isinstance(value, str) else json.dumps(value)}"))
-    own = [f"--config-dir={source.path}" for source in saved.config_sources if source.provider == "command-line"]
-    if any(word.startswith(("--config-dir", "-cd")) for word in arguments):
-        own = []
-    return [*own, *words, *arguments]

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.checks import UNREADABLE, PictureError, Problem, grouped
+from segkit.data.checks import SIZES, UNREADABLE, PictureError, Problem, grouped
 from segkit.data.images import PngHeader, decode_values, png_header, read_bytes
 from segkit.data.records import Record
 from segkit.errors import UserError
@@ -39,9 +39,11 @@ class SavedMaps:
         self.folder, self.target = folder, target
 
     def path(self, record: Record) -> Path:
-        """Where the map of a record is looked for: ``um_road_000005.png`` for ``um_000005``."""
+        """The map of a record: ``um_road_000005.png`` for ``um_000005``, or ``um_000005.png``, as segkit predict writes
+        it, where that alone is there."""
         category, _, number = record.name.partition("_")
-        return self.folder / f"{category}_{self.target}_{number}.png"
+        own, plain = (self.folder / f"{name}.png" for name in (f"{category}_{self.target}_{number}", record.name))
+        return plain if plain.is_file() and not own.is_file() else own
 
     def check(self, records: Sequence[Record], views: Sequence[str]) -> None:
         """Look at the names and headers of all maps; no picture is decoded.
@@ -60,8 +62,9 @@ class SavedMaps:
             if path.name not in present:
                 problems.append(Problem(MISSING, path.name))
                 continue
+            wanted = _size(record)
             try:
-                problem = _problem(png_header(path), record, views)
+                problem = _problem(png_header(path), wanted, record.image.name, views)
             except PictureError as error:
                 problem = UNREADABLE, error.detail
             if problem is not None:
@@ -85,20 +88,28 @@ class SavedMaps:
         return "\n".join([*lines, *grouped(problems)])
 
 
-def _problem(header: PngHeader, record: Record, views: Sequence[str]) -> tuple[str, str] | None:
+def _size(record: Record) -> tuple[int, int]:
+    """Width and height of a record's picture and label. Raises PictureError where they are not the same."""
+    assert record.label is not None
+    picture, label = png_header(record.image), png_header(record.label)
+    if (picture.width, picture.height) != (label.width, label.height):
+        sizes = f"is {label.width}×{label.height}, its image {picture.width}×{picture.height}"
+        raise PictureError(SIZES, record.label, sizes)
+    return label.width, label.height
+
+
+def _problem(header: PngHeader, wanted: tuple[int, int], picture: str, views: Sequence[str]) -> tuple[str, str] | None:
     """What kind of problem a map has, and in words what it is; None for a map that can be scored in all ``views``."""
     if (header.depth, header.colour_type) != (8, 0):
         return FORMAT, f"is {header.depth}-bit {COLOURS.get(header.colour_type, 'of an unknown colour type')}"
-    assert record.label is not None
-    picture = png_header(record.label)
-    size, wanted = (header.width, header.height), (picture.width, picture.height)
+    size = header.width, header.height
     above = BirdsEyeView().shape[::-1]
     if size == wanted or (size == above and "perspective" not in views):
         return None
     if size == above:
-        return FROM_ABOVE, f"is {_times(size)}, {record.image.name} is {_times(wanted)}"
+        return FROM_ABOVE, f"is {_times(size)}, {picture} is {_times(wanted)}"
     either = f" or, in bird's-eye view, {_times(above)}" if "perspective" not in views else ""
-    return SIZE, f"is {_times(size)}; wanted is {_times(wanted)} (width×height) as {record.image.name}{either}"
+    return SIZE, f"is {_times(size)}; wanted is {_times(wanted)} (width×height) as {picture}{either}"
 
 
 def _times(size: tuple[int, int]) -> str:

@@ -1,31 +1,26 @@
 """Counting pictures in the image and in bird's-eye view, and what is read off the counts."""
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segkit.cores import cores
 from segkit.data.images import decode_image
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import UNSCORED, Record
 from segkit.errors import UserError
 from segkit.evaluation import VIEWS
+from segkit.evaluation.ahead import ahead
 from segkit.geometry import BirdsEyeView, Calibration
 from segkit.metrics.confusion import ConfusionMatrix
-from segkit.metrics.road_score import Figures, RoadScore, confidence_counts
+from segkit.metrics.road_score import RoadScore, Scores, confidence_counts
 
 GRID = BirdsEyeView()
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def views_of(view: str) -> tuple[str, ...]:
@@ -79,7 +74,7 @@ class RoadEvaluation:
             self.counts[view][record.name] = counts[view]
 
     def result(self) -> dict[str, dict[str, Any]]:
-        """Figures by view and category, as ``result.json`` has them; a category without figures says why."""
+        """Scores by view and category, as ``result.json`` has them; a category without scores says why."""
         return {view: _with_reasons(score.compute(), score.missing()) for view, score in self.scores.items()}
 
     def working_point(self, view: str) -> int:
@@ -90,11 +85,11 @@ class RoadEvaluation:
     def f1(self, view: str) -> dict[str, float]:
         """F1 in percent of each picture at the common working point; NaN where there is nothing to find or found."""
         k = self.working_point(view)
-        figures = {}
+        scores = {}
         for name, counts in self.counts[view].items():
             hits, positives, road = (float(n) for n in (counts[1, k:].sum(), counts[:, k:].sum(), counts[1].sum()))
-            figures[name] = 200 * hits / (positives + road) if positives + road else math.nan
-        return figures
+            scores[name] = 200 * hits / (positives + road) if positives + road else math.nan
+        return scores
 
 
 @dataclass(frozen=True)
@@ -135,22 +130,5 @@ def score_maps(
     return Scored(road, None, lambda record: (decode_image(record.image), *pair(record)))
 
 
-def _with_reasons(figures: dict[str, Figures], missing: dict[str, str]) -> dict[str, Any]:
-    return {name: values | ({"reason": missing[name]} if name in missing else {}) for name, values in figures.items()}
-
-
-def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
-    """``function`` of each item in order, computed by as many threads as there are cores, a few items ahead."""
-    running: deque[tuple[Item, Future[Result]]] = deque()
-    threads = cores()
-    pool = ThreadPoolExecutor(threads)
-    try:
-        for item in items:
-            running.append((item, pool.submit(function, item)))
-            if len(running) > 2 * threads:
-                first, future = running.popleft()
-                yield first, future.result()
-        for first, future in running:
-            yield first, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _with_reasons(scores: dict[str, Scores], missing: dict[str, str]) -> dict[str, Any]:
+    return {name: values | ({"reason": missing[name]} if name in missing else {}) for name, values in scores.items()}

@@ -4,43 +4,43 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segkit.metrics.road_score import FIGURE_NAMES, Figures
+from segkit.metrics.road_score import SCORE_NAMES, Scores
 
 NOTHING = "–"
-"""Stands where a figure does not exist."""
+"""Stands where a score does not exist."""
 
 LOSSES = ("MaxF", "AP")
-"""The figures that say how good a network is; the others go with the working point, which may move."""
+"""The scores that say how good a network is; the others go with the working point, which may move."""
 
 
-def leaderboard(result: Mapping[str, Figures], missing: Mapping[str, str]) -> str:
+def leaderboard(result: Mapping[str, Scores], missing: Mapping[str, str]) -> str:
     """The table of KITTI's leaderboard, and the threshold of the working point.
 
     Args:
-        result: figures by benchmark (``UM_ROAD``), in percent but for the threshold.
-        missing: why a benchmark has no figures, by its name.
+        result: scores by benchmark (``UM_ROAD``), in percent but for the threshold.
+        missing: why a benchmark has no scores, by its name.
     """
-    rows = [["Benchmark", *FIGURE_NAMES, ""]]
-    for name, figures in result.items():
-        rows.append([name, *(_figure(figure, figures[figure]) for figure in FIGURE_NAMES), missing.get(name, "")])
-    return _aligned(rows, left={0, len(FIGURE_NAMES) + 1})
+    rows = [["Benchmark", *SCORE_NAMES, ""]]
+    for name, scores in result.items():
+        rows.append([name, *(_shown(score, scores[score]) for score in SCORE_NAMES), missing.get(name, "")])
+    return _aligned(rows, left={0, len(SCORE_NAMES) + 1})
 
 
-def side_by_side(clean: Mapping[str, Figures], corrupted: Mapping[str, Figures], label: str) -> str:
-    """Figures of the pictures as they are and under the corruption ``label``, and what MaxF and AP lost.
+def side_by_side(clean: Mapping[str, Scores], corrupted: Mapping[str, Scores], label: str) -> str:
+    """Scores of the pictures as they are and under the corruption ``label``, and what MaxF and AP lost.
 
     Args:
-        clean: figures by benchmark, in percent but for the threshold.
+        clean: scores by benchmark, in percent but for the threshold.
         corrupted: the same benchmarks' under the corruption.
         label: the corrupted column's heading, such as ``shadow 3``.
     """
     rows = [["Benchmark", "", "clean", label, "loss"]]
     for name in clean:
-        for figure in FIGURE_NAMES:
-            values = clean[name][figure], corrupted[name][figure]
-            loss = _percent(values[0] - values[1]) if figure in LOSSES else ""
-            first = name if figure == FIGURE_NAMES[0] else ""
-            rows.append([first, figure, *(_figure(figure, value) for value in values), loss])
+        for score in SCORE_NAMES:
+            values = clean[name][score], corrupted[name][score]
+            loss = _percent(values[0] - values[1]) if score in LOSSES else ""
+            first = name if score == SCORE_NAMES[0] else ""
+            rows.append([first, score, *(_shown(score, value) for value in values), loss])
     return _aligned(rows, left={0, 1})
 
 
@@ -66,7 +66,7 @@ def _class_scores(report: Mapping[str, Any]) -> dict[str, float]:
     return {**report["iou"], "mean IoU": report["mean_iou"], "accuracy": report["accuracy"]}
 
 
-def _figure(name: str, value: float) -> str:
+def _shown(name: str, value: float) -> str:
     if name != "threshold":
         return _percent(value)
     return NOTHING if math.isnan(value) else f"{value:.3f}"

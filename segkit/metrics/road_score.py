@@ -10,10 +10,10 @@ from torchmetrics import Metric
 
 from segkit.data.kitti_layout import CATEGORIES
 
-Figures = dict[str, float]
-"""MaxF, AP, PRE, REC, FPR and FNR in percent and the working ``threshold``, 0…1; NaN where a figure does not exist."""
+Scores = dict[str, float]
+"""MaxF, AP, PRE, REC, FPR and FNR in percent and the working ``threshold``, 0…1; NaN where a score does not exist."""
 
-FIGURE_NAMES = ("MaxF", "AP", "PRE", "REC", "FPR", "FNR", "threshold")
+SCORE_NAMES = ("MaxF", "AP", "PRE", "REC", "FPR", "FNR", "threshold")
 
 LEVELS = 256
 """Confidence values, and thresholds: at threshold k/255 a pixel is called road where its confidence is k or more."""
@@ -83,8 +83,8 @@ def precision_recall(counts: Tensor) -> tuple[Tensor, Tensor]:
     return precision.masked_fill(left_out, math.nan), recall.masked_fill(left_out, math.nan)
 
 
-def road_figures(counts: Tensor) -> Figures:
-    """The benchmark's figures of one set of pixels.
+def road_scores(counts: Tensor) -> Scores:
+    """The benchmark's scores of one set of pixels.
 
     MaxF is the largest F1 over the 256 thresholds; PRE, REC, FPR and FNR belong to the threshold at which it is
     reached, the lowest if there are several. AP is the mean over the recalls 0, 0.1, …, 1 of the largest precision at
@@ -98,7 +98,7 @@ def road_figures(counts: Tensor) -> Figures:
     """
     false, true, road, other = _positives(counts)
     if road == 0:
-        return dict.fromkeys(FIGURE_NAMES, math.nan)
+        return dict.fromkeys(SCORE_NAMES, math.nan)
     f1 = 2 * true.double() / (true + false + road)
     best = int(f1.argmax())  # the first of equal ones
     # Thresholds without a true positive are the largest precision nowhere: at the lowest threshold recall is 1.
@@ -119,7 +119,7 @@ def road_figures(counts: Tensor) -> Figures:
 
 def _positives(counts: Tensor) -> tuple[Tensor, Tensor, int, int]:
     """False and true positives by threshold, int64 (256,), and how many pixels are road and how many are not."""
-    # On the CPU: a few hundred numbers, not every device has float64, and each figure would be a wait for the GPU.
+    # On the CPU: a few hundred numbers, not every device has float64, and each score would be a wait for the GPU.
     false, true = counts.cpu().flip(1).cumsum(1).flip(1)
     return false, true, int(true[0]), int(false[0])
 
@@ -203,12 +203,12 @@ class RoadScore(Metric):
         """Pixels by the names of results, int64 (2, 256) each: the categories, then the total."""
         return self._by_name(self._over_all_ranks()[0])
 
-    def compute(self) -> dict[str, Figures]:
-        """Figures by name: UM_ROAD, UMM_ROAD, UU_ROAD and URBAN_ROAD, or UM_LANE."""
-        return {name: road_figures(counts) for name, counts in self.category_counts().items()}
+    def compute(self) -> dict[str, Scores]:
+        """Scores by name: UM_ROAD, UMM_ROAD, UU_ROAD and URBAN_ROAD, or UM_LANE."""
+        return {name: road_scores(counts) for name, counts in self.category_counts().items()}
 
     def missing(self) -> dict[str, str]:
-        """Why figures are NaN, by name: ``no pictures`` or ``no road pixels``."""
+        """Why scores are NaN, by name: ``no pictures`` or ``no road pixels``."""
         counts, pictures = self._over_all_ranks()
         held = self._by_name(pictures)
         road = self._by_name(counts[:, 1].sum(1))

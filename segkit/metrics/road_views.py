@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics.wrappers.abstract import WrapperMetric
 
 from segkit.geometry import BirdsEyeView, Calibration
-from segkit.metrics.road_score import LEVELS, PAIRS, UNSCORED_PAIR, RoadScore, count_pairs, pairs, road_figures
+from segkit.metrics.road_score import LEVELS, PAIRS, UNSCORED_PAIR, RoadScore, count_pairs, pairs, road_scores
 
 TOGETHER = 32
 """Views of pictures that are counted together, because each count waits for the GPU to have done all before it."""
@@ -70,12 +70,12 @@ class RoadViews(WrapperMetric):
         views = {"perspective": self.perspective}
         if self.bev.total_pictures() == self.perspective.total_pictures():
             views["bev"] = self.bev
-        scores = {}
+        values = {}
         for view, score in views.items():
-            figures = road_figures(score.total_counts())
+            scores = road_scores(score.total_counts())
             for name in ("MaxF", "AP"):
-                scores[f"{self.target}/{view}/{name}"] = torch.tensor(figures[name], dtype=torch.float64)
-        return scores
+                values[f"{self.target}/{view}/{name}"] = torch.tensor(scores[name], dtype=torch.float64)
+        return values
 
     def reset(self) -> None:
         """Forget all pictures."""

@@ -13,14 +13,14 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from segkit.commands.evaluate import run
+from segkit.commands.evaluate import prepare_arguments, run
 from segkit.commands.runner import CONF
 from segkit.data.kitti import KittiRoadDataModule
 from segkit.data.records import UNSCORED
 from segkit.data.scenes.generate import generate_scenes
 from segkit.engine.run_folder import RunFolder
 from segkit.errors import UserError
-from segkit.evaluation.runs import find_runs, with_data_of_run
+from segkit.evaluation.runs import find_runs
 from segkit.geometry import BirdsEyeView, Calibration
 from segkit.metrics.road_score import RoadScore, confidence_counts
 from tests.fixtures import write_calibrations, write_camvid, write_kitti
@@ -47,7 +47,7 @@ def segkit(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def settings(*words: str) -> dict[str, Any]:
     """The composed config of a command line, as ``run`` gets it."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = OmegaConf.to_container(compose("evaluate", with_data_of_run(list(words))), resolve=True)
+        config = OmegaConf.to_container(compose("evaluate", prepare_arguments(list(words))), resolve=True)
     assert isinstance(config, dict)
     return config
 

@@ -83,7 +83,8 @@ def write_evaluation(folder: Path, severity: int) -> Path:
     result = {
         "perspective": {"URBAN_ROAD": figures},
         "corrupted": {"corruption": f"fog {severity}", "perspective": {"URBAN_ROAD": figures | {"MaxF": 80.0}}},
-        "training": ["seed=1"],
+        "training": [["seed=1"]],
+        "checkpoint": ["a"],
         "part": "val",
         "pictures": {"um": 3},
         "seconds": {},

@@ -19,7 +19,8 @@ def evaluation(augment: str, severity: int, lost: float, folder: Path = Path()) 
     result = {
         "bev": clean,
         "corrupted": {"corruption": f"shadow {severity}", "bev": worse},
-        "training": ["experiment=scenes", f"augment={augment}", f"name={augment}"],
+        "training": [["experiment=scenes", f"augment={augment}", f"name={augment}"]],
+        "checkpoint": [f"runs/{augment}/best.ckpt"],
     }
     return Evaluation(folder, result, [f"checkpoint=runs/{augment}", "corruption=shadow", f"severity={severity}"])
 
@@ -31,7 +32,11 @@ def test_networks_are_told_apart_by_what_differs_in_their_training() -> None:
     assert labels(SWEEP) == ["augment=flip", "augment=flip", "augment=road", "augment=road"]
     assert labels(SWEEP[:2]) == ["", ""]
     maps = [Evaluation(Path(), {"bev": {}, "predictions": name}, []) for name in ("a", "b")]
-    assert labels(maps) == ["predictions=a", "predictions=b"]
+    assert labels(maps) == ["a", "b"]
+    alike = [
+        Evaluation(Path(), {"bev": {}, "training": [["seed=1"]], "checkpoint": [name]}, []) for name in ("x", "x", "y")
+    ]
+    assert labels(alike) == ["x", "x", "y"]
 
 
 def test_several_evaluations_show_the_total_clean_once_and_what_was_lost() -> None:
@@ -70,6 +75,11 @@ def test_all_combinations_are_told_as_one_sweep_and_others_line_by_line() -> Non
         "segkit evaluate checkpoint=runs/flip corruption=shadow severity=1",
         "segkit evaluate checkpoint=runs/flip corruption=shadow severity=3",
         "segkit evaluate checkpoint=runs/road corruption=shadow severity=1",
+    ]
+    other = Evaluation(Path(), {}, ["checkpoint=runs/flip", "part=all"])
+    assert commands([SWEEP[0], other])[1:] == [
+        "segkit evaluate checkpoint=runs/flip corruption=shadow severity=1",
+        "segkit evaluate checkpoint=runs/flip part=all",
     ]
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from segkit.evaluation.figures import CURVES, FALSE_NEGATIVE, FALSE_POSITIVE, chosen, error_picture
+from segkit.evaluation.figure_files import chosen
+from segkit.evaluation.figures import CURVES, FALSE_NEGATIVE, FALSE_POSITIVE, error_picture
 from segkit.evaluation.figures import precision_recall_figure as curve_figure
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from segkit.data.records import UNSCORED, Record
-from segkit.evaluation.scoring import GRID, RoadEvaluation, ahead, in_view
+from segkit.evaluation.ahead import ahead
+from segkit.evaluation.scoring import GRID, RoadEvaluation, in_view
 from segkit.metrics.road_score import confidence_counts
 from tests.fixtures import level_camera
 

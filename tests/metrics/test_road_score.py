@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from segkit.metrics import RoadScore
-from segkit.metrics.road_score import Figures, confidence_counts, precision_recall, road_figures
+from segkit.metrics.road_score import Scores, confidence_counts, precision_recall, road_scores
 
 Pixel = tuple[int, int]
 """Confidence and label."""
@@ -27,11 +27,11 @@ def counts_of(pixels: list[Pixel]) -> Tensor:
     return confidence_counts(*tensors(pixels))
 
 
-def figures_of(pixels: list[Pixel]) -> Figures:
-    return road_figures(counts_of(pixels))
+def figures_of(pixels: list[Pixel]) -> Scores:
+    return road_scores(counts_of(pixels))
 
 
-def reference(pixels: list[Pixel]) -> Figures:
+def reference(pixels: list[Pixel]) -> Scores:
     """The figures in exact fractions, threshold by threshold, from the benchmark's description."""
     scored = [(confidence, label) for confidence, label in pixels if label != 255]
     road = sum(label == 1 for _, label in scored)
@@ -179,7 +179,7 @@ def test_urban_is_scored_over_all_pixels_and_is_no_mean_of_categories() -> None:
     assert [score[name]["MaxF"] for name in score] == pytest.approx([100, 40, 100, 100 * 20 / 23])
     # Thresholds from 21 on find all 10 road pixels with 3 false ones; the best of um and umm alone is at 1 and 0.
     assert [score[name]["threshold"] * 255 for name in score] == pytest.approx([1, 0, 21, 21])
-    assert score["URBAN_ROAD"] == road_figures(metric.total_counts())
+    assert score["URBAN_ROAD"] == road_scores(metric.total_counts())
     assert torch.equal(metric.total_counts(), counts_of(um + umm + uu))
     counts = metric.category_counts()
     assert list(counts) == list(score)

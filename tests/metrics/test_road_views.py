@@ -17,7 +17,7 @@ from segkit.data.records import SegmentationClass
 from segkit.data.sampler import EpochSampler
 from segkit.geometry import Calibration
 from segkit.metrics import ClassScores, RoadScore
-from segkit.metrics.road_score import confidence_counts, road_figures
+from segkit.metrics.road_score import confidence_counts, road_scores
 from segkit.metrics.road_views import RoadViews
 
 SIZE = (60, 100)
@@ -66,7 +66,7 @@ def test_both_views_score_what_they_show() -> None:
         views.update(confidence, label, group, calibration())
         image += confidence_counts(confidence, label)
         above += confidence_counts(confidence[rows, columns], label[rows, columns])
-    perspective, bev = road_figures(image), road_figures(above)
+    perspective, bev = road_scores(image), road_scores(above)
     assert perspective["MaxF"] != pytest.approx(bev["MaxF"], abs=0.01)
     scores = views.compute()
     assert {name: float(value) for name, value in scores.items()} == {

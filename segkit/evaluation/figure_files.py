@@ -1,5 +1,7 @@
-"""Figures of an evaluation, as PNG files in its folder and in TensorBoard."""
+"""Which figures of an evaluation are kept: PNG files in its folder, and the same in TensorBoard."""
 
+import math
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from segkit.data.records import Record
 from segkit.errors import UserError
-from segkit.evaluation.figures import chosen, error_picture, precision_recall_figure
+from segkit.evaluation.figures import error_picture, precision_recall_figure
 from segkit.evaluation.result import HEADINGS
 from segkit.evaluation.scoring import GRID, RoadEvaluation, Scored, in_view
 from segkit.geometry import Calibration
@@ -27,6 +29,8 @@ def write_figures(folder: Path, scored: Mapping[str, Scored], records: Sequence[
     Raises:
         UserError: a picture cannot be written.
     """
+    for name in ("figures", "tensorboard"):  # of an evaluation before this one in the same folder
+        shutil.rmtree(folder / name, ignore_errors=True)
     roads = {name: item.road for name, item in scored.items() if item.road is not None}
     if not roads:
         return
@@ -46,9 +50,9 @@ def write_figures(folder: Path, scored: Mapping[str, Scored], records: Sequence[
                         shown = _errors(scored[name], road, view, by_name[picture], caption)
                         _keep(folder, f"{place}/{kind}_{rank}_{picture}", shown, board)
         for view, categories in roads["clean"].result().items():
-            for category, figures in categories.items():
+            for category, scores in categories.items():
                 for key in ("MaxF", "AP"):
-                    board.add_scalar(f"{view}/{category}/{key}", figures[key], 0)
+                    board.add_scalar(f"{view}/{category}/{key}", scores[key], 0)
 
 
 def _errors(scored: Scored, road: RoadEvaluation, view: str, record: Record, caption: str) -> NDArray[np.uint8]:
@@ -68,3 +72,19 @@ def _keep(folder: Path, name: str, picture: NDArray[np.uint8], board: SummaryWri
     if not cv2.imwrite(str(path), picture[..., ::-1]):
         raise UserError(f"{path} could not be written; is the disk full?")
     board.add_image(name, picture, dataformats="HWC")
+
+
+def chosen(f1: Mapping[str, float], count: int) -> tuple[list[str], list[str]]:
+    """The pictures to show: at most ``count`` of the best and of the worst, none as both.
+
+    Args:
+        f1: F1 by picture; those with NaN are left out.
+        count: pictures of each.
+
+    Returns:
+        The best, best first, and the worst, worst first. Equal ones are in the order of their names.
+    """
+    ranked = sorted((name for name in f1 if not math.isnan(f1[name])), key=lambda name: (-f1[name], name))
+    best = ranked[: min(count, (len(ranked) + 1) // 2)]
+    worst = sorted(ranked[len(best) :], key=lambda name: (f1[name], name))[:count]
+    return best, worst
