@@ -72,3 +72,15 @@ def find_checkpoint(place: str | Path, key: str) -> Path:
     if not path.is_file():
         raise UserError(f"{key}: {path} does not exist; give a .ckpt file or a run folder that holds one")
     return path
+
+
+def find_folder(place: str, key: str) -> Path:
+    """The folder meant by ``place``.
+
+    Raises:
+        UserError: naming ``key``, when there is no such folder.
+    """
+    path = Path(place).expanduser()
+    if not path.is_dir():
+        raise UserError(f"{key}={place}: no such folder")
+    return path

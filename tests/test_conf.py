@@ -9,7 +9,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from segkit.build import import_subclass
-from segkit.settings import KNOWN_TARGETS, DataCommandSettings, PredictSettings, TrainSettings, validate
+from segkit.settings import (
+    KNOWN_TARGETS,
+    DataCommandSettings,
+    EvaluateSettings,
+    PredictSettings,
+    ReportSettings,
+    TrainSettings,
+    validate,
+)
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 GIVEN_BY_THE_RUN = {"classes", "image_shape", "road_target"}
@@ -45,8 +53,10 @@ def test_every_option_of_every_group_is_valid(group: str) -> None:
 
 def test_the_other_commands_are_valid() -> None:
     validate(PredictSettings, composed("predict", "checkpoint=a", "input=b"))
+    validate(ReportSettings, composed("report", "run=[a,b]", "into=c"))
     for option in options("data"):
         validate(DataCommandSettings, composed("data", f"data={option}"))
+        validate(EvaluateSettings, composed("evaluate", f"data={option}"))
 
 
 @pytest.mark.parametrize("target", KNOWN_TARGETS)

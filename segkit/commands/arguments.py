@@ -19,7 +19,13 @@ def override(key: str, value: Any) -> str:
 
 def _grammar(value: Any) -> str:
     if isinstance(value, str):
-        if re.fullmatch(r"[A-Za-z_./][\w./-]*", value) and value.lower() not in ("true", "false", "null", "nan", "inf"):
+        if re.fullmatch(r"[A-Za-z_./][\w./-]*", value, re.ASCII) and value.lower() not in (
+            "true",
+            "false",
+            "null",
+            "nan",
+            "inf",
+        ):
             return value
         escaped = re.sub(r"(\\*)'", r"\1\1\'", value)  # backslashes count before a quote alone
         return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
@@ -48,7 +54,7 @@ def split_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
 def quoted(word: str) -> str:
     """``key=value`` with a text or path as value put in the quotes that Hydra's grammar wants around odd characters."""
     key, sign, value = word.partition("=")
-    plain = re.fullmatch(r"[\w./~:@%+*?-]*", value) or value[:1] in "'\"[{$"
+    plain = re.fullmatch(r"[\w./~:@%+*?-]*", value, re.ASCII) or value[:1] in "'\"[{$"
     if not sign or plain or key not in TEXTS:
         return word
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")

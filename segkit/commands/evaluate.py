@@ -17,6 +17,7 @@ from segkit.console import progress_bar
 from segkit.engine.run_folder import CONFIG, RunFolder, environment, write_result
 from segkit.errors import UserError
 from segkit.evaluation.runs import TrainedRun, find_runs, is_sweep
+from segkit.inputs import find_folder
 from segkit.settings import EvaluateSettings
 
 if TYPE_CHECKING:
@@ -95,7 +96,10 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         raise UserError("data.unscored=road: the benchmark leaves black label areas out; use data.unscored=ignore")
     if settings["predictions"] is not None and settings["corruption"] is not None:
         raise UserError("corruption: saved maps cannot be corrupted any more; it goes with checkpoint=")
-    runs = [] if settings["checkpoint"] is None else find_runs(settings["checkpoint"])
+    if settings["checkpoint"] is None:
+        runs, maps = [], find_folder(settings["predictions"], "predictions")
+    else:
+        runs, maps = find_runs(settings["checkpoint"]), Path()
 
     started = time.perf_counter()
     from segkit.evaluation.figure_files import write_figures
@@ -103,7 +107,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
     seconds = {"import": round(time.perf_counter() - started, 3)}
     started = time.perf_counter()
-    outcome = _score_networks(settings, runs) if runs else _score_maps(settings)
+    outcome = _score_networks(settings, runs) if runs else _score_maps(settings, maps)
     seconds["score"] = round(time.perf_counter() - started, 3)
     scores = describe(outcome.scored, outcome.data.class_list)
     pictures = dict(Counter(record.group for record in outcome.records))
@@ -115,7 +119,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     write_figures(folder.path, outcome.scored, outcome.records)
     seconds["figures"] = round(time.perf_counter() - started, 3)
     write_result(folder.path, result)  # again, with the seconds of the figures
-    log.info("%d pictures scored; result.json and figures/: %s", len(outcome.records), folder.path)
+    log.info("%d pictures scored; result.json and figures, where there are any: %s", len(outcome.records), folder.path)
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ class _Outcome:
     gpu: int | None = None
 
 
-def _score_maps(settings: dict[str, Any]) -> _Outcome:
+def _score_maps(settings: dict[str, Any], folder: Path) -> _Outcome:
     from segkit.evaluation.saved_maps import SavedMaps
     from segkit.evaluation.scoring import check_calibrations, score_maps, views_of
 
@@ -139,7 +143,7 @@ def _score_maps(settings: dict[str, Any]) -> _Outcome:
         raise UserError("predictions: confidence maps are scored on KITTI road alone; use data=kitti_road")
     check_calibrations(records, settings["view"])
     views = views_of(settings["view"])
-    maps = SavedMaps(Path(settings["predictions"]).expanduser(), data.road_target)
+    maps = SavedMaps(folder, data.road_target)
     maps.check(records, views)
     with progress_bar() as bar:
         row = bar.add_task("scoring", total=len(records), note="")
@@ -158,10 +162,12 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
     if not is_sweep(settings["checkpoint"]):
         module = _data_module(settings)
         held = [(module, _records(module, settings["part"]))]
-    elif settings["part"] == "val":
-        held = held_out_parts(runs, settings["data"])
-    else:
+    elif settings["part"] != "val":
         raise UserError(f"part={settings['part']}: folds are joined over their held-out pictures; use part=val")
+    elif settings["data"].get("split") != runs[0].settings()["data"].get("split"):
+        raise UserError("data.split: each run of a sweep has its own held-out part; leave it out, or give one run")
+    else:
+        held = held_out_parts(runs, settings["data"])
     if runs[0].folder is None and settings["part"] != "all":
         log.warning(
             "checkpoint: %s lies in no run folder, so nobody knows which pictures it was trained on; scored are those "
@@ -169,6 +175,9 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
             runs[0].checkpoint,
             settings["part"],
         )
+    for trained in runs:
+        if trained.folder is not None and not trained.finished():
+            log.warning("checkpoint: %s has not finished; this is its best epoch so far", trained.folder)
     data = held[0][0]
     records = [record for _, part in held for record in part]
     if data.road_target is not None:

@@ -96,6 +96,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> float | None:
             bare = sum(record.calibration is None for record in data.records("val"))
             if bare and data.road_target is not None:
                 log.info("no scores in bird's-eye view: %d of the validation pictures have no calibration", bare)
+        else:
+            log.info("no validation part: best.ckpt will hold the last epoch's weights, trainer.monitor is not used")
 
     trainer, report = build_trainer(settings["trainer"], folder.path, settings["seed"], bool(data.records("val")))
     log_config(trainer, settings)
@@ -192,9 +194,8 @@ def check_monitor(monitor: str, task: Any, records: list[Any]) -> None:
     names = [f"val/{name}" for name in task.score_names(records[0].group, calibration)]
     if monitor not in names:
         bare = sum(file is None for file in files)
-        hint = (
-            f"; {bare} of {len(files)} validation pictures have no calibration" if bare and "/bev/" in monitor else ""
-        )
+        scored = any("/perspective/" in name for name in names)
+        hint = f"; {bare} of {len(files)} validation pictures have no calibration" if bare and scored else ""
         raise UserError(f"trainer.monitor={monitor}: no such score{hint}; there are {', '.join(names)}")
 
 

@@ -36,7 +36,9 @@ class RunFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
-            raise UserError(f"{path}: another process is writing this run folder; wait for it or stop it") from None
+            raise UserError(
+                f"{path}: another process is writing this run folder; wait for it, or give another folder"
+            ) from None
 
     def close(self) -> None:
         """Give the folder back. The lock's file stays: removing it would let two processes lock two files."""

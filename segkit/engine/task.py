@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from segkit.data.records import UNSCORED, SegmentationClass
 from segkit.engine.schedule import learning_rate_factor
+from segkit.errors import UserError
 from segkit.geometry import Calibration
 from segkit.inference import logits_at_size, to_confidence
 from segkit.losses import cross_entropy
@@ -27,6 +28,8 @@ Batch = dict[str, Any]
 
 class SegmentationTask(LightningModule):
     """FCN training: cross-entropy over scored pixels, Adam, L2 on the decoder.
+
+    A subclass with a constructor of its own passes on what it does not know (``**rest``).
 
     Args:
         classes: the data module's ``class_list``, as ``[{"name": str, "colour": [r, g, b] | None}, …]``.
@@ -101,6 +104,8 @@ class SegmentationTask(LightningModule):
         """
         metrics: list[Metric] = [ClassScores(self.class_list)]
         if self.hparams["road_target"] is not None:
+            if len(self.class_list) != 2:
+                raise UserError("data: the road score (road_target) is of two classes, the second the road")
             metrics.append(RoadViews(self.hparams["road_target"]))
         return MetricCollection(metrics, compute_groups=False)
 

@@ -12,6 +12,9 @@ from segkit.evaluation import VIEWS
 
 SCORES = ("MaxF", "AP", "PRE", "REC", "FPR", "FNR")
 
+LONGEST = 40
+"""Letters of a label that is part of a file's name."""
+
 # What says where a network was trained, not how.
 NOT_COMPARED = ("name=", "data.root=", "data.cache_dir=", "data.workers=", "trainer.gpus=", "predictions=", "hydra.")
 
@@ -100,6 +103,7 @@ def commands(evaluations: Sequence[Evaluation]) -> list[str]:
         f"python train.py {shlex.join(words)}"
         for evaluation in evaluations
         for words in evaluation.result.get("training", [])
+        if words
     ]
     settings = [dict(word.split("=", 1) for word in evaluation.overrides) for evaluation in evaluations]
     values = {key: list(dict.fromkeys(own.get(key, "") for own in settings)) for key in settings[0]}
@@ -121,7 +125,8 @@ def figures(evaluations: Sequence[Evaluation], count: int) -> dict[str, Path]:
     """
     last = dict(zip(labels(evaluations), evaluations, strict=True))
     found = {}
-    for label, evaluation in last.items():
+    for number, (label, evaluation) in enumerate(last.items(), start=1):
+        label = label if len(label) <= LONGEST else f"network_{number}"
         folder = evaluation.folder / "figures"
         condition = evaluation.result.get("corrupted", {}).get("corruption", "clean").replace(" ", "_")
         worst = sorted(folder.glob(f"{condition}/*/worst_1_*.png"))

@@ -38,15 +38,16 @@ def write_figures(folder: Path, scored: Mapping[str, Scored], records: Sequence[
     with SummaryWriter(str(folder / "tensorboard")) as board:
         for view in roads["clean"].scores:
             curves = {name: road.scores[view].category_counts() for name, road in roads.items()}
-            others = [curve for name, curve in curves.items() if name != "clean"]
-            figure = precision_recall_figure(curves["clean"], HEADINGS[view], others[0] if others else None)
+            others = [item for item in curves.items() if item[0] != "clean"]
+            corruption, corrupted = others[0] if others else ("", None)
+            figure = precision_recall_figure(curves["clean"], HEADINGS[view], corrupted, corruption)
             _keep(folder, f"precision_recall_{view}", figure, board)
             for name, road in roads.items():
                 place = f"{name.replace(' ', '_')}/{view}"
                 f1 = road.f1(view)
                 for kind, names in zip(("best", "worst"), chosen(f1, SHOWN), strict=True):
                     for rank, picture in enumerate(names, start=1):
-                        caption = f"{picture}  F1 {f1[picture]:.1f}"
+                        caption = f"{picture}  F1 {f1[picture]:.1f} at {road.working_point(view) / 255:.2f}"
                         shown = _errors(scored[name], road, view, by_name[picture], caption)
                         _keep(folder, f"{place}/{kind}_{rank}_{picture}", shown, board)
         for view, categories in roads["clean"].result().items():

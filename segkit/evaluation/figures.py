@@ -29,7 +29,7 @@ LARGEST, SMALLEST = 0.5, 0.25  # OpenCV's font scale
 
 
 def precision_recall_figure(
-    curves: Mapping[str, Tensor], title: str, corrupted: Mapping[str, Tensor] | None = None
+    curves: Mapping[str, Tensor], title: str, corrupted: Mapping[str, Tensor] | None = None, corruption: str = ""
 ) -> NDArray[np.uint8]:
     """Precision over recall, a curve per benchmark, its working point marked and its MaxF in the legend.
 
@@ -38,6 +38,7 @@ def precision_recall_figure(
             is named in the legend alone.
         title: what stands above.
         corrupted: counts of the same benchmarks under a corruption: dashed, in the same colours.
+        corruption: its name for the legend, such as ``shadow 3``.
 
     Returns:
         RGB, uint8 (600, 800, 3).
@@ -48,7 +49,7 @@ def precision_recall_figure(
     for (name, counts), colour in zip(curves.items(), cycle(CURVES), strict=False):
         _curve(axes, counts, name, "-", colour)
         if corrupted is not None:
-            _curve(axes, corrupted[name], f"{name}, corrupted", "--", colour)
+            _curve(axes, corrupted[name], f"{name}, {corruption}", "--", colour)
     axes.set(title=title, xlabel="recall in %", ylabel="precision in %", xlim=(0, 101), ylim=(0, 101))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left")

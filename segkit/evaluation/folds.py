@@ -6,6 +6,7 @@ from typing import Any
 from segkit.build import build
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import Record
+from segkit.data.splits import FOLDS
 from segkit.errors import UserError
 from segkit.evaluation.runs import TrainedRun
 
@@ -48,8 +49,8 @@ def held_out_parts(
         parts.append((module, records))
     missing = [record.name for record in parts[0][0].labelled() if record.name not in holder]
     if missing:
-        there = ", ".join(str(fold) for fold in sorted(set(holder.values())))
-        raise UserError(f"checkpoint: {len(missing)} pictures are held out by no run (folds {there} are there)")
+        absent = ",".join(str(fold) for fold in sorted(set(range(FOLDS)) - set(holder.values())))
+        raise UserError(f"checkpoint: {len(missing)} pictures are held out by no run; data.fold={absent} is missing")
     return parts
 
 

@@ -28,14 +28,9 @@ class SavedMaps:
     Args:
         folder: where the maps lie; other files in it are left alone.
         target: ``road`` or ``lane``, the middle of the maps' names.
-
-    Raises:
-        UserError: there is no such folder.
     """
 
     def __init__(self, folder: Path, target: Literal["road", "lane"]) -> None:
-        if not folder.is_dir():
-            raise UserError(f"predictions={folder}: no such folder; give the one that holds um_{target}_000000.png …")
         self.folder, self.target = folder, target
 
     def path(self, record: Record) -> Path:
@@ -107,7 +102,7 @@ def _problem(header: PngHeader, wanted: tuple[int, int], picture: str, views: Se
     if size == wanted or (size == above and "perspective" not in views):
         return None
     if size == above:
-        return FROM_ABOVE, f"is {_times(size)}, {picture} is {_times(wanted)}"
+        return FROM_ABOVE, f"is {_times(size)} (width×height), {picture} is {_times(wanted)}"
     either = f" or, in bird's-eye view, {_times(above)}" if "perspective" not in views else ""
     return SIZE, f"is {_times(size)}; wanted is {_times(wanted)} (width×height) as {picture}{either}"
 

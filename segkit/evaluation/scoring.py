@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from segkit.data.checks import UNREADABLE, Problem, grouped
 from segkit.data.images import decode_image
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import UNSCORED, Record
@@ -115,7 +116,7 @@ def score_maps(
     """Score the confidence maps that ``read`` gives, uint8 (H, W) or of the bird's-eye grid's shape.
 
     Raises:
-        UserError: a map or a label cannot be read.
+        UserError: maps or labels cannot be read: one report of all.
     """
     assert data.road_target is not None
     road = RoadEvaluation(data.road_target, views)
@@ -124,9 +125,21 @@ def score_maps(
         assert record.label is not None
         return torch.from_numpy(read(record)), torch.from_numpy(data.read_label(record.label))
 
-    for record, counts in ahead(lambda record: road.count(record, *pair(record)), records):
-        road.add(record, counts)
+    def count(record: Record) -> dict[str, Tensor] | UserError:
+        try:
+            return road.count(record, *pair(record))
+        except UserError as error:
+            return error
+
+    unreadable = []
+    for record, counts in ahead(count, records):
+        if isinstance(counts, UserError):
+            unreadable.append(Problem(UNREADABLE, str(counts)))
+        else:
+            road.add(record, counts)
         on_done()
+    if unreadable:
+        raise UserError("\n".join(["predictions cannot be scored as they are.", *grouped(unreadable)]))
     return Scored(road, None, lambda record: (decode_image(record.image), *pair(record)))
 
 

@@ -1,6 +1,7 @@
 """``segkit evaluate``: of checkpoints, of saved maps, of folds, and what people do wrong with it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -143,6 +144,26 @@ def test_the_data_settings_are_those_of_the_run_unless_given(trained: Path, root
     assert (data["root"], data["image_shape"]) == ("data/camvid", [32, 64])
 
 
+def test_a_sweep_over_networks_keeps_their_data_settings(trained: Path, folds: Path) -> None:
+    words = prepare_arguments(["-m", f"checkpoint={trained},{trained}", "severity=1,2"])
+    assert "data.split=fraction" in words
+    with pytest.raises(UserError, match="these runs have different data settings"):
+        prepare_arguments(["-m", f"checkpoint={folds / '0'},{folds / '1'}"])
+    with pytest.raises(UserError, match="nothing does not exist"):
+        prepare_arguments(["--multirun", f"checkpoint={trained},nothing"])
+
+
+def test_a_checkpoint_away_from_its_run_is_said_to_be_so(
+    trained: Path, root: Path, tmp_path: Path, caplog: Any
+) -> None:
+    (tmp_path / "away.ckpt").write_bytes((trained / "checkpoints" / "best.ckpt").read_bytes())
+    words = [f"checkpoint={tmp_path / 'away.ckpt'}", f"data.root={root}", "data.split=fold", "view=perspective"]
+    result = evaluate(tmp_path / "out", *words)
+    assert "lies in no run folder, so nobody knows which pictures it was trained on" in caplog.text
+    assert "the network was trained at 32×64 and is scored at 160×576" in caplog.text
+    assert result["training"] == [[]]
+
+
 def test_clean_and_corrupted_stand_side_by_side(trained: Path, tmp_path: Path, caplog: Any) -> None:
     clean = evaluate(tmp_path / "clean", f"checkpoint={trained}", "view=bev")
     with caplog.at_level("INFO"):
@@ -229,12 +250,28 @@ def test_folds_that_do_not_make_a_whole_are_refused(folds: Path, root: Path, tmp
             (tmp_path / name / str(i)).symlink_to(folds / str(number))
         return tmp_path / name
 
-    with pytest.raises(UserError, match=r"pictures are held out by no run \(folds 0, 1, 3, 4 are there\)"):
+    with pytest.raises(UserError, match=r"pictures are held out by no run; data\.fold=2 is missing"):
         evaluate(tmp_path / "a", f"checkpoint={linked('four', [0, 1, 3, 4])}")
     with pytest.raises(UserError, match="two runs hold out fold 2"):
         evaluate(tmp_path / "b", f"checkpoint={linked('twice', [0, 2, 2])}")
     with pytest.raises(UserError, match=r"part=all: folds are joined over their held-out pictures"):
         evaluate(tmp_path / "c", f"checkpoint={folds}", "part=all")
+    with pytest.raises(UserError, match=r"15 pictures are held out by no run; data\.fold=0,1,2,4 is missing"):
+        evaluate(tmp_path / "d", f"checkpoint={linked('one', [3])}")
+    with pytest.raises(UserError, match=r"data\.split: each run of a sweep has its own held-out part"):
+        evaluate(tmp_path / "e", f"checkpoint={folds}", "data.split=fraction")
+
+
+def test_folds_are_of_one_training_and_finished(folds: Path, tmp_path: Path) -> None:
+    shutil.copytree(folds, tmp_path / "unlike")
+    config = tmp_path / "unlike" / "3" / ".hydra" / "config.yaml"
+    config.write_text(config.read_text().replace("learning_rate: 0.001", "learning_rate: 0.1"))
+    with pytest.raises(UserError, match=r"no folds of one training, model\.learning_rate is 0\.001 and 0\.1"):
+        evaluate(tmp_path / "a", f"checkpoint={tmp_path / 'unlike'}")
+    shutil.copytree(folds, tmp_path / "cut")
+    (tmp_path / "cut" / "4" / "result.json").write_text('{"status": "interrupted"}')
+    with pytest.raises(UserError, match=r"cut/4 has not finished; resume="):
+        evaluate(tmp_path / "b", f"checkpoint={tmp_path / 'cut'}")
 
 
 def test_another_data_set_has_class_scores_alone(tmp_path: Path, work: Path) -> None:
@@ -257,7 +294,7 @@ def test_another_data_set_has_class_scores_alone(tmp_path: Path, work: Path) -> 
         (["predictions=a", "corruption=fog"], "saved maps cannot be corrupted"),
         (["predictions=a", "data.unscored=road"], "use data.unscored=ignore"),
         (["predictions=nothing", "part=all"], "predictions=nothing: no such folder"),
-        (["predictions=nothing", "data.split=none"], "part=val: there are no such pictures"),
+        (["predictions=.", "data.split=none"], "part=val: there are no such pictures"),
         (["checkpoint=nothing"], "checkpoint: nothing does not exist"),
     ],
 )
@@ -278,6 +315,49 @@ def test_birds_eye_view_needs_calibrations(root: Path, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "no such score; 1 of 1 validation pictures have no calibration; there are val/loss, " in done.stderr
     assert "val/road/perspective/MaxF" in done.stderr
+
+
+def test_scores_are_kept_when_a_picture_cannot_be_shown(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "root")
+    maps = write_maps(root, tmp_path / "maps")
+    for image in (tmp_path / "root" / "training" / "image_2").glob("*.png"):
+        image.write_bytes(image.read_bytes()[:-200])  # its header is whole
+    words = [f"predictions={maps}", f"data.root={tmp_path / 'root'}", "part=all"]
+    with pytest.raises(UserError, match=r"\.png is truncated"):
+        evaluate(tmp_path / "out", *words)
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["bev"]["URBAN_ROAD"]["MaxF"] == 100
+
+
+def test_a_label_of_another_size_than_its_picture_is_named(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "root")
+    maps = write_maps(root, tmp_path / "maps")
+    label = tmp_path / "root" / "training" / "gt_image_2" / "um_road_000002.png"
+    pixels = cv2.imread(str(label))
+    cv2.imwrite(str(label), pixels[1:])
+    words = [f"predictions={maps}", f"data.root={tmp_path / 'root'}", "part=all"]
+    with pytest.raises(UserError, match=r"gt_image_2/um_road_000002\.png is \d+×\d+, its image \d+×\d+"):
+        evaluate(tmp_path / "a", *words)
+    label.write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"gt_image_2/um_road_000002\.png is no PNG"):
+        evaluate(tmp_path / "b", *words)
+
+
+def test_all_damaged_maps_are_named_at_once(root: Path, tmp_path: Path) -> None:
+    maps = write_maps(root, tmp_path / "maps")
+    for name in ("um_road_000001", "uu_road_000004"):
+        path = maps / f"{name}.png"
+        path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"(?s)files that cannot be decoded: 2\n.*um_road_000001.*uu_road_000004"):
+        evaluate(tmp_path / "out", f"data.root={root}", f"predictions={maps}", "part=all")
+
+
+def test_figures_of_an_evaluation_before_are_gone(root: Path, tmp_path: Path) -> None:
+    maps = write_maps(root, tmp_path / "maps")
+    words = [f"data.root={root}", f"predictions={maps}", "part=all"]
+    evaluate(tmp_path / "out", *words, "view=perspective")
+    evaluate(tmp_path / "out", *words, "view=bev")
+    assert [path.name for path in (tmp_path / "out" / "figures").glob("*.png")] == ["precision_recall_bev.png"]
 
 
 def test_a_mistake_leaves_one_line_and_code_2(root: Path, tmp_path: Path) -> None:

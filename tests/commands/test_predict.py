@@ -83,7 +83,6 @@ def test_each_picture_at_its_own_size_and_under_its_own_name(checkpoint: Path, t
         green = np.array([0, 255, 0])
         expected = np.where((mask == 1)[..., None], np.rint((image + green) / 2), image)
         assert np.abs(overlay - expected).max() <= 1
-    assert len(np.unique(mask)) >= 1
 
 
 def test_the_mask_shows_the_class_colours(tmp_path: Path) -> None:
@@ -287,7 +286,6 @@ def test_real_pictures_with_their_calibrations(checkpoint: Path, tmp_path: Path,
     free = json.loads((tmp_path / "road.json").read_text())["pictures"]
     assert list(free) == names
     for name in names:
-        assert 0 <= free[name]["free_ahead_m"] <= 46
         image = cv2.imread(str(tmp_path / "bev" / f"{name}.png"))
         assert image.shape == (800, 400, 3)
         assert image.any()
@@ -297,3 +295,12 @@ def test_real_test_pictures_are_no_whole_set(checkpoint: Path, tmp_path: Path, s
     root = shared_data / "kitti_road"
     with pytest.raises(UserError, match=r"umm_000000\.png is missing"):
         predict(checkpoint, root / "testing" / "image_2", tmp_path, root, format="submission")
+
+
+def test_what_a_run_before_left_is_not_taken_for_this_ones(checkpoint: Path, tmp_path: Path) -> None:
+    write_rgb(tmp_path / "in" / "a.png", noise(30, 50))
+    (tmp_path / "out").mkdir()
+    for name in ("submission.zip", "road.json"):
+        (tmp_path / "out" / name).write_text("old")
+    predict(checkpoint, tmp_path / "in", tmp_path / "out")
+    assert not {"submission.zip", "road.json"} & {path.name for path in (tmp_path / "out").iterdir()}

@@ -176,6 +176,7 @@ def test_a_resume_that_does_not_fit_is_refused_and_changes_nothing(work: Path, w
     for setting, message in [
         ("model.fc_channels=16", "resume: the model settings are not those that the run began with"),
         ("trainer.max_epochs=1", "trainer.max_epochs=1: this run has done 3 epochs already"),
+        ("trainer.monitor=val/loss", "this run has chosen its best checkpoint by val/iou; go on with that"),
     ]:
         done = run(PLAIN, f"resume={whole}", setting, cwd=work)
         assert done.returncode == 2

@@ -76,3 +76,14 @@ def test_epochs_done(tmp_path: Path) -> None:
     assert epochs_done(tmp_path / "last.ckpt") == 0
     torch.save({"segkit": {"epoch": 4}}, tmp_path / "last.ckpt")
     assert epochs_done(tmp_path / "last.ckpt") == 4
+
+
+@pytest.mark.parametrize(("monitor", "better", "worse"), [("val/loss", 0.1, 0.2), ("val/road/bev/MaxF", 90.0, 80.0)])
+def test_losses_are_to_be_low_and_scores_high(monitor: str, better: float, worse: float, tmp_path: Path) -> None:
+    best, _ = checkpoint_callbacks(tmp_path, monitor, max_epochs=3)
+    trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
+    best.best_k_models = {"a": torch.tensor(worse)}
+    best.kth_best_model_path = "a"
+    assert best.check_monitor_top_k(trainer, torch.tensor(better))
+    best.best_k_models = {"a": torch.tensor(better)}
+    assert not best.check_monitor_top_k(trainer, torch.tensor(worse))

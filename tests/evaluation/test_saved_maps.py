@@ -69,11 +69,15 @@ def test_missing_maps_are_counted_and_five_are_named(folder, records):
     ]
 
 
-def test_an_empty_folder_and_none_at_all(tmp_path, records):
+def test_an_empty_folder(tmp_path, records):
     (tmp_path / "empty").mkdir()
     assert report(tmp_path / "empty", records)[1:3] == ["  found no PNG files", "missing maps: 18"]
-    with pytest.raises(UserError, match=r"predictions=.*nowhere: no such folder.*um_lane_000000\.png"):
-        SavedMaps(tmp_path / "nowhere", "lane")
+
+
+def test_maps_named_as_their_pictures_are_taken_where_there_are_no_others(folder, records):
+    (folder / "um_road_000003.png").rename(folder / "um_000003.png")
+    cv2.imwrite(str(folder / "um_000004.png"), np.zeros((2, 2), np.uint8))  # um_road_000004.png is there too
+    SavedMaps(folder, "road").check(records, PERSPECTIVE)
 
 
 def test_wrong_sizes_say_which_is_wanted(folder, records):
@@ -89,7 +93,7 @@ def test_maps_from_above_are_for_the_view_from_above(folder, records):
     for views in (PERSPECTIVE, BOTH):
         heading, line = report(folder, records, views)[2:]
         assert "view=bev" in heading
-        assert line == "  uu_road_000001.png is 400×800, uu_000001.png is 119×41"
+        assert line == "  uu_road_000001.png is 400×800 (width×height), uu_000001.png is 119×41"
     cv2.imwrite(str(folder / "uu_road_000001.png"), np.zeros((400, 800), np.uint8))
     assert "uu_road_000001.png is 800×400" in report(folder, records, BEV)[3]
 
