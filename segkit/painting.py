@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from segkit.data.records import SegmentationClass
 from segkit.drawing import draw_on_birds_eye, draw_on_picture
 from segkit.engine.predictor import Predictor
 from segkit.errors import UserError
+from segkit.files import write_whole
 from segkit.geometry import BirdsEyeView, Calibration
 from segkit.geometry.free_road import FreeRoad, free_road
 from segkit.inference import to_confidence
@@ -108,7 +108,7 @@ def paint_pictures(
             for kind in formats:
                 if kind == "bev" and calibration is None:
                     continue
-                _write(folder / kind / f"{path.stem}.png", _ENCODED[kind](prediction))
+                write_whole(folder / kind / f"{path.stem}.png", _ENCODED[kind](prediction))
                 done.written[kind] += 1
             if calibration is None:
                 done.without_calibration.append(path.stem)
@@ -123,7 +123,7 @@ def paint_pictures(
     if in_metres and road is not None:
         done.written["road"] = len(metres)
         content = {"pictures": metres, "without_calibration": done.without_calibration}
-        _write(folder / "road.json", json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
+        write_whole(folder / "road.json", json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
     return done
 
 
@@ -191,13 +191,3 @@ _ENCODED: dict[str, Callable[[Prediction], bytes]] = {
 
 def _png(array: NDArray[np.uint8]) -> bytes:
     return cv2.imencode(".png", array)[1].tobytes()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write in one step, so that a full disk or a kill leaves no half of a file."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from segkit.errors import UserError
 from segkit.geometry import BirdsEyeView, Calibration
 from segkit.inputs import shortlist
 
-VIEW = BirdsEyeView()
+GRID = BirdsEyeView()
 log = logging.getLogger(__name__)
 
 
@@ -55,7 +55,7 @@ class Submission:
         """Keep the map of one of the pictures; ``confidence`` is uint8 (H, W) at the picture's own size."""
         calibration = self._calibrations[path]
         assert calibration is not None
-        seen_from_above = VIEW.warp(confidence, calibration)
+        seen_from_above = GRID.warp(confidence, calibration)
         self._maps[self._map_name(path.name)] = cv2.imencode(".png", seen_from_above)[1].tobytes()
 
     def write(self, path: Path) -> None:
@@ -146,5 +146,5 @@ def check_zip(path: Path, names: set[str]) -> None:
             raise UserError(f"{path}: holds {len(held)} maps instead of {len(names)}, wrong from {wrong[0]} on")
         for name in held:
             values = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_UNCHANGED)
-            if values is None or values.shape != VIEW.shape or values.dtype != np.uint8:
-                raise UserError(f"{path}: {name} is no 8-bit map of {VIEW.shape[0]} × {VIEW.shape[1]}")
+            if values is None or values.shape != GRID.shape or values.dtype != np.uint8:
+                raise UserError(f"{path}: {name} is no 8-bit map of {GRID.shape[0]} × {GRID.shape[1]}")

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import math
-import os
 import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from typing import Any
 import yaml
 
 from segkit.errors import UserError
+from segkit.files import write_whole
 
 LOCK, CONFIG = ".lock", ".hydra"
 
@@ -115,12 +115,7 @@ def remove_empty(folder: Path) -> None:
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:
     """Write ``result.json`` in one step: a reader sees the old file or the new one, never half of one."""
-    temporary = folder / ".result.json.part"
-    try:
-        temporary.write_text(json.dumps(_finite(result), indent=2, allow_nan=False) + "\n")
-        os.replace(temporary, folder / "result.json")
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(folder / "result.json", (json.dumps(_finite(result), indent=2, allow_nan=False) + "\n").encode())
 
 
 def _finite(value: Any) -> Any:
