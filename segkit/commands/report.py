@@ -68,6 +68,9 @@ def _expanded(place: Path) -> list[Path]:
     """A folder with a result as itself, the folder of a sweep as the folders in it that have one."""
     if not (place / "result.json").exists() and place.is_dir():
         jobs = [child for child in place.iterdir() if (child / "result.json").exists()]
+        without = [child.name for child in place.iterdir() if (child / CONFIG).is_dir() and child not in jobs]
+        if without:
+            log.warning("run=%s: left out, having no result.json: %s", place, ", ".join(sorted(without)))
         return sorted(jobs, key=lambda path: (len(path.name), path.name)) or [place]
     return [place]
 
