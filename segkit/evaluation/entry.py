@@ -133,8 +133,8 @@ def figures(evaluations: Sequence[Evaluation], count: int) -> dict[str, Path]:
         for path in [*sorted(folder.glob("precision_recall_*.png")), *worst]:
             parts = [label, *path.relative_to(folder).with_suffix("").parts]
             found[re.sub(r"[^\w.]+", "-", "_".join(part for part in parts if part))] = path
-    chosen = [list(found)[i * len(found) // count] for i in range(min(count, len(found)))] if count else []
-    return {name: found[name] for name in chosen}
+    count = min(count, len(found))
+    return {name: found[name] for name in (list(found)[i * len(found) // count] for i in range(count))}
 
 
 def number(value: float | None) -> str:

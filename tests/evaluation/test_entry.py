@@ -101,4 +101,5 @@ def test_figures_are_those_of_each_networks_last_evaluation(tmp_path: Path) -> N
     ]
     assert all(path.is_file() for path in found.values())
     assert list(figures(items, 2)) == ["augment-flip_precision_recall_bev", "augment-road_precision_recall_bev"]
+    assert list(figures(items, 9)) == list(found)
     assert figures(items, 0) == {}
