@@ -81,6 +81,6 @@ def find_folder(place: str, key: str) -> Path:
         UserError: naming ``key``, when there is no such folder.
     """
     path = Path(place).expanduser()
-    if not path.is_dir():
+    if not place or not path.is_dir():
         raise UserError(f"{key}={place}: no such folder")
     return path

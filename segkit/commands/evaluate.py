@@ -71,6 +71,8 @@ def _words_of(run: TrainedRun, arguments: list[str]) -> list[str]:
     own = [f"--config-dir={source.path}" for source in saved.config_sources if source.provider == "command-line"]
     if any(word.startswith(("--config-dir", "-cd")) for word in arguments):
         own = []
+    if {"data._target_", "+data._target_", "++data._target_"} & typed:  # no matter of the chosen file then
+        inherited["_target_"] = settings["_target_"]
     added = {key for key in inherited if typed & {f"+data.{key}", f"++data.{key}"}}
     return [
         *own,
@@ -164,8 +166,10 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
         held = [(module, _records(module, settings["part"]))]
     elif settings["part"] != "val":
         raise UserError(f"part={settings['part']}: folds are joined over their held-out pictures; use part=val")
-    elif settings["data"].get("split") != runs[0].settings()["data"].get("split"):
-        raise UserError("data.split: each run of a sweep has its own held-out part; leave it out, or give one run")
+    elif any(settings["data"].get(key) != runs[0].settings()["data"].get(key) for key in ("split", "fold")):
+        raise UserError(
+            "data: each run of a sweep has its own held-out part; leave split and fold out, or give one run"
+        )
     else:
         held = held_out_parts(runs, settings["data"])
     if runs[0].folder is None and settings["part"] != "all":
@@ -177,7 +181,7 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
         )
     for trained in runs:
         if trained.folder is not None and not trained.finished():
-            log.warning("checkpoint: %s has not finished; this is its best epoch so far", trained.folder)
+            log.warning("checkpoint: %s has not finished; scored is what it came to so far", trained.folder)
     data = held[0][0]
     records = [record for _, part in held for record in part]
     if data.road_target is not None:

@@ -42,8 +42,6 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     submission = None
     if "submission" in formats:
         submission = _submission(Path(settings["data"]["root"]).expanduser(), predictor.class_list, pictures)
-    for name in (SUBMISSION, "road.json"):  # of other pictures, where this folder was written before
-        (folder.path / name).unlink(missing_ok=True)
     kinds = [kind for kind in formats if kind != "submission"]
     with progress_bar() as bar:
         row = bar.add_task("painting", total=len(pictures), note="")
@@ -51,7 +49,11 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     for reason in painted.unreadable.values():
         log.error("skipped: %s", reason)
     written = len(pictures) - len(painted.unreadable)
-    if submission is not None and not painted.unreadable:
+    if "road" not in painted.written:  # of a run before this one in the same folder
+        (folder.path / "road.json").unlink(missing_ok=True)
+    if submission is None or painted.unreadable:
+        (folder.path / SUBMISSION).unlink(missing_ok=True)
+    else:
         submission.write(folder.path / SUBMISSION)
         painted.written["submission"] = written
     write_result(

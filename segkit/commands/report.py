@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from segkit.engine.run_folder import CONFIG, RunFolder, write_result
 from segkit.errors import UserError
+from segkit.evaluation import VIEWS
 from segkit.evaluation.entry import Evaluation, class_rows, commands, figures, score_rows
 from segkit.settings import ReportSettings
 
@@ -39,6 +40,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         for source, result in zip(sources, results, strict=True)
         if "epochs" not in result
     ]
+    if len(evaluations) > 1 and not all({*VIEWS} & item.result.keys() for item in evaluations):
+        raise UserError("run: several evaluations are put side by side by their road scores, and here are some without")
     if evaluations and len(evaluations) < len(sources):
         raise UserError("run: these are runs of segkit train and of segkit evaluate; give the ones or the others")
     if not evaluations and len(sources) > 1:
@@ -79,6 +82,8 @@ def _finished(source: Path) -> dict[str, Any]:
     try:
         result: dict[str, Any] = json.loads((source / "result.json").read_text())
         _overrides(source)
+    except ValueError as error:
+        raise UserError(f"run={source}: its result.json is damaged") from error
     except FileNotFoundError as error:
         raise UserError(
             f"run={source}: no finished run of segkit train or segkit evaluate ({error.filename} does not exist)"

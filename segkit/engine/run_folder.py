@@ -31,6 +31,7 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         self._before = {entry.name for entry in path.iterdir()}
         self._config_before: dict[str, str] = {}
+        self._result_before = self._result_time()
         self._lock = open(path / LOCK, "a")  # noqa: SIM115 - held open for as long as the folder is ours
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,8 +78,9 @@ class RunFolder:
         ``files`` are those of ``write_config``, ``log`` the name of the log file. A config that was there before is
         put back. Where the run has left anything else (a checkpoint, a result), its config stays with it.
         """
-        for name, text in self._config_before.items():
-            (self.path / CONFIG / name).write_text(text)
+        if self._result_time() == self._result_before:  # else there is a new result, and the config is its
+            for name, text in self._config_before.items():
+                (self.path / CONFIG / name).write_text(text)
         new = {entry.name for entry in self.path.iterdir()} - self._before
         if new - {CONFIG, LOCK, log}:
             return
@@ -89,6 +91,10 @@ class RunFolder:
         for name in new & {LOCK, log}:
             (self.path / name).unlink()
         remove_empty(self.path)
+
+    def _result_time(self) -> int | None:
+        path = self.path / "result.json"
+        return path.stat().st_mtime_ns if path.exists() else None
 
     @property
     def best(self) -> Path:

@@ -39,8 +39,12 @@ def labels(evaluations: Sequence[Evaluation]) -> list[str]:
         [word for own in item.result.get("training", []) for word in own if not word.startswith(NOT_COMPARED)]
         for item in evaluations
     ]
-    common = set(words[0]).intersection(*words)
-    names = [" ".join(dict.fromkeys(word for word in own if word not in common)) for own in words]
+    trained = [set(own) for own, item in zip(words, evaluations, strict=True) if "training" in item.result]
+    common = set.intersection(*trained) if trained else set()
+    names = [
+        " ".join(dict.fromkeys(word for word in own if word not in common)) if "training" in item.result else place
+        for own, item, place in zip(words, evaluations, sources, strict=True)
+    ]
     return sources if len(set(names)) < len(set(sources)) else names
 
 

@@ -1,7 +1,6 @@
 """Which figures of an evaluation are kept: PNG files in its folder, and the same in TensorBoard."""
 
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,14 @@ from segkit.evaluation.result import HEADINGS
 from segkit.evaluation.scoring import GRID, RoadEvaluation, Scored, in_view
 from segkit.geometry import Calibration
 
+OWN = (
+    "figures/precision_recall_*.png",
+    "figures/*/*/best_[0-9]_*.png",
+    "figures/*/*/worst_[0-9]_*.png",
+    "tensorboard/events.out.tfevents.*",
+)
+"""What an evaluation writes; whatever else lies in its folder is somebody's own."""
+
 SHOWN = 3
 """Best pictures, and as many worst ones, that are shown of each view."""
 
@@ -29,8 +36,9 @@ def write_figures(folder: Path, scored: Mapping[str, Scored], records: Sequence[
     Raises:
         UserError: a picture cannot be written.
     """
-    for name in ("figures", "tensorboard"):  # of an evaluation before this one in the same folder
-        shutil.rmtree(folder / name, ignore_errors=True)
+    for pattern in OWN:  # of an evaluation before this one in the same folder
+        for path in folder.glob(pattern):
+            path.unlink()
     roads = {name: item.road for name, item in scored.items() if item.road is not None}
     if not roads:
         return

@@ -11,7 +11,16 @@ from segkit.errors import UserError
 from segkit.evaluation.runs import TrainedRun
 
 # What may differ between the runs of one cross-validation: the fold, and where and by what a run was made.
-OF_EACH = {"data.fold", "data.root", "data.cache_dir", "data.workers", "name", "predictions", "trainer.gpus"}
+OF_EACH = {
+    "data.fold",
+    "data.root",
+    "data.url",
+    "data.cache_dir",
+    "data.workers",
+    "name",
+    "predictions",
+    "trainer.gpus",
+}
 
 
 def held_out_parts(

@@ -36,7 +36,10 @@ class TrainedRun:
     def finished(self) -> bool:
         """Whether the run came to its end."""
         result = (self.folder or Path()) / "result.json"
-        return result.is_file() and json.loads(result.read_text()).get("status") == "finished"
+        try:
+            return json.loads(result.read_text()).get("status") == "finished"
+        except (OSError, ValueError):
+            return False
 
 
 def find_runs(place: str) -> list[TrainedRun]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segkit.data.checks import UNREADABLE, Problem, grouped
+from segkit.data.checks import PictureError, Problem, grouped
 from segkit.data.images import decode_image
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import UNSCORED, Record
@@ -131,15 +131,16 @@ def score_maps(
         except UserError as error:
             return error
 
-    unreadable = []
+    unusable = []
     for record, counts in ahead(count, records):
         if isinstance(counts, UserError):
-            unreadable.append(Problem(UNREADABLE, str(counts)))
+            kind = counts.kind if isinstance(counts, PictureError) else "files that cannot be used"
+            unusable.append(Problem(kind, str(counts)))
         else:
             road.add(record, counts)
         on_done()
-    if unreadable:
-        raise UserError("\n".join(["predictions cannot be scored as they are.", *grouped(unreadable)]))
+    if unusable:
+        raise UserError("\n".join(["Not every picture can be scored.", *grouped(unusable)]))
     return Scored(road, None, lambda record: (decode_image(record.image), *pair(record)))
 
 

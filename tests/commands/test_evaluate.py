@@ -258,8 +258,10 @@ def test_folds_that_do_not_make_a_whole_are_refused(folds: Path, root: Path, tmp
         evaluate(tmp_path / "c", f"checkpoint={folds}", "part=all")
     with pytest.raises(UserError, match=r"15 pictures are held out by no run; data\.fold=0,1,2,4 is missing"):
         evaluate(tmp_path / "d", f"checkpoint={linked('one', [3])}")
-    with pytest.raises(UserError, match=r"data\.split: each run of a sweep has its own held-out part"):
+    with pytest.raises(UserError, match="each run of a sweep has its own held-out part"):
         evaluate(tmp_path / "e", f"checkpoint={folds}", "data.split=fraction")
+    with pytest.raises(UserError, match="leave split and fold out"):
+        evaluate(tmp_path / "f", f"checkpoint={folds}", "data.fold=2")
 
 
 def test_folds_are_of_one_training_and_finished(folds: Path, tmp_path: Path) -> None:
@@ -356,7 +358,12 @@ def test_figures_of_an_evaluation_before_are_gone(root: Path, tmp_path: Path) ->
     maps = write_maps(root, tmp_path / "maps")
     words = [f"data.root={root}", f"predictions={maps}", "part=all"]
     evaluate(tmp_path / "out", *words, "view=perspective")
+    mine = tmp_path / "out" / "figures" / "clean" / "mine.png"
+    mine.touch()
     evaluate(tmp_path / "out", *words, "view=bev")
+    assert mine.exists()
+    assert not list((tmp_path / "out" / "figures" / "clean" / "perspective").iterdir())
+    assert len(list((tmp_path / "out" / "tensorboard").iterdir())) == 1
     assert [path.name for path in (tmp_path / "out" / "figures").glob("*.png")] == ["precision_recall_bev.png"]
 
 

@@ -116,3 +116,15 @@ def test_runs_and_evaluations_are_not_mixed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"one run of segkit train makes an entry"):
         run(settings | {"run": [str(training), str(training)]}, folder)
     folder.close()
+
+
+def test_what_makes_no_table_is_refused(tmp_path: Path) -> None:
+    for number in (1, 2):
+        path = write_evaluation(tmp_path / "sweep" / str(number), number) / "result.json"
+        result = json.loads(path.read_text())
+        path.write_text(json.dumps({"classes": {}} | {k: v for k, v in result.items() if k != "perspective"}))
+    with pytest.raises(UserError, match="side by side by their road scores, and here are some without"):
+        report(tmp_path / "sweep", tmp_path / "entry")
+    path.write_text("{")
+    with pytest.raises(UserError, match=r"result\.json is damaged"):
+        report(tmp_path / "sweep", tmp_path / "entry")

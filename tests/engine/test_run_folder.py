@@ -86,3 +86,16 @@ def test_the_environment_names_versions_and_commit() -> None:
     assert found["gpu"] is None
     assert found["versions"]["torch"].startswith("2.")
     assert found["commit"] is None or len(found["commit"].removesuffix("-dirty")) == 40
+
+
+def test_a_new_result_keeps_its_config_when_what_follows_it_fails(tmp_path: Path) -> None:
+    for number, result in ((1, True), (2, True), (3, False)):
+        folder = RunFolder(tmp_path / "run")
+        folder.write_config({"config.yaml": str(number)})
+        if result:
+            write_result(folder.path, {"number": number})
+        if number > 1:
+            folder.undo({"config.yaml": ""}, "a.log")
+        folder.close()
+    # The third came to nothing, and its config has gone with it.
+    assert (tmp_path / "run" / ".hydra" / "config.yaml").read_text() == "2"
