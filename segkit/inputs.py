@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from segkit.data.kitti_layout import calibration_path
 from segkit.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -43,11 +44,9 @@ def find_calibrations(pictures: Sequence[Path], folder: str | None) -> list[Path
         UserError: a given folder does not exist or lacks the file of a picture.
     """
     if folder is None:
-        beside = [Path(os.path.abspath(path)).parents[1] / "calib" / f"{path.stem}.txt" for path in pictures]
+        beside = [calibration_path(Path(os.path.abspath(path))) for path in pictures]
         return [path if path.is_file() else None for path in beside]
-    place = Path(folder).expanduser()
-    if not place.is_dir():
-        raise UserError(f"calibration={folder}: there is no such folder; give the one that holds <picture>.txt")
+    place = find_folder(folder, "calibration", "<picture>.txt")
     files = [place / f"{path.stem}.txt" for path in pictures]
     missing = [path.name for path in files if not path.is_file()]
     if missing:
@@ -74,13 +73,13 @@ def find_checkpoint(place: str | Path, key: str) -> Path:
     return path
 
 
-def find_folder(place: str, key: str) -> Path:
-    """The folder meant by ``place``.
+def find_folder(place: str, key: str, holds: str) -> Path:
+    """The folder meant by ``place``; ``holds`` says what lies in it, for the error.
 
     Raises:
         UserError: naming ``key``, when there is no such folder.
     """
     path = Path(place).expanduser()
     if not place or not path.is_dir():
-        raise UserError(f"{key}={place}: no such folder")
+        raise UserError(f"{key}={place}: no such folder; give the one that holds {holds}")
     return path

@@ -99,7 +99,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     if settings["predictions"] is not None and settings["corruption"] is not None:
         raise UserError("corruption: saved maps cannot be corrupted any more; it goes with checkpoint=")
     if settings["checkpoint"] is None:
-        runs, maps = [], find_folder(settings["predictions"], "predictions")
+        runs, maps = [], find_folder(settings["predictions"], "predictions", "the maps")
     else:
         runs, maps = find_runs(settings["checkpoint"]), Path()
 

@@ -101,7 +101,6 @@ def _overrides(source: Path) -> list[str]:
 def evaluations_entry(question: str, evaluations: Sequence[Evaluation], pictures: Sequence[str]) -> str:
     """Evaluations as Markdown: question, commands, hardware and commit, one table of all, figures."""
     result = evaluations[0].result
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     counts = ", ".join(f"{group} {count}" for group, count in result["pictures"].items())
     lines = [
         f"# {question or 'Scores by segkit evaluate'}",
@@ -112,8 +111,7 @@ def evaluations_entry(question: str, evaluations: Sequence[Evaluation], pictures
         *commands(evaluations),
         "```",
         "",
-        f"- Hardware: {result['gpu'] or 'CPU'}; commit: {result['commit'] or 'not recorded'}",
-        f"- Versions: {versions}",
+        *_made_on(result),
         f"- Pictures: {result['part']}, {counts}",
         "",
     ]
@@ -125,15 +123,13 @@ def evaluations_entry(question: str, evaluations: Sequence[Evaluation], pictures
 
 def entry(question: str, overrides: list[str], result: dict[str, Any], pictures: list[str]) -> str:
     """The entry as Markdown: question, command, hardware and commit, scores, seconds, epochs, pictures."""
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     lines = [
         f"# {question or 'A run of segkit train'}",
         "",
         WRITTEN,
         "",
         f"- Command: `python train.py {shlex.join(overrides)}`",
-        f"- Hardware: {result['gpu'] or 'CPU'}; commit: {result['commit'] or 'not recorded'}",
-        f"- Versions: {versions}",
+        *_made_on(result),
         f"- Pictures: {_counts(result)}",
         f"- Seconds: {', '.join(f'{phase} {seconds:.1f}' for phase, seconds in result['seconds'].items())}",
         f"- Status: {result['status']}; best epoch {result['best']['epoch']}",
@@ -147,6 +143,14 @@ def entry(question: str, overrides: list[str], result: dict[str, Any], pictures:
         lines += [_table([columns, *rows]), ""]
     lines += [f"![{name}]({name}.jpg)" for name in pictures]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _made_on(result: dict[str, Any]) -> list[str]:
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return [
+        f"- Hardware: {result['gpu'] or 'CPU'}; commit: {result['commit'] or 'not recorded'}",
+        f"- Versions: {versions}",
+    ]
 
 
 def _counts(result: dict[str, Any]) -> str:

@@ -25,14 +25,13 @@ from segkit.data.checks import (
     shortened,
 )
 from segkit.data.images import decode_rgb
-from segkit.data.kitti_layout import PUBLISHED
+from segkit.data.kitti_layout import PUBLISHED, calibration_path
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import UNSCORED, Record, SegmentationClass
 from segkit.data.splits import Split, split_records
 from segkit.errors import UserError
 
 IMAGES, LABELS, TEST_IMAGES = "training/image_2", "training/gt_image_2", "testing/image_2"
-CALIBRATIONS = "calib"
 IMAGE_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<id>\d+)\.png")
 LABEL_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<target>road|lane)_(?P<id>\d+)\.png")
 
@@ -169,7 +168,7 @@ def _named(root: Path, folder: str, pattern: re.Pattern[str]) -> tuple[dict[Any,
 
 
 def _calibration(image: Path) -> Path | None:
-    path = image.parents[1] / CALIBRATIONS / f"{image.stem}.txt"
+    path = calibration_path(image)
     return path if path.is_file() else None
 
 

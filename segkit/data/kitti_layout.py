@@ -1,5 +1,6 @@
 """KITTI road's layout on disk, for its reader and for the scene generator (and so without heavy imports)."""
 
+from pathlib import Path
 from typing import Literal
 
 Category = Literal["um", "umm", "uu"]
@@ -15,3 +16,8 @@ PUBLISHED: dict[Part, dict[Category, int]] = {
     "testing": {"um": 96, "umm": 94, "uu": 100},
 }
 """Pictures of the published set by part and category."""
+
+
+def calibration_path(image: Path) -> Path:
+    """Where the calibration of a picture belongs: ``calib/um_000000.txt`` for ``image_2/um_000000.png``."""
+    return image.parents[1] / "calib" / f"{image.stem}.txt"

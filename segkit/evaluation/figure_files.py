@@ -13,7 +13,7 @@ from segkit.data.records import Record
 from segkit.errors import UserError
 from segkit.evaluation.figures import error_picture, precision_recall_figure
 from segkit.evaluation.result import HEADINGS
-from segkit.evaluation.scoring import GRID, RoadEvaluation, Scored, in_view
+from segkit.evaluation.scoring import GRID, Scored, in_view
 from segkit.geometry import Calibration
 
 OWN = (
@@ -52,11 +52,11 @@ def write_figures(folder: Path, scored: Mapping[str, Scored], records: Sequence[
             _keep(folder, f"precision_recall_{view}", figure, board)
             for name, road in roads.items():
                 place = f"{name.replace(' ', '_')}/{view}"
-                f1 = road.f1(view)
+                f1, working = road.f1(view), road.working_point(view)
                 for kind, names in zip(("best", "worst"), chosen(f1, SHOWN), strict=True):
                     for rank, picture in enumerate(names, start=1):
-                        caption = f"{picture}  F1 {f1[picture]:.1f} at {road.working_point(view) / 255:.2f}"
-                        shown = _errors(scored[name], road, view, by_name[picture], caption)
+                        caption = f"{picture}  F1 {f1[picture]:.1f} at {working / 255:.2f}"
+                        shown = _errors(scored[name], working, view, by_name[picture], caption)
                         _keep(folder, f"{place}/{kind}_{rank}_{picture}", shown, board)
         for view, categories in roads["clean"].result().items():
             for category, scores in categories.items():
@@ -64,7 +64,7 @@ def write_figures(folder: Path, scored: Mapping[str, Scored], records: Sequence[
                     board.add_scalar(f"{view}/{category}/{key}", scores[key], 0)
 
 
-def _errors(scored: Scored, road: RoadEvaluation, view: str, record: Record, caption: str) -> NDArray[np.uint8]:
+def _errors(scored: Scored, working: int, view: str, record: Record, caption: str) -> NDArray[np.uint8]:
     image, confidence, own_label = scored.shown(record)
     calibration = None
     if view == "bev":
@@ -72,7 +72,7 @@ def _errors(scored: Scored, road: RoadEvaluation, view: str, record: Record, cap
         calibration = Calibration.from_file(record.calibration)
         image = GRID.warp(image, calibration)
     confidence, label = in_view(view, confidence, own_label, calibration)
-    return error_picture(image, (confidence >= road.working_point(view)).numpy(), label.numpy(), caption)
+    return error_picture(image, (confidence >= working).numpy(), label.numpy(), caption)
 
 
 def _keep(folder: Path, name: str, picture: NDArray[np.uint8], board: SummaryWriter) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from segkit.data.checks import PictureError, Problem, grouped
 from segkit.data.images import decode_image
+from segkit.data.kitti_layout import calibration_path
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import UNSCORED, Record
 from segkit.errors import UserError
@@ -33,9 +34,9 @@ def check_calibrations(records: Sequence[Record], view: str) -> None:
     """Raises UserError when bird's-eye view is asked for and a record has no calibration."""
     bare = [record for record in records if record.calibration is None]
     if "bev" in views_of(view) and bare:
-        wanted = bare[0].image.parents[1] / "calib" / f"{bare[0].name}.txt"
         raise UserError(
-            f"view={view}: {len(bare)} of {len(records)} pictures have no calibration (the first: {wanted});\n"
+            f"view={view}: {len(bare)} of {len(records)} pictures have no calibration (the first: "
+            f"{calibration_path(bare[0].image)});\n"
             "view=perspective needs none"
         )
 

@@ -256,7 +256,7 @@ def test_calibrations_from_a_folder(checkpoint: Path, tmp_path: Path) -> None:
     folder = str(tmp_path / "mine")
     with pytest.raises(UserError, match=r"calibration=.*mine: 1 of 2 files are missing: b\.txt"):
         predict(checkpoint, tmp_path / "in", tmp_path / "out", calibration=folder)
-    with pytest.raises(UserError, match=r"calibration=nowhere: there is no such folder"):
+    with pytest.raises(UserError, match=r"calibration=nowhere: no such folder"):
         predict(checkpoint, tmp_path / "in", tmp_path / "out", calibration="nowhere")
     assert predict(checkpoint, tmp_path / "in" / "a.jpg", tmp_path / "out", calibration=folder)["written"]["road"] == 1
     assert list(json.loads((tmp_path / "out" / "road.json").read_text())["pictures"]) == ["a"]
