@@ -8,6 +8,9 @@ import importlib
 import os
 import sys
 
+from segkit.engine.ranks import Ranks, as_leader
+from segkit.errors import UserError
+
 COMMANDS = {
     "train": "train a network and leave a run folder under outputs/",
     "predict": "paint pictures with a trained network",
@@ -34,4 +37,16 @@ def main(leading: list[str] | None = None) -> None:
         sys.exit(2)
     from segkit.commands.runner import run_command
 
-    run_command(importlib.import_module(f"segkit.commands.{command}"), command, arguments)
+    module = importlib.import_module(f"segkit.commands.{command}")
+    ranks = Ranks.from_environment() if command == "train" else None
+    if ranks is None:
+        run_command(module, command, arguments)
+    elif ranks.rank == 0:
+        with as_leader():
+            run_command(module, command, arguments)
+    else:
+        try:
+            module.follow()
+        except UserError as error:
+            print(f"error (rank {ranks.rank}): {error}", file=sys.stderr)
+            sys.exit(2)

@@ -1,11 +1,15 @@
 """The one console that progress bars and log lines share, so that they do not write over each other."""
 
 import logging
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 console = Console(highlight=False, soft_wrap=True)
+
+TIMED = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+"""The form of a log file's lines."""
 
 
 class ConsoleHandler(logging.Handler):
@@ -27,3 +31,22 @@ def progress_bar() -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+def log_places() -> tuple[bool, Path | None]:
+    """Where this process's log goes: whether to the console, and to which file."""
+    handlers = logging.getLogger().handlers
+    files = [Path(handler.baseFilename) for handler in handlers if isinstance(handler, logging.FileHandler)]
+    return any(isinstance(handler, ConsoleHandler) for handler in handlers), files[0] if files else None
+
+
+def log_to(on_console: bool, file: Path | None) -> None:
+    """Log as ``conf/hydra/job_logging/plain.yaml`` has it, in a process that Hydra has not set up."""
+    handlers: list[logging.Handler] = [logging.NullHandler()]
+    if on_console:
+        handlers.append(ConsoleHandler())
+        handlers[-1].setFormatter(logging.Formatter("%(message)s"))
+    if file is not None:
+        handlers.append(logging.FileHandler(file))
+        handlers[-1].setFormatter(logging.Formatter(TIMED))
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)

@@ -75,11 +75,13 @@ def check_gpus(gpus: Any) -> Any:
     whole = all(type(n) is int and n >= 0 for n in numbers)
     if gpus == "auto" or (whole and numbers and len(set(numbers)) == len(numbers)):
         return gpus
-    raise ValueError("should be auto, 0 (the CPU), 1, or the device's number in brackets such as [1]")
+    raise ValueError("should be auto, 0 (the CPU), how many, or the devices' numbers in brackets such as [1]")
 
 
 class TrainerSettings(Strict):
     gpus: Any
+    num_nodes: Positive
+    cpu_processes: Positive
     monitor: Annotated[str, Len(1)]
     max_epochs: Positive
     precision: Literal["auto", "fp32", "bf16"]
@@ -92,7 +94,18 @@ class TrainerSettings(Strict):
 
 
 class AugmentSettings(Strict):
+    """A file under ``conf/augment/``; numbers beside the transforms are for these to refer to, and for sweeps."""
+
     transforms: list[dict[str, Any]]
+    shadows: Annotated[float, Ge(0), Le(1)] | None = None
+    light: Annotated[float, Ge(0), Le(1)] | None = None
+
+
+class SweepSettings(Strict):
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")] | None
+    gpus_per_job: Annotated[float, Ge(0)] | None
+    cpus_per_job: Positive
+    address: str | None
 
 
 class TrainSettings(Strict):
@@ -103,6 +116,7 @@ class TrainSettings(Strict):
     model: dict[str, Any]
     augment: AugmentSettings
     trainer: TrainerSettings
+    sweep: SweepSettings
 
 
 FORMATS = ("overlay", "mask", "confidence", "bev", "submission")
@@ -148,7 +162,8 @@ class EvaluateSettings(Strict):
 
 
 class ReportSettings(Strict):
-    run: str | Annotated[list[str], Len(1)]
+    sweep: str | None
+    run: str | Annotated[list[str], Len(1)] | None
     into: str
     question: str
     pictures: Count

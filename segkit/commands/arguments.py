@@ -11,6 +11,12 @@ TEXTS |= {"data.root", "data.url", "data.cache_dir", "model.weights"}
 # Hydra's options that are followed by a value of their own.
 VALUED = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p", "--cfg", "-c")
 
+MULTIRUN = {"-m", "--multirun"}
+
+# Hydra's options that print something and run nothing.
+PRINTING = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--version", "--resolve"}
+PRINTING |= {"--shell-completion", "-sc"}
+
 
 def override(key: str, value: Any) -> str:
     """``key=value`` in Hydra's grammar, for any value that a config can hold."""
@@ -49,6 +55,11 @@ def split_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
         if word in VALUED:
             flags += [value for value in [next(words, None)] if value is not None]
     return flags, rest
+
+
+def is_sweep(flags: list[str]) -> bool:
+    """Whether Hydra's options ask for several runs, and not for something to be printed."""
+    return bool(MULTIRUN & set(flags)) and not any(flag.partition("=")[0] in PRINTING for flag in flags)
 
 
 def quoted(word: str) -> str:

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from segkit.commands.arguments import override, split_flags
 from segkit.console import progress_bar
-from segkit.engine.run_folder import CONFIG, RunFolder, environment, write_result
+from segkit.engine.run_folder import CONFIG, RunFolder, environment, gpu_name, write_result
 from segkit.errors import UserError
 from segkit.evaluation.runs import TrainedRun, find_runs, is_sweep
 from segkit.inputs import find_folder
@@ -113,7 +113,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     seconds["score"] = round(time.perf_counter() - started, 3)
     scores = describe(outcome.scored, outcome.data.class_list)
     pictures = dict(Counter(record.group for record in outcome.records))
-    about = {"part": settings["part"], "pictures": pictures, "seconds": seconds, **environment(outcome.gpu)}
+    gpu = gpu_name([] if outcome.gpu is None else [outcome.gpu])
+    about = {"part": settings["part"], "pictures": pictures, "seconds": seconds, **environment(), "gpu": gpu}
     result = {**scores, **outcome.source, **about}
     write_result(folder.path, result)
     log.info("%s", tables(scores))

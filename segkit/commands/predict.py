@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.console import progress_bar
-from segkit.engine.run_folder import RunFolder, environment, write_result
+from segkit.engine.run_folder import RunFolder, environment, gpu_name, write_result
 from segkit.errors import UserError
 from segkit.inputs import find_calibrations, find_checkpoint, find_pictures
 from segkit.settings import PredictSettings
@@ -65,7 +65,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             "format": formats,
             "written": dict(painted.written),
             "without_calibration": painted.without_calibration,
-            **environment(gpu),
+            **environment(),
+            "gpu": gpu_name([] if gpu is None else [gpu]),
         },
     )
     log.info("%d pictures painted in %s", written, folder.path)

@@ -6,26 +6,24 @@ becomes one or two lines here, with exit code 2, and what the run has written by
 
 import errno
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import hydra
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from segkit.commands.arguments import quoted, split_flags
+from segkit.commands.arguments import MULTIRUN, is_sweep, quoted, split_flags
+from segkit.commands.composed import CONF, kept_files, readable, resolved
 from segkit.engine.run_folder import RunFolder, remove_empty
 from segkit.errors import UserError
 from segkit.settings import Strict, validate
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
 
 # A full disk, and places that cannot be written: the system's errors that the user can put right.
 PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.EEXIST)
@@ -36,6 +34,7 @@ class Command(Protocol):
 
     ``run`` gets the checked config as plain dicts and lists, and the run folder. ``prepare_arguments``, where there is
     one, may rewrite the command line before it is composed; it returns the same list where it has nothing to rewrite.
+    With ``SWEEPS = True`` its ``--multirun`` is segkit's own (:mod:`segkit.sweeps`), else it is Hydra's.
     """
 
     SETTINGS: type[Strict]
@@ -59,10 +58,16 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
     # Hydra then raises its exceptions instead of printing them, so that they can be told apart below.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
+        flags, overrides = split_flags(arguments)
+        if getattr(command, "SWEEPS", False) and is_sweep(flags):
+            from segkit.sweeps.sweep import run_sweep
+
+            sys.argv = [f"segkit {name}"]
+            sys.exit(run_sweep(flags, overrides))
         prepare = getattr(command, "prepare_arguments", None)
         words = prepare(arguments) if prepare else arguments
         flags, overrides = split_flags(words)
-        if not {"-m", "--multirun"} & set(flags):  # in a sweep, commas divide values
+        if not MULTIRUN & set(flags):  # in a sweep, commas divide values
             overrides = [quoted(word) for word in overrides]
         sys.argv = [f"segkit {name}", *flags, *overrides]
         task = _task(command, resuming=any(word.startswith("resume=") for word in arguments))
@@ -71,7 +76,7 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
         error = stop.error if isinstance(stop, _Stop) else stop
         if full_error or not _is_users(error):
             raise error from None
-        print(f"error: {_readable(error)}", file=sys.stderr)
+        print(f"error: {readable(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         if full_error:
@@ -90,11 +95,7 @@ def _task(command: Command, resuming: bool) -> Callable[[DictConfig], Any]:
         except UserError as error:
             remove_empty(path)
             raise _told(error) from None
-        files = {
-            "config.yaml": OmegaConf.to_yaml(config),
-            "hydra.yaml": OmegaConf.to_yaml(OmegaConf.masked_copy(hydra_config, ["runtime", "overrides", "job"])),
-            "overrides.yaml": OmegaConf.to_yaml(hydra_config.overrides.task),
-        }
+        files = kept_files(config, hydra_config)
         try:
             folder.check_owner(files, resuming)
             if getattr(command, "KEEPS_CONFIG", True):
@@ -112,13 +113,7 @@ def _task(command: Command, resuming: bool) -> Callable[[DictConfig], Any]:
 
 
 def _checked(command: Command, config: DictConfig) -> dict[str, Any]:
-    try:
-        missing = sorted(OmegaConf.missing_keys(config))
-        if missing:
-            raise UserError("\n".join(f"{key} is missing: give {key}=…" for key in missing))
-        settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-    except OmegaConfBaseException as error:  # a value that refers to something that is not there
-        raise UserError(_readable(error)) from error
+    settings = resolved(config)
     validate(command.SETTINGS, settings)
     return settings
 
@@ -132,23 +127,3 @@ def _told(error: BaseException) -> BaseException:
 def _is_users(error: Exception) -> bool:
     # Hydra's own errors include one that is an OSError too.
     return isinstance(error, HydraException) or not isinstance(error, OSError) or error.errno in PLACES
-
-
-def _readable(error: Exception) -> str:
-    text = str(error).strip()
-    if isinstance(error, UserError):
-        # torch hands on what a loader process raised as a traceback in words; the message is its end.
-        return text.rsplit("UserError: ", 1)[-1] if "Original Traceback" in text else text
-    if isinstance(error, OSError) and not isinstance(error, HydraException):
-        return f"{error.filename}: {error.strerror}; make room, or give another place"
-    unknown = re.search(r"Could not override '([^']+)'", text)
-    if unknown:
-        return f"{unknown.group(1)}: no such setting ({sys.argv[0]} --help lists all)"
-    missing = re.search(r"Missing mandatory value: (\S+)", text)
-    if missing:
-        return f"{missing.group(1)} is missing: give {missing.group(1)}=…"
-    where = re.search(r"full_key: (\S+)", text)
-    place = f"{where.group(1)}: " if where else ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    noise = ("full_key:", "object_type=", "provider=", "Config search path")
-    return place + " ".join(line for line in lines if not line.startswith(noise))

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, load
 from segkit.data.records import UNSCORED
+from segkit.data.sampler import SampleKey
 from segkit.geometry import Calibration
 
 Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], str]
@@ -18,7 +19,7 @@ Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], str]
 
 
 class TrainingSet(Dataset[Sample]):
-    """Augmented pictures with labels at the training shape; indexed by (epoch, index)."""
+    """Augmented pictures with labels at the training shape."""
 
     def __init__(self, entries: Sequence[Entry], augmentation: Augmentation, seed: int) -> None:
         self.entries, self.augmentation, self.seed = entries, augmentation, seed
@@ -26,13 +27,15 @@ class TrainingSet(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
-        epoch, index = key
-        entry = self.entries[index]
+    def __getitem__(self, key: SampleKey) -> Sample:
+        epoch, number, counts = key
+        entry = self.entries[number]
         pixels = load(entry.pixels)
         image, label = self.augmentation(
-            np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3]), (self.seed, epoch, index)
+            np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3]), (self.seed, epoch, number)
         )
+        if not counts:
+            label = np.full_like(label, UNSCORED)
         return image, label, entry.record.name
 
 
@@ -51,14 +54,16 @@ class EvaluationSet(Dataset[EvaluationSample]):
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, key: tuple[int, int]) -> EvaluationSample:
-        entry = self.entries[key[1]]
+    def __getitem__(self, key: SampleKey) -> EvaluationSample:
+        entry = self.entries[key.number]
         assert entry.own_label is not None
         label = load(entry.own_label)
         if label.ndim == 1:
             label = np.full(tuple(label), UNSCORED, np.uint8)
+        elif not key.counts:
+            label = np.full_like(label, UNSCORED)
         record = entry.record
-        return load(entry.pixels)[..., :3], label, record.name, record.group, self.calibrations[key[1]]
+        return load(entry.pixels)[..., :3], label, record.name, record.group, self.calibrations[key.number]
 
 
 def collate_training(samples: Sequence[Sample]) -> dict[str, Any]:

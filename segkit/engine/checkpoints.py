@@ -10,6 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from segkit.engine.monitor import mode
 from segkit.errors import UserError
 from segkit.models.weights import read_tensors
 
@@ -73,7 +74,9 @@ class LastCheckpoint(FolderCheckpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         final = trainer.max_epochs is not None and trainer.current_epoch + 1 >= trainer.max_epochs
-        if final or time.monotonic() - self.written >= self.EVERY_SECONDS:
+        due = final or time.monotonic() - self.written >= self.EVERY_SECONDS
+        # All processes take part in saving; their clocks may differ.
+        if trainer.strategy.broadcast(due):
             super().on_train_epoch_end(trainer, pl_module)
             self.written = time.monotonic()
 
@@ -86,7 +89,7 @@ def checkpoint_callbacks(folder: Path, monitor: str | None, max_epochs: int) -> 
     """
     choice: dict[str, Any] = {"every_n_epochs": max_epochs}
     if monitor is not None:
-        choice = {"monitor": monitor, "mode": "min" if monitor.endswith("loss") else "max"}
+        choice = {"monitor": monitor, "mode": mode(monitor)}
     return [FolderCheckpoint(folder, "best", save_weights_only=True, **choice), LastCheckpoint(folder)]
 
 

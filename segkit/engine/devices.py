@@ -1,9 +1,12 @@
 """What a user asks of the hardware, in Lightning's terms."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
+from segkit.engine.ranks import Ranks
 from segkit.errors import UserError
 
 Gpus = Literal["auto"] | int | list[int]
@@ -39,10 +42,41 @@ def one_gpu(gpus: Gpus, key: str) -> int | None:
     return indices[0] if indices else None
 
 
-def lightning_devices(gpus: Gpus) -> dict[str, Any]:
-    """Lightning's ``accelerator`` and ``devices`` for ``trainer.gpus``."""
+@dataclass(frozen=True)
+class Processes:
+    """What trains a network: ``count`` processes on this machine, on the GPUs ``indices``, or on the CPU if empty."""
+
+    indices: list[int]
+    count: int
+
+
+def training_processes(settings: Mapping[str, Any], ranks: Ranks | None) -> Processes:
+    """The processes that the ``trainer`` settings ask for; ``ranks``: those that torchrun or srun have started.
+
+    Raises:
+        UserError: GPUs that are not there, or settings that do not go with the processes that are.
+    """
+    gpus, nodes = settings["gpus"], settings["num_nodes"]
+    if ranks is None:
+        if nodes > 1:
+            raise UserError(
+                f"trainer.num_nodes={nodes}: several machines need torchrun or srun to start the processes on each "
+                "(README, More than one GPU)"
+            )
+        indices = gpu_indices(gpus)
+        return Processes(indices, len(indices) or settings["cpu_processes"])
+    if nodes != ranks.nodes:
+        raise UserError(f"trainer.num_nodes={nodes}: processes were started on {ranks.nodes}; say so")
+    if gpus == "auto":
+        gpus = ranks.local_size if torch.cuda.device_count() else 0
     indices = gpu_indices(gpus)
-    return {"accelerator": "gpu", "devices": indices} if indices else {"accelerator": "cpu", "devices": 1}
+    if indices and len(indices) != ranks.local_size:
+        shown = str(gpus).replace(" ", "")
+        raise UserError(
+            f"trainer.gpus={shown}: torchrun or srun started {ranks.local_size} processes on this machine, "
+            f"one for each GPU; give trainer.gpus={ranks.local_size}"
+        )
+    return Processes(indices, ranks.local_size)
 
 
 def lightning_precision(precision: Literal["auto", "fp32", "bf16"], on_gpu: bool) -> Literal["32-true", "bf16-mixed"]:

@@ -21,7 +21,7 @@ class ValidationPictures(Callback):
 
     def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         due = (trainer.current_epoch + 1) % self.every == 0 or trainer.current_epoch + 1 == trainer.max_epochs
-        total = len(trainer.val_dataloaders.dataset)  # type: ignore[union-attr]
+        total = len(trainer.val_dataloaders.sampler)  # type: ignore[union-attr]  # this process's share of them
         chosen = {i * total // self.count for i in range(self.count)}
         self.wanted = chosen if due and trainer.is_global_zero else set()
         self.seen = 0

@@ -2,12 +2,15 @@
 
 import logging
 import time
+from contextlib import suppress
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from segkit.console import progress_bar
+from segkit.engine.run_folder import write_result
 from segkit.engine.step_losses import StepLosses
 
 log = logging.getLogger(__name__)
@@ -18,10 +21,25 @@ class EpochReport(Callback):
 
     ``Epoch 9 loss: 0.0200`` is the loss of the epoch's last batch, as the paper printed it; the mean over the epoch's
     batches and the validation scores stand beside it. ``images_per_second`` is of loading and training, not validation.
+
+    ``result.json`` says so much too, for those who look on while the run goes on.
+
+    Args:
+        losses: the losses of every batch.
+        folder: the run folder.
+        settings: the ``trainer`` group of the config.
+        place: where the run runs, for ``result.json``.
     """
 
-    def __init__(self, losses: StepLosses) -> None:
+    WRITTEN_EVERY = 1.0
+    """Seconds between two times that ``result.json`` is written: epochs may be shorter."""
+
+    def __init__(self, losses: StepLosses, folder: Path, settings: dict[str, Any], place: dict[str, Any]) -> None:
         self.losses = losses
+        self.folder = folder
+        self.about = {"max_epochs": settings["max_epochs"], "monitor": settings["monitor"], **place}
+        self.started = time.time()
+        self.written = 0.0
         self.epochs: list[dict[str, float]] = []
         self.images_per_second = 0.0
 
@@ -32,9 +50,12 @@ class EpochReport(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epochs = state_dict["epochs"]
 
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._write(trainer)
+
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         self.images = 0
-        self.started = time.perf_counter()
+        self.epoch_started = time.perf_counter()
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs, batch, batch_idx) -> None:  # type: ignore[no-untyped-def]
         self.images += len(batch["image"]) * trainer.world_size
@@ -44,7 +65,7 @@ class EpochReport(Callback):
         self._update_rate()
 
     def _update_rate(self) -> None:
-        self.images_per_second = self.images / (time.perf_counter() - self.started)
+        self.images_per_second = self.images / (time.perf_counter() - self.epoch_started)
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         if not trainer.num_val_batches or not sum(trainer.num_val_batches):
@@ -63,6 +84,18 @@ class EpochReport(Callback):
             )
         if trainer.is_global_zero:
             log.info("%s", epoch_line(number, figures))
+        if time.monotonic() - self.written >= self.WRITTEN_EVERY:
+            self._write(trainer)
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        with suppress(OSError):  # a full disk may be the very reason
+            self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        if trainer.is_global_zero:
+            about = {"status": "running", "started": self.started, **self.about}
+            write_result(self.folder, about | {"epochs": self.epochs})
+            self.written = time.monotonic()
 
 
 def epoch_line(number: int, figures: dict[str, float]) -> str:
@@ -83,6 +116,7 @@ class ProgressBar(Callback):
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self.bar = progress_bar()
+        self.bar.disable |= not trainer.is_global_zero
         self.bar.start()
         self.row = self.bar.add_task("", total=int(trainer.num_training_batches), note="")
 

@@ -3,8 +3,10 @@
 import fcntl
 import json
 import math
+import os
+import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -105,8 +107,24 @@ class RunFolder:
         return self.path / "checkpoints" / "last.ckpt"
 
     @property
+    def counts(self) -> Path:
+        return self.path / "counts.json"
+
+    @property
     def predictions(self) -> Path:
         return self.path / "predictions"
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process is writing the run folder. The lock is tried shared and let go at once: nobody is kept out."""
+    try:
+        with open(folder / LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def remove_empty(folder: Path) -> None:
@@ -133,16 +151,44 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def environment(gpu: int | None) -> dict[str, Any]:
-    """What a result depends on besides its settings: versions of the main libraries, the GPU used, the commit."""
-    import torch
+def read_result(folder: Path) -> dict[str, Any]:
+    """A run's ``result.json``; empty where there is none, or a damaged one."""
+    try:
+        result = json.loads((folder / "result.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return result if isinstance(result, dict) else {}
 
+
+def environment() -> dict[str, Any]:
+    """What a result depends on besides its settings and the device: versions of the main libraries, the commit."""
     packages = ("torch", "torchvision", "pytorch-lightning", "albumentations", "hydra-core", "numpy")
     return {
         "versions": {name: version(name) for name in packages},
-        "gpu": None if gpu is None else torch.cuda.get_device_name(gpu),
         "commit": _git_commit(),
     }
+
+
+def place(gpus: Sequence[int], nodes: int = 1) -> dict[str, Any]:
+    """Where a run runs: the host (of rank 0), the devices as the machine numbers them, and what GPUs they are.
+
+    Args:
+        gpus: those that are used on each machine, as torch numbers them; none for the CPU.
+        nodes: machines.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    numbers = [visible[i] if i < len(visible) and visible[i] else str(i) for i in gpus]
+    return {"host": socket.gethostname(), "devices": ",".join(numbers) or None, "gpu": gpu_name(gpus, nodes)}
+
+
+def gpu_name(gpus: Sequence[int], nodes: int = 1) -> str | None:
+    """What GPUs these are, and how many if several; arguments as for ``place``. None for the CPU."""
+    import torch
+
+    if not gpus:
+        return None
+    count = len(gpus) * nodes
+    return (f"{count} × " if count > 1 else "") + torch.cuda.get_device_name(gpus[0])
 
 
 def _git_commit() -> str | None:

@@ -60,7 +60,11 @@ class StepLosses(Callback):
         """Bring the pending losses to the host, log them under their own batch number, and check them."""
         if not self.pending:
             return
-        losses, rates = torch.stack(self.pending).float().tolist(), self.rates
+        mine, rates = torch.stack(self.pending).float(), self.rates
+        # Of several processes each has the loss of its part of the batches; all have fetched equally often.
+        reduced = trainer.strategy.reduce(mine, reduce_op="mean")
+        assert isinstance(reduced, Tensor)
+        losses = reduced.tolist()
         self.pending, self.rates = [], []
         done = trainer.current_epoch * int(trainer.num_training_batches) + len(self.epoch_losses)
         for batch, (loss, rate) in enumerate(zip(losses, rates, strict=True), start=done + 1):

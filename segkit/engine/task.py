@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import Metric, MetricCollection, SumMetric
 
 from segkit.data.records import UNSCORED, SegmentationClass
 from segkit.engine.schedule import learning_rate_factor
@@ -19,6 +19,7 @@ from segkit.geometry import Calibration
 from segkit.inference import logits_at_size, to_confidence
 from segkit.losses import cross_entropy
 from segkit.metrics.confusion import ClassScores
+from segkit.metrics.pooling import Counts, counts_of
 from segkit.metrics.road_views import RoadViews
 from segkit.models.fcn import FCN
 from segkit.models.weights import load_pretrained
@@ -44,6 +45,8 @@ class SegmentationTask(LightningModule):
     """
 
     network: FCN
+    val_counts: Counts = {}
+    """Of the last validation."""
 
     def __init__(
         self,
@@ -119,7 +122,20 @@ class SegmentationTask(LightningModule):
         self.compute_loss = torch.compile(self._compute_loss)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        return self.compute_loss(batch["image"], batch["label"])
+        if self.trainer.world_size == 1:
+            return self.compute_loss(batch["image"], batch["label"])
+        share = self._share(batch["label"])  # first: the processes tell each other while they compute
+        return self.compute_loss(batch["image"], batch["label"]) * share
+
+    def _share(self, label: Tensor) -> Tensor:
+        """Scored pixels of this process's part of the batch, relative to the mean of all processes' parts.
+
+        With this factor the mean over the processes is the mean over all scored pixels, as one process would have it.
+        """
+        scored = (label != UNSCORED).sum().float()
+        total = scored.clone()
+        torch.distributed.all_reduce(total)  # Lightning's own reduction waits for the GPU
+        return self.trainer.world_size * scored / total.clamp(min=1)
 
     def configure_optimizers(self) -> Any:
         decoder_kernels = list(self.network.decoder_kernels())
@@ -137,25 +153,31 @@ class SegmentationTask(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what prediction and ``result.json`` need: which class to build, and the scores at this point."""
+        """Add what prediction and ``result.json`` need: which class to build, and the scores at this point.
+
+        The pixel counts behind the scores are there too, for joining runs (:mod:`segkit.metrics.pooling`).
+        """
         metrics = self.trainer.callback_metrics
         checkpoint["segkit"] = {
             "task": f"{type(self).__module__}.{type(self).__qualname__}",
             "epoch": self.trainer.current_epoch + 1,
             "scores": {k.removeprefix("val/"): float(v) for k, v in metrics.items() if k.startswith("val/")},
+            "counts": self.val_counts,
         }
 
     # ---- validation: at each picture's own size ----
 
     def on_validation_epoch_start(self) -> None:
-        self.val_loss = MeanMetric(nan_strategy="disable").to(self.device)
+        self.val_loss, self.val_pixels = (SumMetric(nan_strategy="disable").to(self.device) for _ in range(2))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         pictures = zip(self.network(batch["image"]), batch["label"], batch["group"], batch["calibration"], strict=True)
         for logits, label, group, calibration in pictures:
             logits = logits_at_size(logits, label.shape)
             # Weighted by the scored pixels: every pixel counts the same, whatever its picture.
-            self.val_loss.update(self.loss(logits[None], label[None]), (label != UNSCORED).sum())
+            pixels = (label != UNSCORED).sum()
+            self.val_loss.update(self.loss(logits[None], label[None]) * pixels)
+            self.val_pixels.update(pixels)
             confidence = to_confidence(logits.softmax(0)[1]) if len(logits) == 2 else None
             self._measure(self.metrics, logits.argmax(0), label, confidence, group, calibration)
 
@@ -180,6 +202,7 @@ class SegmentationTask(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         scores = self.scores()
+        self.val_counts = counts_of(self.metrics)
         self.metrics.reset()
         self.log_dict({f"val/{name}": value for name, value in scores.items()})
 
@@ -194,5 +217,5 @@ class SegmentationTask(LightningModule):
 
     def scores(self) -> dict[str, float]:
         """The loss and all metrics over the pictures seen since the last reset."""
-        values = {"loss": self.val_loss.compute()} | self.metrics.compute()
+        values = {"loss": self.val_loss.compute() / self.val_pixels.compute()} | self.metrics.compute()
         return {name: float(value) for name, value in values.items()}

@@ -10,14 +10,21 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 
 from segkit.engine.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
-from segkit.engine.devices import lightning_devices, lightning_precision
+from segkit.engine.devices import Processes, lightning_precision
 from segkit.engine.interruption import Interruption
 from segkit.engine.pictures import ValidationPictures
 from segkit.engine.progress import EpochReport, ProgressBar
+from segkit.engine.pruning import Pruning
+from segkit.engine.ranks import TOGETHER, Ranks
+from segkit.engine.run_folder import place
 from segkit.engine.seeding import EpochSeed
+from segkit.engine.statistics import SharedStatistics
 from segkit.engine.step_losses import StepLosses
+from segkit.sweeps.job import Trial
 
 
 class RunLogger(TensorBoardLogger):
@@ -32,7 +39,15 @@ class RunLogger(TensorBoardLogger):
             super().log_metrics(shown, step)
 
 
-def build_trainer(settings: dict[str, Any], folder: Path, seed: int, validated: bool) -> tuple[Trainer, EpochReport]:
+def build_trainer(
+    settings: dict[str, Any],
+    folder: Path,
+    seed: int,
+    validated: bool,
+    processes: Processes,
+    ranks: Ranks | None = None,
+    trial: Trial | None = None,
+) -> tuple[Trainer, EpochReport]:
     """A trainer that leaves checkpoints, TensorBoard events and epoch lines in ``folder``.
 
     Args:
@@ -40,23 +55,28 @@ def build_trainer(settings: dict[str, Any], folder: Path, seed: int, validated: 
         folder: the run folder.
         seed: the run's seed, for the random numbers of each epoch.
         validated: whether the data has a validation part.
+        processes: the devices to train on.
+        ranks: this process among those that train together; None = it trains alone.
+        trial: the trial of a study that the run is, which may end it early.
     """
-    devices = lightning_devices(settings["gpus"])
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it, as convolutions use by default
     losses = StepLosses()
-    report = EpochReport(losses)
+    report = EpochReport(losses, folder, settings, place(processes.indices, settings["num_nodes"]))
     # Fetching the losses comes first: the others read what it fetched.
     callbacks = [
         losses,
         report,
         ProgressBar(losses, report),
         EpochSeed(seed),
+        SharedStatistics(),
         ValidationPictures(every=max(1, settings["max_epochs"] // 20)),
         Interruption(str(folder / "checkpoints" / "interrupted.ckpt")),
         *checkpoint_callbacks(
             folder / "checkpoints", settings["monitor"] if validated else None, settings["max_epochs"]
         ),
     ]
+    if trial is not None and validated:
+        callbacks.append(Pruning(trial, settings["monitor"]))
     # What Lightning says of itself is not what a user asked to know.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     # The loader's seeded sampler and the epoch lines are ours; on few cores the advice on workers is wrong.
@@ -64,9 +84,17 @@ def build_trainer(settings: dict[str, Any], folder: Path, seed: int, validated: 
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*number of training batches.*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    # All processes have the same scores to log: the metrics have summed their counts.
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+    on_gpu = bool(processes.indices)
+    # Gradients are averaged; buffers are SharedStatistics' business.
+    together = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True, timeout=TOGETHER)
     trainer = Trainer(
-        **devices,
-        precision=lightning_precision(settings["precision"], devices["accelerator"] == "gpu"),
+        accelerator="gpu" if on_gpu else "cpu",
+        devices=processes.indices if on_gpu else processes.count if ranks else 1,
+        num_nodes=ranks.nodes if ranks else 1,
+        strategy=together if ranks else "auto",
+        precision=lightning_precision(settings["precision"], on_gpu),
         max_epochs=settings["max_epochs"],
         accumulate_grad_batches=settings["accumulate"],
         gradient_clip_val=settings["clip"],
@@ -75,7 +103,8 @@ def build_trainer(settings: dict[str, Any], folder: Path, seed: int, validated: 
         benchmark=not settings["deterministic"],
         logger=RunLogger(folder),
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        # Named, or Lightning looks for a cluster by itself and takes a job script of SLURM's for one.
+        plugins=[AtomicCheckpointIO(), TorchElasticEnvironment() if ranks else LightningEnvironment()],
         default_root_dir=folder,
         num_sanity_val_steps=0,
         limit_val_batches=1.0 if validated else 0,
@@ -87,19 +116,18 @@ def build_trainer(settings: dict[str, Any], folder: Path, seed: int, validated: 
     return trainer, report
 
 
-def log_config(trainer: Trainer, settings: dict[str, Any]) -> None:
+def log_config(logger: RunLogger, settings: dict[str, Any]) -> None:
     """Put the whole config into TensorBoard's TEXT tab."""
-    assert isinstance(trainer.logger, TensorBoardLogger)
-    trainer.logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(settings))}```")
+    logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(settings))}```")
 
 
 # Settings that say where or how fast, not what: they would hide the others in the HPARAMS tab.
-NOT_COMPARED = {"_target_", "url", "augment", "cache_dir", "workers", "seed", "gpus", "compile"}
+NOT_COMPARED = {"_target_", "url", "augment", "cache_dir", "workers", "seed", "gpus", "num_nodes", "cpu_processes"}
+NOT_COMPARED |= {"compile"}
 
 
-def log_scores(trainer: Trainer, settings: dict[str, Any], scores: dict[str, float]) -> None:
+def log_scores(logger: RunLogger, settings: dict[str, Any], scores: dict[str, float]) -> None:
     """Put the run into TensorBoard's HPARAMS tab: its settings and the scores of its best checkpoint."""
-    assert isinstance(trainer.logger, TensorBoardLogger)
     flat = {
         f"{group}.{key}": str(value) if isinstance(value, list) else value
         for group in ("data", "model", "trainer")
@@ -108,5 +136,5 @@ def log_scores(trainer: Trainer, settings: dict[str, Any], scores: dict[str, flo
     }
     names = [str(transform.get("name")) for transform in settings["augment"]["transforms"]]
     flat |= {"seed": settings["seed"], "augment": ", ".join(names) or "none"}
-    trainer.logger.log_hyperparams(flat, {f"val_best/{name}": value for name, value in scores.items()})
-    trainer.logger.save()
+    logger.log_hyperparams(flat, {f"val_best/{name}": value for name, value in scores.items()})
+    logger.save()

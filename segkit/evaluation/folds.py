@@ -9,18 +9,7 @@ from segkit.data.records import Record
 from segkit.data.splits import FOLDS
 from segkit.errors import UserError
 from segkit.evaluation.runs import TrainedRun
-
-# What may differ between the runs of one cross-validation: the fold, and where and by what a run was made.
-OF_EACH = {
-    "data.fold",
-    "data.root",
-    "data.url",
-    "data.cache_dir",
-    "data.workers",
-    "name",
-    "predictions",
-    "trainer.gpus",
-}
+from segkit.sweeps.identity import counted
 
 
 def held_out_parts(
@@ -33,13 +22,13 @@ def held_out_parts(
     Raises:
         UserError: the runs are not the folds of one division, made alike and finished, or some folds are missing.
     """
-    own = [_flat(run.settings()) for run in runs]
+    own = [counted(run.settings()) for run in runs]
     if own[0].get("data.split") != "fold":
         raise UserError(
             "checkpoint: several runs in one folder have to be folds (data.split=fold data.fold=0,1,2,3,4); "
             "give the folder of one run"
         )
-    for key in sorted(set().union(*own) - OF_EACH):
+    for key in sorted(set().union(*own) - {"data.fold"}):
         values = sorted({str(config.get(key)) for config in own})
         if len(values) > 1:
             raise UserError(f"checkpoint: these runs are no folds of one training, {key} is {' and '.join(values)}")
@@ -61,11 +50,3 @@ def held_out_parts(
         absent = ",".join(str(fold) for fold in sorted(set(range(FOLDS)) - set(holder.values())))
         raise UserError(f"checkpoint: {len(missing)} pictures are held out by no run; data.fold={absent} is missing")
     return parts
-
-
-def _flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
-    return flat

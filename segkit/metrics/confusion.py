@@ -1,6 +1,6 @@
 """The confusion matrix, and the scores that are read off it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -36,30 +36,49 @@ class ConfusionMatrix(Metric):
         """The (classes, classes) int64 matrix."""
         return self.matrix
 
+    def total(self) -> Tensor:
+        """The matrix summed over the ranks, so every rank has to ask."""
+        with self.sync_context(should_sync=not self._is_synced, should_unsync=not self._is_synced):
+            return self.matrix.clone()
+
 
 class ClassScores(ConfusionMatrix):
-    """Accuracy and IoUs as named scores.
+    """Accuracy and IoUs as named scores, see :func:`class_scores`; the painted classes are those with a colour.
 
-    ``iou`` is the mean over the classes that are painted (those with a colour: for KITTI the road alone),
-    ``mean_iou`` the mean over all; both leave out classes that no label holds. ``iou/<class>`` is there for each class
-    that a label holds.
+    Attributes:
+        names: of the classes, in the order of the matrix.
+        painted: names of those that are painted.
     """
 
     def __init__(self, class_list: Sequence[SegmentationClass]) -> None:
         super().__init__(len(class_list))
-        self.class_list = tuple(class_list)
+        self.names = [item.name for item in class_list]
+        self.painted = [item.name for item in class_list if item.colour is not None]
 
     def compute(self) -> dict[str, Tensor]:  # type: ignore[override]
         """Scores by name, 0…1; NaN where nothing was scored."""
-        painted = [i for i, item in enumerate(self.class_list) if item.colour is not None]
-        per_class = iou_per_class(self.matrix)
-        scores = {
-            "iou": mean_iou(self.matrix, painted),
-            "mean_iou": mean_iou(self.matrix),
-            "accuracy": pixel_accuracy(self.matrix),
-        }
-        held = self.matrix.sum(1) > 0
-        return scores | {f"iou/{item.name}": per_class[i] for i, item in enumerate(self.class_list) if held[i]}
+        return class_scores(self.matrix, self.names, self.painted)
+
+
+def class_scores(matrix: Tensor, names: Sequence[str], painted: Collection[str]) -> dict[str, Tensor]:
+    """Accuracy and IoUs by name, 0…1; NaN where nothing was scored.
+
+    ``iou`` is the mean over the classes that are painted (for KITTI the road alone), ``mean_iou`` the mean over all;
+    both leave out classes that no label holds. ``iou/<class>`` is there for each class that a label holds.
+
+    Args:
+        matrix: int64 (classes, classes), see :class:`ConfusionMatrix`.
+        names: of the classes, in the order of the matrix.
+        painted: names of those that ``iou`` is of.
+    """
+    per_class = iou_per_class(matrix)
+    scores = {
+        "iou": mean_iou(matrix, [i for i, name in enumerate(names) if name in painted]),
+        "mean_iou": mean_iou(matrix),
+        "accuracy": pixel_accuracy(matrix),
+    }
+    held = matrix.sum(1) > 0
+    return scores | {f"iou/{name}": per_class[i] for i, name in enumerate(names) if held[i]}
 
 
 def iou_per_class(matrix: Tensor) -> Tensor:

@@ -191,13 +191,18 @@ class RoadScore(Metric):
         """Values (categories, …) by the names of results, and their sum by the total's."""
         return dict(zip(self.names.values(), values, strict=True)) | {self.total: values.sum(0)}
 
+    def totals(self) -> tuple[Tensor, int]:
+        """Pixels, int64 (2, 256), and pictures over all categories."""
+        counts, pictures = self._over_all_ranks()
+        return counts.sum(0), int(pictures.sum())
+
     def total_counts(self) -> Tensor:
         """Pixels over all categories, int64 (2, 256)."""
-        return self._over_all_ranks()[0].sum(0)
+        return self.totals()[0]
 
     def total_pictures(self) -> int:
         """Pictures over all categories."""
-        return int(self._over_all_ranks()[1].sum())
+        return self.totals()[1]
 
     def category_counts(self) -> dict[str, Tensor]:
         """Pixels by the names of results, int64 (2, 256) each: the categories, then the total."""

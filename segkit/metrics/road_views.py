@@ -1,6 +1,7 @@
 """The KITTI road score during training: in the picture, and in bird's-eye view where calibration is there."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -60,22 +61,14 @@ class RoadViews(WrapperMetric):
             (self.perspective, self.bev)[view].add(counts[view, c], categories[c], number)
         self._waiting.clear()
 
-    def compute(self) -> dict[str, Tensor]:
-        """``<target>/perspective/MaxF`` and ``/AP``, in percent, and the same of ``<target>/bev``.
-
-        The latter are there if every picture had a calibration: a score of some of them would pass for the whole's.
-        float64 scalars on the CPU; NaN without road pixels.
-        """
+    def totals(self) -> dict[str, tuple[Tensor, int]]:
+        """Pixels, int64 (2, 256), and pictures of ``perspective`` and ``bev``; every rank has to ask."""
         self._count()
-        views = {"perspective": self.perspective}
-        if self.bev.total_pictures() == self.perspective.total_pictures():
-            views["bev"] = self.bev
-        values = {}
-        for view, score in views.items():
-            scores = road_scores(score.total_counts())
-            for name in ("MaxF", "AP"):
-                values[f"{self.target}/{view}/{name}"] = torch.tensor(scores[name], dtype=torch.float64)
-        return values
+        return {"perspective": self.perspective.totals(), "bev": self.bev.totals()}
+
+    def compute(self) -> dict[str, Tensor]:
+        """The scores of both views, see :func:`view_scores`."""
+        return view_scores(self.target, self.totals())
 
     def reset(self) -> None:
         """Forget all pictures."""
@@ -83,3 +76,22 @@ class RoadViews(WrapperMetric):
         super().reset()
         self.perspective.reset()
         self.bev.reset()
+
+
+def view_scores(target: str, totals: Mapping[str, tuple[Tensor, int]]) -> dict[str, Tensor]:
+    """``<target>/perspective/MaxF`` and ``/AP``, in percent, and the same of ``<target>/bev``.
+
+    The latter are there if every picture was counted there (had a calibration): a score of some of them would pass for
+    the whole's. float64 scalars on the CPU; NaN without road pixels.
+
+    Args:
+        target: road or lane.
+        totals: see :meth:`RoadViews.totals`.
+    """
+    values = {}
+    for view, (counts, pictures) in totals.items():
+        if pictures == totals["perspective"][1]:
+            scores = road_scores(counts)
+            for name in ("MaxF", "AP"):
+                values[f"{target}/{view}/{name}"] = torch.tensor(scores[name], dtype=torch.float64)
+    return values

@@ -28,7 +28,7 @@ def segkit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("trainer.max_epochs=0", "trainer.max_epochs=0: should be greater than 0"),
         ("trainer.max_epochs=2.5", "trainer.max_epochs=2.5: should be a valid integer"),
         ("trainer.precision=half", "trainer.precision=half: should be 'auto', 'fp32' or 'bf16'"),
-        ("trainer.gpus=-1", "trainer.gpus=-1: should be auto, 0 (the CPU), 1, or the device's number"),
+        ("trainer.gpus=-1", "trainer.gpus=-1: should be auto, 0 (the CPU), how many, or the devices' numbers"),
         ("trainer.gpus=[0,0]", "trainer.gpus=[0,0]: should be auto"),
         ("trainer.gpu=1", "trainer.gpu: no such setting"),
         ("+trainer.gpu=1", "trainer.gpu: no such setting; did you mean trainer.gpus?"),

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from segkit.commands.report import run
+from segkit.commands.report import prepare_arguments, run
 from segkit.engine.run_folder import RunFolder
 from segkit.errors import UserError
+from tests.reporting import run_folders
 
 RESULT: dict[str, Any] = {
     "status": "finished",
@@ -36,9 +37,19 @@ def write_run(folder: Path, result: dict[str, Any]) -> Path:
 def report(source: Path, into: Path) -> None:
     folder = RunFolder(into)
     try:
-        run({"run": str(source), "into": str(into), "question": "Why?", "pictures": 3}, folder)
+        run({"run": str(source), "sweep": None, "into": str(into), "question": "Why?", "pictures": 3}, folder)
     finally:
         folder.close()
+
+
+def compare_runs(tmp_path: Path, **settings: Any) -> str:
+    """The README of a report into ``tmp_path/entry``."""
+    folder = RunFolder(tmp_path / "entry")
+    try:
+        run({"run": None, "sweep": None, "into": str(folder.path), "question": "", "pictures": 1} | settings, folder)
+    finally:
+        folder.close()
+    return (folder.path / "README.md").read_text()
 
 
 def test_an_entry(tmp_path: Path) -> None:
@@ -109,13 +120,19 @@ def test_evaluations_in_one_entry(tmp_path: Path) -> None:
 
 def test_runs_and_evaluations_are_not_mixed(tmp_path: Path) -> None:
     training, evaluation = write_run(tmp_path / "run", RESULT), write_evaluation(tmp_path / "evaluation", 1)
-    folder = RunFolder(tmp_path / "entry")
-    settings = {"into": str(tmp_path / "entry"), "question": "", "pictures": 0}
     with pytest.raises(UserError, match="give the ones or the others"):
-        run(settings | {"run": [str(training), str(evaluation)]}, folder)
-    with pytest.raises(UserError, match=r"one run of segkit train makes an entry"):
-        run(settings | {"run": [str(training), str(training)]}, folder)
-    folder.close()
+        compare_runs(tmp_path, run=[str(training), str(evaluation)])
+    with pytest.raises(UserError, match=r"run=.*/nothing: no such folder"):
+        compare_runs(tmp_path, run=[str(training), str(tmp_path / "nothing")])
+
+
+def test_evaluations_without_a_result_are_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in (1, 2):
+        write_evaluation(tmp_path / "sweep" / str(number), number)
+    (tmp_path / "sweep" / "2" / "result.json").unlink()
+    report(tmp_path / "sweep", tmp_path / "entry")
+    assert "left out, having no result.json: 2" in caplog.text
+    assert "segkit evaluate checkpoint=a severity=1" in (tmp_path / "entry" / "README.md").read_text()
 
 
 def test_what_makes_no_table_is_refused(tmp_path: Path) -> None:
@@ -128,3 +145,67 @@ def test_what_makes_no_table_is_refused(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(UserError, match=r"result\.json is damaged"):
         report(tmp_path / "sweep", tmp_path / "entry")
+
+
+def write_sweep(folder: Path) -> Path:
+    for seed, iou in enumerate((0.5, 0.9, 0.7)):
+        run_folders.write_run(folder / f"job{seed}", run_folders.finished(iou), seed=seed)
+    return folder
+
+
+def test_a_sweep_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    sweep = write_sweep(Path("outputs/sweeps/mine"))
+    write_evaluation(sweep / "scores", 1)
+    with caplog.at_level("INFO"):
+        text = compare_runs(tmp_path, sweep="mine")
+    assert text.startswith("# Sweep mine\n")
+    assert "3 runs: 3 finished; best: seed=1, iou 0.9000" in text
+    assert "1     1  0.9000" in caplog.text  # the table on the screen
+    assert "written: " in caplog.messages[-1]
+
+
+def test_several_runs_are_reported_as_a_sweep(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep")
+    for several in (str(sweep), [str(sweep / "job0"), str(sweep / "job1"), str(sweep), str(sweep / "job2")]):
+        text = compare_runs(tmp_path, run=several, question="Which seed?")
+        assert text.startswith("# Which seed?\n")
+        assert text.count("python train.py seed=") == 3
+    result = json.loads((tmp_path / "entry" / "result.json").read_text())
+    assert [row["folder"] for row in result["rows"]] == ["job1", "job2", "job0"]
+    single = compare_runs(tmp_path, run=[str(sweep / "job1")])
+    assert "- Status: finished; best epoch 2" in single
+
+
+def test_a_sweeps_report_is_not_written_over_somebodys_own_file(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep")
+    (tmp_path / "entry").mkdir()
+    (tmp_path / "entry" / "README.md").write_text("my own notes")
+    with pytest.raises(UserError, match=r"README\.md was not written by segkit report"):
+        compare_runs(tmp_path, sweep=str(sweep))
+    assert sorted(path.name for path in (tmp_path / "entry").iterdir()) == [".lock", "README.md"]
+
+
+def test_one_of_run_and_sweep_is_given(tmp_path: Path) -> None:
+    for both in (None, "a"):
+        with pytest.raises(UserError, match=r"give run=<run folder> or sweep=<name or folder>, one of the two"):
+            compare_runs(tmp_path, run=both, sweep=both)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"sweep=.*/empty: no run folders of segkit train"):
+        compare_runs(tmp_path, sweep=str(tmp_path / "empty"))
+
+
+def test_a_sweep_keeps_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_sweep(Path("outputs/sweeps/mine"))
+    write_sweep(Path("my sweep"))
+    assert prepare_arguments(["sweep=mine"]) == ["sweep=mine", "into=outputs/sweeps/mine/report"]
+    assert prepare_arguments(["sweep='my sweep'", "pictures=1"]) == [
+        "pictures=1",
+        "sweep='my sweep'",
+        "into='my sweep/report'",
+    ]
+    assert prepare_arguments(["sweep=mine", "into=here"]) == ["into=here", "sweep=mine"]
+    assert prepare_arguments(["run=a"]) == ["run=a"]
+    with pytest.raises(UserError, match="sweep=theirs: no such sweep"):
+        prepare_arguments(["sweep=theirs"])

@@ -136,7 +136,7 @@ def test_killed_then_terminated_then_resumed_ends_with_the_same_weights(
         kitti_root, folder, script=SIGNALLED.format(hook="on_train_epoch_start", point="(1, None)", signal="SIGKILL")
     )
     assert killed.returncode == -9, killed.stderr
-    assert not (folder / "result.json").exists()
+    assert json.loads((folder / "result.json").read_text())["status"] == "running"  # it had no time to say more
     assert (folder / "checkpoints" / "last.ckpt").exists()
 
     script = SIGNALLED.format(hook="on_train_batch_end", point="(2, 1)", signal="SIGTERM")

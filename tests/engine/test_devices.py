@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from segkit.engine.devices import gpu_indices, lightning_devices, lightning_precision
+from segkit.engine.devices import Processes, gpu_indices, lightning_precision, training_processes
+from segkit.engine.ranks import Ranks
 from segkit.errors import UserError
 
 
@@ -21,8 +22,8 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("gpus", "indices"), [("auto", [0]), (0, []), (1, [0]), (2, [0, 1]), ([1], [1])])
 def test_what_is_asked_for_with_two_gpus(gpus: object, indices: list[int]) -> None:
     assert gpu_indices(gpus) == indices  # type: ignore[arg-type]
-    expected = {"accelerator": "gpu", "devices": indices} if indices else {"accelerator": "cpu", "devices": 1}
-    assert lightning_devices(gpus) == expected  # type: ignore[arg-type]
+    settings = {"gpus": gpus, "num_nodes": 1, "cpu_processes": 3}
+    assert training_processes(settings, None) == Processes(indices, len(indices) or 3)
 
 
 @pytest.mark.usefixtures("two_gpus")
@@ -45,3 +46,27 @@ def test_precision() -> None:
     assert lightning_precision("auto", on_gpu=False) == "32-true"
     assert lightning_precision("fp32", on_gpu=True) == "32-true"
     assert lightning_precision("bf16", on_gpu=False) == "bf16-mixed"
+
+
+TWO_HERE = Ranks(rank=3, size=4, local_rank=1, local_size=2, nodes=2)
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(("gpus", "indices"), [("auto", [0, 1]), (2, [0, 1]), ([1, 0], [1, 0]), (0, [])])
+def test_processes_that_others_have_started_are_used(gpus: object, indices: list[int]) -> None:
+    settings = {"gpus": gpus, "num_nodes": 2, "cpu_processes": 1}
+    assert training_processes(settings, TWO_HERE) == Processes(indices, 2)
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("settings", "ranks", "message"),
+    [
+        ({"gpus": 1, "num_nodes": 2}, TWO_HERE, "trainer.gpus=1: torchrun or srun started 2 .* give trainer.gpus=2"),
+        ({"gpus": 2, "num_nodes": 1}, TWO_HERE, "trainer.num_nodes=1: processes were started on 2"),
+        ({"gpus": 2, "num_nodes": 2}, None, "trainer.num_nodes=2: several machines need torchrun or srun"),
+    ],
+)
+def test_settings_that_do_not_go_with_the_processes(settings: dict, ranks: Ranks | None, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        training_processes({"cpu_processes": 1, **settings}, ranks)

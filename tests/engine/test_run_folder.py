@@ -1,12 +1,14 @@
 import json
 import math
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from segkit.engine.run_folder import RunFolder, environment, write_result
+from segkit.engine.run_folder import RunFolder, environment, place, write_result
 from segkit.errors import UserError
 
 
@@ -82,10 +84,19 @@ def test_scores_that_do_not_exist_are_null(tmp_path: Path) -> None:
 
 
 def test_the_environment_names_versions_and_commit() -> None:
-    found = environment(None)
-    assert found["gpu"] is None
+    found = environment()
     assert found["versions"]["torch"].startswith("2.")
     assert found["commit"] is None or len(found["commit"].removesuffix("-dirty")) == 40
+
+
+def test_the_place_names_the_devices_as_the_machine_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert place([]) == {"host": socket.gethostname(), "devices": None, "gpu": None}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "Card")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert place([1])["devices"] == "1"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    found = place([0, 1], nodes=2)
+    assert (found["devices"], found["gpu"]) == ("4,6", "4 × Card")
 
 
 def test_a_new_result_keeps_its_config_when_what_follows_it_fails(tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ def run_rank(rank: int, folder: Path) -> None:
         for length in (PICTURES, 1):
             for unknown in (None, 0):
                 score, views = RoadScore(), RoadViews("road")
-                own = [index for _, index in EpochSampler(length, 0, rank, world, shuffle=False)]
+                own = [key.number for key in EpochSampler(length, 0, rank, world, shuffle=False) if key.counts]
                 count(score, views, own, unknown)
                 first = results(score, views)
                 # Asked again, and after more pictures, each picture is still counted once.

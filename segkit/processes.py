@@ -1,0 +1,22 @@
+"""What child processes have in common."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from multiprocessing.connection import wait
+
+
+def die_with_parent() -> None:
+    """End this process, made by ``multiprocessing``, when the process that made it has died, however that died.
+
+    A process that went on alone would hold the run folder's lock, or a GPU, against the next one.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,66 @@
+"""One run of a sweep: what is handed to the process that trains it, and what comes back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+Status = Literal["finished", "failed", "interrupted", "pruned"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The trial of an Optuna study that a job is: where it reports its scores, and asks whether to go on."""
+
+    storage: str
+    study: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be made.
+
+    Attributes:
+        label: what tells it apart from the sweep's others, for people: ``model.learning_rate=0.0001``.
+        folder: its run folder, absolute.
+        settings: the composed and resolved config, as ``segkit train`` takes it; it may be wrong still.
+        files: what is kept of the config in the run folder, see :meth:`segkit.engine.run_folder.RunFolder.write_config`.
+        cwd: the folder that relative paths in the settings start from.
+        trial: where it belongs to a study.
+    """
+
+    label: str
+    folder: Path
+    settings: dict[str, Any]
+    files: dict[str, str]
+    cwd: Path
+    trial: Trial | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: ``reason`` unless it finished, ``score`` (``trainer.monitor``) if it did."""
+
+    status: Status
+    reason: str = ""
+    score: float | None = None
+
+
+class Pool(Protocol):
+    """Where jobs run. Each runs in a process of its own, with its output in its run folder."""
+
+    slots: int | None
+    """How many jobs run at once; None = the pool queues what it cannot run yet."""
+
+    def submit(self, job: Job) -> None:
+        """Run the job as soon as there is room."""
+
+    def wait(self, seconds: float) -> list[tuple[Job, Outcome]]:
+        """Wait until a job has ended, at most ``seconds``; those that have ended since the last call."""
+
+    def stop(self) -> None:
+        """Ask running jobs to end after the batch at hand, and drop those that have not begun (they come back from
+        ``wait`` as interrupted). A second call ends them at once."""
+
+    def close(self) -> None:
+        """Give back what the pool holds. Jobs that still run are ended."""

@@ -1,0 +1,135 @@
+"""Runs of several processes, on the CPU through gloo, against one process's."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fixtures import write_kitti
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PLAIN = "from segkit.cli import main; main(['train'])"
+
+# Without dropout, whose random numbers are each process's own, and without batch normalisation, which is of each
+# process's part of the batch, the number of processes makes no difference.
+SETTINGS = [
+    "data.image_shape=[32,64]",
+    "data.split=fraction",
+    "data.workers=0",
+    "augment=flip",
+    "model.weights=null",
+    "model.fc_channels=8",
+    "model.dropout=0",
+    "model.skip_scale=[1,1]",
+    "model.learning_rate=1e-3",
+    "trainer.gpus=0",
+    "predictions=1",
+]
+# 15 training and 3 validation pictures: neither a whole number of batches of 4, nor of pairs.
+FOUR = ["data.batch_size=4"]
+TWO_OF_TWO = ["data.batch_size=2"]
+
+
+def started(command: list[str], cwd: Path, **variables: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def ended(*processes: subprocess.Popen[str]) -> list[tuple[int, str]]:
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    return [(process.returncode, output) for process, output in zip(processes, outputs, strict=True)]
+
+
+def epochs(folder: Path) -> list[dict[str, float]]:
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    assert result["status"] == "finished"
+    return [{name: value for name, value in epoch.items() if "second" not in name} for epoch in result["epochs"]]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("runs")
+    write_kitti(work / "kitti")
+    return work
+
+
+def train(work: Path, folder: str, *more: str) -> list[str]:
+    where = [f"data.root={work / 'kitti'}", f"data.cache_dir={work / 'cache'}", f"hydra.run.dir={work / folder}"]
+    return [*SETTINGS, *where, *more]
+
+
+@pytest.fixture(scope="module")
+def alone(work: Path) -> list[dict[str, float]]:
+    command = [sys.executable, "-c", PLAIN, *train(work, "alone", *FOUR, "trainer.max_epochs=2")]
+    ((code, said),) = ended(started(command, work))
+    assert code == 0, said
+    found = epochs(work / "alone")
+    assert found[1]["mean_loss"] < found[0]["mean_loss"] - 0.01  # there is something to compare
+    return found
+
+
+def same(found: list[dict[str, float]], expected: list[dict[str, float]]) -> bool:
+    return [pytest.approx(epoch, abs=1e-4) for epoch in expected] == found
+
+
+def test_two_processes_train_as_one_does(work: Path, alone: list[dict[str, float]]) -> None:
+    more = [*TWO_OF_TWO, "trainer.cpu_processes=2", "trainer.max_epochs=2"]
+    ((code, said),) = ended(started([sys.executable, "-c", PLAIN, *train(work, "two", *more)], work))
+    assert code == 0, said
+    assert same(epochs(work / "two"), alone)
+    assert len([line for line in said.splitlines() if line.startswith("Epoch")]) == 2  # one set of lines
+    assert len(list((work / "two" / "tensorboard").glob("events*"))) == 2  # of rank 0, and the scores afterwards
+    assert (work / "two" / "train.log").read_text().count("Epoch 2 loss") == 1
+
+
+def test_two_machines_of_torchrun_train_as_one_process_does(work: Path, alone: list[dict[str, float]]) -> None:
+    run = [*TWO_OF_TWO, "trainer.num_nodes=2", "trainer.max_epochs=2"]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        place = f"--rdzv-endpoint=localhost:{free.getsockname()[1]}"
+    meet = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", place]
+    agent = [sys.executable, "-m", "torch.distributed.run", *meet, "--local-addr=localhost"]
+    command = [*agent, str(REPOSITORY / "train.py"), *train(work, "nodes", *run)]
+    outcomes = ended(started(command, work), started(command, work))
+    assert [code for code, _ in outcomes] == [0, 0], outcomes
+    assert same(epochs(work / "nodes"), alone)
+    assert sorted("Epoch 2 loss" in said for _, said in outcomes) == [False, True]
+
+
+def srun(work: Path, *more: str) -> list[tuple[int, str]]:
+    """What srun starts on two machines."""
+    step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2"}
+    step |= {"SLURM_STEP_TASKS_PER_NODE": "1(x2)", "SLURM_STEP_NODELIST": "localhost", "SLURM_LOCALID": "0"}
+    command = [sys.executable, "-c", PLAIN, *train(work, "srun", *TWO_OF_TWO, "trainer.num_nodes=2", *more)]
+    tasks = [{"SLURM_PROCID": number, "SLURM_NODEID": number} for number in ("0", "1")]
+    return ended(*(started(command, work, **step, **task) for task in tasks))
+
+
+def test_a_mistake_ends_all_of_sruns_processes_and_one_tells_it(work: Path) -> None:
+    (code, said), (other_code, other_said) = srun(work, "trainer.max_epochs=0")
+    assert (code, other_code) == (2, 2)
+    assert said == "error: trainer.max_epochs=0: should be greater than 0\n"
+    assert other_said == ""
+    assert not (work / "srun").exists()
+
+
+def test_sigterm_ends_both_processes_after_the_same_batch(work: Path) -> None:
+    more = [*TWO_OF_TWO, "trainer.cpu_processes=2", "trainer.max_epochs=1000"]
+    process = started([sys.executable, "-c", PLAIN, *train(work, "cut", *more)], work)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("Epoch 1 "):
+            process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
+    result = json.loads((work / "cut" / "result.json").read_text())
+    assert result["status"] == "interrupted"
+    assert len(result["epochs"]) >= 1
+    assert (work / "cut" / "checkpoints" / "interrupted.ckpt").exists()
