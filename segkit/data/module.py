@@ -36,8 +36,9 @@ from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, 
 from segkit.data.images import read_bytes
 from segkit.data.records import UNSCORED, Record, SegmentationClass
 from segkit.data.sampler import EpochSampler
-from segkit.data.workers import start_worker, worker_context, worker_count
+from segkit.data.workers import start_worker, worker_count
 from segkit.errors import UserError
+from segkit.forkserver import server_context
 from segkit.geometry import Calibration
 
 PARTS = ("train", "val", "test")
@@ -239,7 +240,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=start_worker,
             persistent_workers=workers > 0,
-            multiprocessing_context=worker_context(imports) if workers else None,
+            multiprocessing_context=server_context(imports) if workers else None,
         )
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,9 @@ from segkit.errors import UserError
 from segkit.files import write_whole
 
 LOCK, CONFIG = ".lock", ".hydra"
+
+ATTEMPTS = 3
+"""To take the lock: one who only looks whether it is taken (``is_locked``) has it for a moment."""
 
 
 class RunFolder:
@@ -35,13 +39,15 @@ class RunFolder:
         self._config_before: dict[str, str] = {}
         self._result_before = self._result_time()
         self._lock = open(path / LOCK, "a")  # noqa: SIM115 - held open for as long as the folder is ours
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise UserError(
-                f"{path}: another process is writing this run folder; wait for it, or give another folder"
-            ) from None
+        for attempt in range(ATTEMPTS):
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if attempt + 1 < ATTEMPTS:
+                    time.sleep(0.05)
+        self._lock.close()
+        raise UserError(f"{path}: another process is writing this run folder; wait for it, or give another folder")
 
     def close(self) -> None:
         """Give the folder back. The lock's file stays: removing it would let two processes lock two files."""

@@ -24,7 +24,7 @@ class Job:
         label: what tells it apart from the sweep's others, for people: ``model.learning_rate=0.0001``.
         folder: its run folder, absolute.
         settings: the composed and resolved config, as ``segkit train`` takes it; it may be wrong still.
-        files: what is kept of the config in the run folder, see :meth:`segkit.engine.run_folder.RunFolder.write_config`.
+        files: what is kept of the config in the run folder, see ``RunFolder.write_config``.
         cwd: the folder that relative paths in the settings start from.
         trial: where it belongs to a study.
     """
