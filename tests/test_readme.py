@@ -27,6 +27,10 @@ SMALL = [
 
 # Fewer pictures than KITTI road has, for commands that take their time for each.
 FEW = ["data.root=small", "data.split=fraction"]
+SWEEP = "python train.py -m data.image_shape='[160,576],[256,832]' model.learning_rate=1e-4,3e-5 sweep.name=first"
+SEARCH = "python train.py -m hydra/sweeper=optuna hydra.sweeper.n_trials=20"
+SEARCH += " model.learning_rate='tag(log,interval(1e-5,1e-3))' augment=road augment.shadows='interval(0,1)'"
+SMALL_SWEEP = [*SMALL[1:], *FEW, "data.image_shape=[32,64],[32,96]", "trainer.max_epochs=1", "predictions=0"]
 PREDICT = "segkit predict checkpoint=outputs/train/<run> input=data/data_road/testing/image_2"
 
 # Command as shown -> what makes it small enough for a test.
@@ -51,9 +55,24 @@ RUN_HERE = {
     "segkit evaluate checkpoint=outputs/folds/<sweep>": ["view=perspective"],
     f"{PREDICT} output=submission format=submission": ["data.root=small", "input=small/testing/image_2"],
     f"{PREDICT} output=above 'format=[overlay,bev]'": ["input=small/testing/image_2"],
+    "python train.py trainer.gpus=4": [*SMALL, *FEW, "trainer.cpu_processes=2", "trainer.max_epochs=1"],
+    # The second and the third find all runs of the first finished; jobs of Ray and SLURM are run in tests/sweeps.
+    SWEEP: SMALL_SWEEP,
+    f"{SWEEP} hydra/launcher=gpus": SMALL_SWEEP,
+    f"{SWEEP} hydra/launcher=gpus sweep.address=auto": SMALL_SWEEP,
+    f"{SWEEP} hydra/launcher=slurm": SMALL_SWEEP,
+    f"{SEARCH} sweep.name=search": [
+        *SMALL,
+        *FEW,
+        "hydra.sweeper.n_trials=2",
+        "trainer.max_epochs=1",
+    ],
+    "segkit report sweep=first": [],
 }
 # The recipes behind `make demo` and `make tensorboard` are run below; `make lint test` is what CI runs.
 RUN_ELSEWHERE = {"make demo", "make test", "make tensorboard", "source .venv/bin/activate"}
+# tests/commands/test_data_parallel.py and tests/sweeps/test_ray_pool.py run these as they stand here.
+RUN_ELSEWHERE |= {line for line in README.splitlines() if line.startswith(("torchrun ", "srun ", "ray start --head"))}
 
 
 def shown() -> list[str]:
@@ -124,6 +143,8 @@ def test_every_command_runs(tmp_path: Path) -> None:
     assert len(list((tmp_path / "above" / "bev").iterdir())) == 6
     scored = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("outputs/evaluate/*/result.json"))]
     assert sorted(sum(result["pictures"].values()) for result in scored) == [3, 3, 18, 289]
+    assert len(list((tmp_path / "outputs" / "sweeps" / "first").glob("image_*/result.json"))) == 4
+    assert "<table" in (tmp_path / "outputs" / "sweeps" / "first" / "report" / "report.html").read_text()
 
 
 def recipe(target: str) -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 from tests.fixtures import write_kitti
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+README = (REPOSITORY / "README.md").read_text()
 PLAIN = "from segkit.cli import main; main(['train'])"
 
 # Without dropout, whose random numbers are each process's own, and without batch normalisation, which is of each
@@ -91,13 +92,16 @@ def test_two_processes_train_as_one_does(work: Path, alone: list[dict[str, float
 
 
 def test_two_machines_of_torchrun_train_as_one_process_does(work: Path, alone: list[dict[str, float]]) -> None:
-    run = [*TWO_OF_TWO, "trainer.num_nodes=2", "trainer.max_epochs=2"]
+    run = [*TWO_OF_TWO, "trainer.max_epochs=2"]
     with socket.socket() as free:
         free.bind(("localhost", 0))
         place = f"--rdzv-endpoint=localhost:{free.getsockname()[1]}"
-    meet = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", place]
-    agent = [sys.executable, "-m", "torch.distributed.run", *meet, "--local-addr=localhost"]
-    command = [*agent, str(REPOSITORY / "train.py"), *train(work, "nodes", *run)]
+    shown = next(line for line in README.splitlines() if line.startswith("torchrun ")).split(" train.py ")
+    agent = shown[0].replace("--rdzv-endpoint=<first machine>:29500", place).replace("-per-node=4", "-per-node=1")
+    assert place in agent
+    options = [*agent.split()[1:], "--local-addr=localhost"]
+    script = [str(REPOSITORY / "train.py"), *shown[1].split()]
+    command = [sys.executable, "-m", "torch.distributed.run", *options, *script, *train(work, "nodes", *run)]
     outcomes = ended(started(command, work), started(command, work))
     assert [code for code, _ in outcomes] == [0, 0], outcomes
     assert same(epochs(work / "nodes"), alone)
@@ -108,7 +112,8 @@ def srun(work: Path, *more: str) -> list[tuple[int, str]]:
     """What srun starts on two machines."""
     step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2"}
     step |= {"SLURM_STEP_TASKS_PER_NODE": "1(x2)", "SLURM_STEP_NODELIST": "localhost", "SLURM_LOCALID": "0"}
-    command = [sys.executable, "-c", PLAIN, *train(work, "srun", *TWO_OF_TWO, "trainer.num_nodes=2", *more)]
+    shown = next(line for line in README.splitlines() if line.startswith("srun ")).split(" python train.py ")[1]
+    command = [sys.executable, "-c", PLAIN, *shown.split(), *train(work, "srun", *TWO_OF_TWO, *more)]
     tasks = [{"SLURM_PROCID": number, "SLURM_NODEID": number} for number in ("0", "1")]
     return ended(*(started(command, work, **step, **task) for task in tasks))
 

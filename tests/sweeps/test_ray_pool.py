@@ -1,7 +1,11 @@
 """Jobs that Ray queues, on the CPU of this machine."""
 
+import re
+import shutil
 import socket
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,3 +139,33 @@ def test_what_cannot_be_had_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"^hydra/launcher=gpus needs Ray: pip install -e '\.\[sweep\]'$"):
         RayPool(1, 1, None)
+
+
+def test_a_cluster_that_was_started_by_hand_is_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    ray = [str(Path(sys.executable).with_name("ray"))]
+    shown = "ray start --head"
+    assert shown in (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # no token in the home folder of who runs the tests
+    # In the foreground, and with what keeps it apart from another cluster, so that the test can end it.
+    place = tempfile.mkdtemp()  # sockets want short names
+    options = ["--block", "--num-cpus=1", "--port=0", f"--temp-dir={place}", "--include-dashboard=false"]
+    command = [*ray, *shown.split()[1:], *options]
+    head = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert head.stdout is not None
+        found = (re.search(r"--address='([\d.]+:\d+)'", line) for line in head.stdout)
+        address = next(match for match in found if match).group(1)
+        pool = RayPool(gpus_per_job=0, cpus_per_job=1, address=address)
+        try:
+            # A job that fails at once: settings are checked where it runs.
+            pool.submit(make_job(tmp_path, tmp_path / "nothing"))
+            (outcome,) = all_outcomes(pool, 1).values()
+        finally:
+            pool.close()
+    finally:
+        head.terminate()
+        head.wait()
+        shutil.rmtree(place)
+    assert outcome.status == "failed"
+    assert "does not exist; looked for training/image_2/" in outcome.reason
