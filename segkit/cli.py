@@ -7,6 +7,7 @@ configuration is composed and checked.
 import importlib
 import os
 import sys
+from contextlib import nullcontext
 
 from segkit.engine.ranks import Ranks, as_leader
 from segkit.errors import UserError
@@ -38,15 +39,13 @@ def main(leading: list[str] | None = None) -> None:
     from segkit.commands.runner import run_command
 
     module = importlib.import_module(f"segkit.commands.{command}")
-    ranks = Ranks.from_environment() if command == "train" else None
-    if ranks is None:
-        run_command(module, command, arguments)
-    elif ranks.rank == 0:
-        with as_leader():
-            run_command(module, command, arguments)
-    else:
-        try:
+    try:
+        ranks = Ranks.from_environment() if command == "train" else None
+        if ranks is not None and ranks.rank > 0:
             module.follow()
-        except UserError as error:
-            print(f"error (rank {ranks.rank}): {error}", file=sys.stderr)
-            sys.exit(2)
+            return
+    except UserError as error:
+        print(f"error (rank {os.environ.get('RANK', '?')}): {error}", file=sys.stderr)
+        sys.exit(2)
+    with nullcontext() if ranks is None else as_leader():
+        run_command(module, command, arguments)

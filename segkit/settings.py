@@ -5,6 +5,7 @@ The defaults and the meaning of each setting stand in ``conf/``; here stands wha
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -102,10 +103,17 @@ class AugmentSettings(Strict):
 
 
 class SweepSettings(Strict):
-    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")] | None
+    name: str | None
     gpus_per_job: Annotated[float, Ge(0)] | None
     cpus_per_job: Positive
     address: str | None
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str | None) -> str | None:
+        if value is None or re.fullmatch(r"\w[\w.-]*", value):
+            return value
+        raise ValueError("should be a folder's name of letters, digits, _ - and . alone")
 
 
 class TrainSettings(Strict):
@@ -248,4 +256,6 @@ def _line(problem: Any, config: Mapping[str, Any], prefix: tuple[str, ...]) -> s
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     return "null" if value is None else str(value).replace(" ", "")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -46,6 +46,9 @@ def readable(error: Exception) -> str:
         return text.rsplit("UserError: ", 1)[-1] if "Original Traceback" in text else text
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         return f"{error.filename}: {error.strerror}; make room, or give another place"
+    if isinstance(error, OverrideParseException):
+        reason = text.splitlines()[0]
+        return f"{error.override}: cannot be read; put values with blanks or odd characters in quotes ({reason})"
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
         return f"{unknown.group(1)}: no such setting ({sys.argv[0]} --help lists all)"

@@ -25,6 +25,8 @@ def prepare_arguments(arguments: list[str]) -> list[str]:
     """
     places = [word.removeprefix("sweep=").strip("'\"") for word in arguments if word.startswith("sweep=")]
     if not places:
+        if not any(word.startswith(("run=", "-")) for word in arguments):
+            raise UserError("give run=<run folder> or sweep=<name or folder>, one of the two")
         return arguments
     others = [word for word in arguments if not word.startswith("sweep=")]
     folder = find_sweep(places[-1])

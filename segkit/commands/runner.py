@@ -67,6 +67,8 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
         prepare = getattr(command, "prepare_arguments", None)
         words = prepare(arguments) if prepare else arguments
         flags, overrides = split_flags(words)
+        if not is_sweep(flags):  # Hydra does not print with --multirun
+            flags = [flag for flag in flags if flag not in MULTIRUN]
         if not MULTIRUN & set(flags):  # in a sweep, commas divide values
             overrides = [quoted(word) for word in overrides]
         sys.argv = [f"segkit {name}", *flags, *overrides]

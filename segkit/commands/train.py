@@ -5,10 +5,9 @@ Reads from top to bottom: data checked and cached, network built, fitted, ``resu
 
 import logging
 import math
-import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -47,10 +46,12 @@ def prepare_arguments(arguments: list[str]) -> list[str]:
     return [*own, *overrides, *given, f"hydra.run.dir={folder}"]
 
 
-def run(settings: dict[str, Any], folder: RunFolder, trial: Trial | None = None) -> float | None:
+def run(
+    settings: dict[str, Any], folder: RunFolder, swept: Sequence[str] = (), trial: Trial | None = None
+) -> float | None:
     """Train in ``folder``. Returns the best checkpoint's ``trainer.monitor``, for sweepers; None without validation.
 
-    ``trial`` is the trial of a study that the run is, which may end it early.
+    ``swept`` are the settings that the sweep tries out, ``trial`` is the trial of a study, which may end the run early.
 
     Raises:
         UserError: data, weights or settings that do not fit; a loss that is not finite; not enough GPU memory.
@@ -110,6 +111,7 @@ def run(settings: dict[str, Any], folder: RunFolder, trial: Trial | None = None)
             ended = {"status": status, "reason": reason, "seconds": watch.seconds, "ended": time.time()}
             with suppress(OSError):  # a full disk may be the very reason
                 write_result(folder.path, result | about | environment() | ended)
+                log_scores(RunLogger(folder.path), settings, last_scores(result["epochs"]), swept)
         if status == "interrupted":
             log.info("resume=%s goes on after epoch %d, the last that was saved", folder.path, epochs_done(folder.last))
         raise
@@ -117,7 +119,7 @@ def run(settings: dict[str, Any], folder: RunFolder, trial: Trial | None = None)
     checkpoint = read_checkpoint(folder.best, "checkpoints/best.ckpt")
     best = checkpoint["segkit"]
     scores = best["scores"] or {"mean_loss": fitted.epochs[-1]["mean_loss"] if fitted.epochs else math.nan}
-    log_scores(RunLogger(folder.path), settings, scores)
+    log_scores(RunLogger(folder.path), settings, scores, swept)
     if best.get("counts"):
         write_counts(folder.counts, best["counts"])
     result = {
@@ -133,18 +135,19 @@ def run(settings: dict[str, Any], folder: RunFolder, trial: Trial | None = None)
         **about,
         "ended": time.time(),
     }
-    write_result(folder.path, result)
-
-    with watch.phase("predict"), progress_bar() as bar:
-        gpu = processes.indices[0] if processes.indices else None
-        predictor = Predictor(checkpoint, gpu, settings["trainer"]["precision"])
-        records = data.records("test") or data.records("val")
-        records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
-        pictures = [Picture.from_files(record.image, record.calibration) for record in records]
-        row = bar.add_task("painting", total=len(pictures), note="")
-        paint_pictures(predictor, pictures, folder.predictions, on_done=lambda path: bar.advance(row))
-    # Again, with the seconds of the last phase.
-    write_result(folder.path, result | {"seconds": watch.seconds | fitted.seconds, "ended": time.time()})
+    # The scores are safe now. A run that is killed while it paints goes on with that.
+    write_result(folder.path, result | {"status": "running"})
+    try:
+        with watch.phase("predict"), progress_bar() as bar:
+            gpu = processes.indices[0] if processes.indices else None
+            predictor = Predictor(checkpoint, gpu, settings["trainer"]["precision"])
+            records = data.records("test") or data.records("val")
+            records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
+            pictures = [Picture.from_files(record.image, record.calibration) for record in records]
+            row = bar.add_task("painting", total=len(pictures), note="")
+            paint_pictures(predictor, pictures, folder.predictions, on_done=lambda path: bar.advance(row))
+    finally:  # what was trained is finished, whatever became of its pictures
+        write_result(folder.path, result | {"seconds": watch.seconds | fitted.seconds, "ended": time.time()})
 
     monitor = settings["trainer"]["monitor"].removeprefix("val/")
     shown = dict.fromkeys([monitor, "iou", "accuracy", "loss", "mean_loss"])
@@ -153,14 +156,20 @@ def run(settings: dict[str, Any], folder: RunFolder, trial: Trial | None = None)
     return scores.get(monitor)
 
 
+def last_scores(epochs: list[dict[str, Any]]) -> dict[str, float]:
+    """The scores of a run that did not finish: those of its last epoch, or a loss that is not a number."""
+    values = epochs[-1] if epochs else {}
+    scores = {name.removeprefix("val/"): value for name, value in values.items() if name.startswith("val/")}
+    return {name: value for name, value in scores.items() if value is not None} or {"loss": math.nan}
+
+
 def follow() -> None:
     """Train with the run of rank 0, in the other processes that torchrun or srun have started.
 
     They read neither command line nor config files, but get from rank 0 what those have come to.
 
     Raises:
-        SystemExit: rank 0 has found a mistake, and told it; a signal came.
-        UserError: as ``run``.
+        Interrupted, UserError: as ``run``.
     """
     from segkit.engine.fitting import fit
     from segkit.engine.ranks import joined, receive
@@ -169,9 +178,8 @@ def follow() -> None:
     warnings.simplefilter("ignore")
     with joined():
         handed = receive()
-        if handed is None:
-            sys.exit(2)
-        fit(*handed)
+        if handed is not None:  # else rank 0 has found a mistake, or had only to show its help
+            fit(*handed)
 
 
 class Stopwatch:

@@ -4,9 +4,11 @@ Through torch's elastic launcher, with the function and its arguments handed ove
 Lightning does by itself, would run a whole sweep again in every process.
 """
 
+import json
 import logging
 import os
 import signal
+import tempfile
 import uuid
 import warnings
 from collections.abc import Callable
@@ -39,8 +41,10 @@ def launch(processes: int, function: Callable[..., Any], *arguments: Any) -> Any
         RuntimeError: another exception of that process, with its traceback.
         Interrupted: SIGINT or SIGTERM came; the processes have ended.
     """
-    for name in ("torch.distributed.elastic", "torch.distributed.launcher"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is told below
+    for name in logging.root.manager.loggerDict:
+        if name.startswith(("torch.distributed.elastic", "torch.distributed.launcher")):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is told below
+    logs = tempfile.TemporaryDirectory()
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -52,7 +56,7 @@ def launch(processes: int, function: Callable[..., Any], *arguments: Any) -> Any
         max_restarts=0,
         start_method="spawn",
         signals_to_handle="SIGTERM",
-        logs_specs=DefaultLogsSpecs(),
+        logs_specs=DefaultLogsSpecs(log_dir=logs.name),
     )
     threads = os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))
     log.debug("%d processes of %s threads", processes, threads)
@@ -62,6 +66,8 @@ def launch(processes: int, function: Callable[..., Any], *arguments: Any) -> Any
     def pass_on(number: int, frame: FrameType | None) -> None:
         # A terminal sends Ctrl-C to the processes too; the launcher then sees to their end.
         received.append(number)
+        if signal.getsignal(signal.SIGTERM) == before[signal.SIGTERM]:  # it has not started them yet
+            raise Interrupted(number)
         os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGINT, pass_on)
@@ -70,8 +76,9 @@ def launch(processes: int, function: Callable[..., Any], *arguments: Any) -> Any
     except SignalException as stop:
         raise Interrupted(received[0] if received else int(stop.sigval)) from None
     except ChildFailedError as error:
-        raise _own_error(error) from None
+        raise _own_error(error, Path(logs.name)) from None
     finally:
+        logs.cleanup()
         for number, handler in before.items():
             signal.signal(number, handler)
     return results[0]
@@ -96,21 +103,17 @@ def _in_rank(function: Callable[..., Any], arguments: tuple[Any, ...], places: t
         raise UserError(str(error)) from error  # the launching process is told names of classes and messages
 
 
-def _own_error(error: ChildFailedError) -> Exception:
+def _own_error(error: ChildFailedError, logs: Path) -> Exception:
     """What the process that failed first raised; the others then fail because it no longer answers."""
-
-    def order(rank: int) -> tuple[bool, int]:
-        told = Path(error.failures[rank].error_file)
-        return told.is_file(), told.stat().st_mtime_ns if told.is_file() else 0
-
-    rank = min(error.failures, key=order)
-    failure = error.failures[rank]
-    told = failure.error_file_data["message"]
-    if isinstance(told, str):
+    rank, failure = error.get_first_failure()
+    told = sorted(logs.rglob("error.json"), key=lambda path: path.stat().st_mtime_ns)
+    if not told or not Path(failure.error_file).is_file():
         reason = failure.signal_name() if failure.exitcode < 0 else f"exit code {failure.exitcode}"
         return RuntimeError(f"process {rank} of the run ended with {reason} (killed for want of memory?)")
-    kind, _, text = told["message"].partition(": ")
+    first = json.loads(told[0].read_text())["message"]
+    kind, _, text = first["message"].partition(": ")
     known: dict[str, type[UserError]] = {"UserError": UserError, "Pruned": Pruned}
     if kind in known:
         return known[kind](text)
-    return RuntimeError(f"process {rank} of the run failed: {told['message']}\n{told['extraInfo']['py_callstack']}")
+    callstack = first["extraInfo"]["py_callstack"]
+    return RuntimeError(f"process {told[0].parent.name} of the run failed: {first['message']}\n{callstack}")

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from segkit.errors import UserError
+
 MEETING = timedelta(minutes=5)
 """How long processes that have just started wait for each other."""
 
@@ -37,11 +39,20 @@ class Ranks:
 
     @classmethod
     def from_environment(cls) -> "Ranks | None":
-        """None in a process that was started alone."""
+        """None in a process that was started alone.
+
+        Raises:
+            UserError: something else than torchrun or srun has started it.
+        """
         _translate_srun()
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
             return None
+        if not {"RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"} <= os.environ.keys():
+            raise UserError(
+                f"WORLD_SIZE={size} without RANK, LOCAL_RANK and LOCAL_WORLD_SIZE: start with torchrun or srun, "
+                "or unset WORLD_SIZE"
+            )
         local_size = int(os.environ["LOCAL_WORLD_SIZE"])
         return cls(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]), local_size, size // local_size)
 
@@ -86,12 +97,18 @@ def joined() -> Iterator[None]:
 @contextmanager
 def as_leader() -> Iterator[None]:
     """``joined``, for rank 0 of processes that torchrun or srun have started: the others wait for what it hands out."""
+    mistake: BaseException | None = None
     with joined():
         try:
             yield
-        finally:
-            if not _handed:
-                hand_out(None)
+        except BaseException as error:
+            if _handed:  # the others are at work, and the group is not ended in good order
+                raise
+            mistake = error
+        if not _handed:
+            hand_out(None)
+    if mistake is not None:
+        raise mistake
 
 
 _handed: list[bool] = []

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from segkit.engine.run_folder import place
 from segkit.engine.seeding import EpochSeed
 from segkit.engine.statistics import SharedStatistics
 from segkit.engine.step_losses import StepLosses
+from segkit.sweeps.identity import NOT_COUNTED
 from segkit.sweeps.job import Trial
 
 
@@ -121,20 +122,26 @@ def log_config(logger: RunLogger, settings: dict[str, Any]) -> None:
     logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(settings))}```")
 
 
-# Settings that say where or how fast, not what: they would hide the others in the HPARAMS tab.
-NOT_COMPARED = {"_target_", "url", "augment", "cache_dir", "workers", "seed", "gpus", "num_nodes", "cpu_processes"}
-NOT_COMPARED |= {"compile"}
+# What says where or how fast would hide the rest in the HPARAMS tab, as would what stands there in another form.
+NOT_COMPARED = NOT_COUNTED | {"data._target_", "data.augment", "data.seed", "model._target_", "augment.transforms"}
 
 
-def log_scores(logger: RunLogger, settings: dict[str, Any], scores: dict[str, float]) -> None:
-    """Put the run into TensorBoard's HPARAMS tab: its settings and the scores of its best checkpoint."""
+def log_scores(
+    logger: RunLogger, settings: dict[str, Any], scores: dict[str, float], swept: Sequence[str] = ()
+) -> None:
+    """Put the run into TensorBoard's HPARAMS tab: its settings and the scores of its best checkpoint.
+
+    Of a sweep's run only the ``swept`` settings (dotted keys, or groups): the tab shows the first few at once.
+    """
     flat = {
         f"{group}.{key}": str(value) if isinstance(value, list) else value
-        for group in ("data", "model", "trainer")
+        for group in ("data", "model", "trainer", "augment")
         for key, value in settings[group].items()
-        if key not in NOT_COMPARED
+        if f"{group}.{key}" not in NOT_COMPARED
     }
     names = [str(transform.get("name")) for transform in settings["augment"]["transforms"]]
     flat |= {"seed": settings["seed"], "augment": ", ".join(names) or "none"}
+    shown = {key: value for key, value in flat.items() if f"{key}.".startswith(tuple(f"{name}." for name in swept))}
+    flat = shown or flat
     logger.log_hyperparams(flat, {f"val_best/{name}": value for name, value in scores.items()})
     logger.save()

@@ -5,6 +5,7 @@ events go to ``sweep.log`` too, with times.
 """
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 from types import TracebackType
@@ -130,7 +131,8 @@ class Display:
 
     def say(self, line: str, on_terminal: bool = False) -> None:
         """A line for ``sweep.log``, and for the console where that is no terminal, or if ``on_terminal``."""
-        with open(self.log, "a", encoding="utf-8") as file:
+        # What is shown and recorded is not worth the running jobs: a full disk may come to an end.
+        with suppress(OSError), open(self.log, "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
         if on_terminal or self._live is None:
             console.print(line, markup=False)

@@ -26,6 +26,7 @@ class Job:
         settings: the composed and resolved config, as ``segkit train`` takes it; it may be wrong still.
         files: what is kept of the config in the run folder, see ``RunFolder.write_config``.
         cwd: the folder that relative paths in the settings start from.
+        swept: the settings in which the sweep's jobs differ, by their dotted keys.
         trial: where it belongs to a study.
     """
 
@@ -34,6 +35,7 @@ class Job:
     settings: dict[str, Any]
     files: dict[str, str]
     cwd: Path
+    swept: tuple[str, ...] = ()
     trial: Trial | None = None
 
 

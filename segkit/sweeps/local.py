@@ -5,11 +5,9 @@ group of its own: Ctrl-C in the terminal is the sweep's alone, and all that a jo
 """
 
 import faulthandler
-import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 from collections import deque
 from contextlib import suppress
@@ -20,6 +18,7 @@ from multiprocessing.context import ForkServerProcess
 
 from segkit.cores import LIMIT, cores
 from segkit.forkserver import BLOCKED, server_context
+from segkit.processes import die_with_parent
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.run_job import CONSOLE, one_line, record_death, run_job
 
@@ -151,7 +150,7 @@ def process_main(job: Job, sender: Connection, cores_per_job: int | None, enviro
     """The whole life of a job's process: its outcome is sent to the pool, what it prints goes to the job's folder."""
     os.setsid()
     os.environ.update(environment)  # the server has that of its start, and GPUs are named there
-    threading.Thread(target=_die_with_sweep, daemon=True).start()
+    die_with_parent(group=True)  # or it would hold its folder against the same sweep, started again
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops one that came before the process had its own session
     signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
@@ -172,17 +171,6 @@ def process_main(job: Job, sender: Connection, cores_per_job: int | None, enviro
     # All is written. What hangs in a library's cleaning up must not keep the next job waiting.
     sys.stdout.flush()
     os._exit(0)
-
-
-def _die_with_sweep() -> None:
-    """End the job, with all that it has started, when the sweep's process has died, however that died.
-
-    A job that went on would hold its folder against the same sweep, started again.
-    """
-    sweep = multiprocessing.parent_process()
-    assert sweep is not None
-    sweep.join()
-    os.killpg(0, signal.SIGKILL)
 
 
 def _use_cores(count: int) -> None:

@@ -157,7 +157,7 @@ class Plan:
             files = kept_files(config, tell_run_folder(folder))
             settings = resolved(config)
         label = " ".join(f"{name}={_shown(value, values[name])}" for name, value in swept.items())
-        return Job(label or settings["name"], folder, settings, files, self.cwd, trial)
+        return Job(label or settings["name"], folder, settings, files, self.cwd, tuple(swept), trial)
 
     def _existing(self, key: str) -> Path | None:
         places = (*sorted(self.folder.glob(f"*-{key}")), self.folder / key)

@@ -42,9 +42,12 @@ def make_pool(
 
 def _gpus_per_job(sweep: Mapping[str, Any], trainer: Mapping[str, Any]) -> float | None:
     """GPUs of each job; None = one where there are any."""
-    if sweep["gpus_per_job"] is not None:
-        return float(sweep["gpus_per_job"])
     gpus = trainer["gpus"]
+    if sweep["gpus_per_job"] is not None:
+        if gpus == "auto" and sweep["gpus_per_job"] > 1:
+            count = f"{sweep['gpus_per_job']:g}"
+            raise UserError(f"sweep.gpus_per_job={count}: trainer.gpus=auto uses one; give trainer.gpus={count} too")
+        return float(sweep["gpus_per_job"])
     if gpus == "auto":
         return None
     return float(len(gpus) if isinstance(gpus, list) else gpus)

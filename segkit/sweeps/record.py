@@ -4,7 +4,7 @@ import fcntl
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ class Record:
     def write(self, counts: dict[str, int]) -> None:
         """Write the file anew, with the seconds and the counts so far."""
         entries = [*self.before, self.entry | {"seconds": self.seconds, **counts}]
-        write_whole(self.path, (json.dumps(entries, indent=2) + "\n").encode())
+        with suppress(OSError):  # a full disk may come to an end; the running jobs are worth more
+            write_whole(self.path, (json.dumps(entries, indent=2) + "\n").encode())
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def run_job(job: Job) -> Outcome:
 def _train(job: Job, folder: RunFolder) -> Outcome:
     try:
         validate(train.SETTINGS, job.settings)
-        return Outcome("finished", score=train.run(job.settings, folder, job.trial))
+        return Outcome("finished", score=train.run(job.settings, folder, job.swept, job.trial))
     except KeyboardInterrupt:
         return _signalled(signal.SIGINT)
     except SystemExit as stop:  # of which segkit's Interrupted is one
@@ -101,7 +101,7 @@ def record(folder: Path, outcome: Outcome, began: float) -> None:
     """
     result: dict[str, Any] = read_result(folder)
     own = result.get("started", 0.0) >= began
-    if outcome.status == "finished" or (own and result.get("status") == outcome.status):
+    if outcome.status == "finished" or (own and result.get("status") in (outcome.status, "finished")):
         return
     keys = ["epochs", "max_epochs", "monitor"] + (["started", "host", "devices", "gpu"] if own else [])
     kept = {key: result[key] for key in keys if key in result}

@@ -80,6 +80,7 @@ class Search:
         self._direction = mode(self.settings["trainer"]["monitor"])
         self._common = {"searched": sorted(self.space)} | _common(jobs[0], plan.axes)
         self._unfinished: deque[FrozenTrial] = deque()
+        self._failed_earlier = 0
 
     @cached_property
     def _study(self) -> "Study":
@@ -114,7 +115,8 @@ class Search:
         if not database(self.plan.folder).exists():
             return True
         trials = self._trials()
-        return len(trials) < self.about.n_trials or not all(trial.state.is_finished() for trial in trials)
+        done = sum(trial.state.is_finished() and not _failed(trial) for trial in trials)
+        return done < self.about.n_trials or not all(trial.state.is_finished() for trial in trials)
 
     def begin(self) -> int:
         attributes = {COMMON: self._common, STARTUP: self.about.startup_trials, PRUNING: self.about.pruning}
@@ -127,7 +129,9 @@ class Search:
                 self._unfinished.append(trial)
             else:  # the sweep died while it asked for it
                 self._tell(trial.number, None, "FAIL")
-        earlier = sum(trial.state.is_finished() for trial in self._trials())
+        # Others take the place of those that failed earlier: what was wrong then may have been put right.
+        self._failed_earlier = sum(_failed(trial) for trial in self._trials())
+        earlier = sum(trial.state.is_finished() for trial in self._trials()) - self._failed_earlier
         self.total = max(self.total, earlier + len(self._unfinished))
         return earlier
 
@@ -143,7 +147,7 @@ class Search:
             trial = self._unfinished.popleft()
             return self._job(trial.params, trial.number)
         number = len(self._trials())
-        if number >= self.about.n_trials:
+        if number - self._failed_earlier >= self.about.n_trials:
             return None
         # Drawn anew for each trial, so that a study that was cut off asks for what it would have asked for.
         seed = random.Random(f"{self.about.seed} {number}").getrandbits(32)
@@ -178,6 +182,10 @@ class Search:
 
     def _trials(self) -> Sequence["FrozenTrial"]:
         return self._study.get_trials(deepcopy=False)
+
+
+def _failed(trial: "FrozenTrial") -> bool:
+    return trial.state == optuna().trial.TrialState.FAIL
 
 
 def _distribution(axis: Axis) -> "BaseDistribution":

@@ -48,6 +48,9 @@ def run_sweep(flags: list[str], words: list[str]) -> int:
         source = Grid(plan)
     else:
         raise UserError("hydra/sweeper: should be basic or optuna")
+    sized = plan.launcher.get("kind") and source.settings["sweep"]["gpus_per_job"] is None
+    if sized and any(axis.name == "trainer.gpus" for axis in plan.axes):
+        raise UserError("trainer.gpus: for jobs of several sizes, sweep.gpus_per_job has to say the largest")
     with owned(plan.folder):
         pool = None
         if source.pending():

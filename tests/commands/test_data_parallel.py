@@ -120,7 +120,7 @@ def srun(work: Path, *more: str) -> list[tuple[int, str]]:
 
 def test_a_mistake_ends_all_of_sruns_processes_and_one_tells_it(work: Path) -> None:
     (code, said), (other_code, other_said) = srun(work, "trainer.max_epochs=0")
-    assert (code, other_code) == (2, 2)
+    assert (code, other_code) == (2, 0)  # srun's own code is the largest
     assert said == "error: trainer.max_epochs=0: should be greater than 0\n"
     assert other_said == ""
     assert not (work / "srun").exists()

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from tests.fixtures import write_kitti
 
@@ -128,3 +130,20 @@ def test_both_processes_of_a_trial_have_its_settings(work: Path) -> None:
         assert one == other
     assert told[0][0]["learning_rate"] != told[1][0]["learning_rate"]
     assert shlex.split(done.stdout.splitlines()[0])  # the command that goes on with it
+
+
+def test_tensorboard_shows_what_was_swept_and_the_scores(work: Path) -> None:
+    values = ["model.learning_rate=1e-3,1e-4", "augment=flip,none", "trainer.max_epochs=1"]
+    done = sweep(work, "shown", *values)
+    assert done.returncode == 0, done.stderr
+    found = results(work / "outputs" / "sweeps" / "shown")
+    for name, result in found.items():
+        events = EventAccumulator(str(work / "outputs" / "sweeps" / "shown" / name / "tensorboard"))
+        events.Reload()
+        assert events.Scalars("val_best/iou")[-1].value == pytest.approx(result["scores"]["iou"])
+        data = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+        start = plugin_data_pb2.HParamsPluginData.FromString(data).session_start_info
+        rate = start.hparams["model.learning_rate"].number_value
+        assert set(start.hparams) == {"model.learning_rate", "augment"}
+        assert f"learning_rate_{rate:g}_" in name
+        assert ("augment_flip" in name) == (start.hparams["augment"].string_value == "HorizontalFlip")

@@ -34,7 +34,8 @@ def make(launcher: dict[str, Any], gpus_per_job: float | None = None, gpus: Any 
         (None, 0, 0, 0),
         (None, 4, 4, 4),
         (None, [2, 3], 2, 2),
-        (2, "auto", 2, 2),
+        (1, "auto", 1, 1),
+        (2, 2, 2, 2),
         (0, 1, 0, 0),
     ],
 )
@@ -45,6 +46,11 @@ def test_gpus_of_a_job(
     make({"kind": "slurm"}, gpus_per_job, gpus)
     assert made == [("ray", ray, 2, "auto"), ("slurm", Path("sweep/slurm"), {"kind": "slurm"}, slurm, 2)]
     assert isinstance(made[1][3], int)
+
+
+def test_gpus_that_a_job_would_not_use_are_not_held() -> None:
+    with pytest.raises(UserError, match=r"sweep.gpus_per_job=2: trainer.gpus=auto uses one; give trainer.gpus=2 too"):
+        make({"kind": "gpus"}, 2, "auto")
 
 
 def test_plain_sweeps_run_here_one_after_the_other() -> None:

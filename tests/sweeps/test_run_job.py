@@ -36,7 +36,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
 def runs(monkeypatch: pytest.MonkeyPatch, end: BaseException | float, result: dict[str, Any] | None = None) -> None:
     """Let a run write ``result``, and end by raising or returning ``end``."""
 
-    def run(settings: dict[str, Any], folder: RunFolder, trial: Trial | None = None) -> float:
+    def run(settings: dict[str, Any], folder: RunFolder, swept: Any, trial: Trial | None) -> float:
         logging.getLogger("segkit.somewhere").info("one line of the run")
         if result is not None:
             write_result(folder.path, result | {"started": time.time()})
@@ -114,7 +114,7 @@ def test_the_runs_own_words_are_left_alone_and_those_of_an_earlier_attempt_are_n
 
 def test_a_trial_is_handed_to_the_run(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(train, "run", lambda settings, folder, trial: seen.append(trial))
+    monkeypatch.setattr(train, "run", lambda settings, folder, swept, trial: seen.append(trial))
     trial = Trial("sqlite:///x", "sweep", 3)
     run_job(replace(job, trial=trial))
     assert seen == [trial]
