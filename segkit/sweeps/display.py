@@ -210,7 +210,7 @@ class Display:
     def _picture(self) -> Group:
         left = self.seconds_left()
         head = Text(self.summary() + ("" if left is None else f" · about {duration(left)} left"), "bold")
-        table = Table.grid(padding=(0, 2))
+        table = Table.grid(padding=(0, 2), expand=True)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for _ in range(3):
             table.add_column(no_wrap=True, overflow="ellipsis")
