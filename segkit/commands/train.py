@@ -14,9 +14,9 @@ from typing import Any
 
 from segkit.console import log_to, progress_bar
 from segkit.engine.run_folder import CONFIG, RunFolder, environment, place, read_result, write_result
+from segkit.engine.study import Trial
 from segkit.errors import UserError
 from segkit.settings import TrainSettings
-from segkit.sweeps.job import Trial
 
 SETTINGS = TrainSettings
 SWEEPS = True

@@ -14,11 +14,11 @@ from segkit.data.module import SegmentationDataModule
 from segkit.engine.checkpoints import read_checkpoint
 from segkit.engine.devices import training_processes
 from segkit.engine.ranks import Ranks
+from segkit.engine.study import Trial
 from segkit.engine.task import SegmentationTask
 from segkit.engine.trainer import build_trainer, log_config
 from segkit.errors import UserError
 from segkit.geometry import Calibration
-from segkit.sweeps.job import Trial
 
 
 @dataclass(frozen=True)

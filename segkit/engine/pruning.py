@@ -2,9 +2,8 @@
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from segkit.engine.study import Trial, unpromising
 from segkit.errors import UserError
-from segkit.sweeps.job import Trial
-from segkit.sweeps.study import unpromising
 
 
 class Pruned(UserError):  # noqa: N818 - not always a mistake

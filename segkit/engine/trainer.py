@@ -24,8 +24,8 @@ from segkit.engine.run_folder import place
 from segkit.engine.seeding import EpochSeed
 from segkit.engine.statistics import SharedStatistics
 from segkit.engine.step_losses import StepLosses
-from segkit.sweeps.identity import NOT_COUNTED
-from segkit.sweeps.job import Trial
+from segkit.engine.study import Trial
+from segkit.identity import NOT_COUNTED
 
 
 class RunLogger(TensorBoardLogger):

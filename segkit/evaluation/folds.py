@@ -9,7 +9,7 @@ from segkit.data.records import Record
 from segkit.data.splits import FOLDS
 from segkit.errors import UserError
 from segkit.evaluation.runs import TrainedRun
-from segkit.sweeps.identity import counted
+from segkit.identity import counted
 
 
 def held_out_parts(

@@ -11,9 +11,9 @@ from typing import Any
 
 from segkit.data.splits import FOLDS
 from segkit.engine.monitor import mode
+from segkit.identity import short_names
 from segkit.reporting.runs import Run
 from segkit.reporting.swept import shown, swept_values
-from segkit.sweeps.identity import short_names
 
 COUNTS = "counts.json"
 FOLD, SPLIT = "data.fold", "data.split"

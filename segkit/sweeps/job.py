@@ -4,16 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from segkit.engine.study import Trial
+
 Status = Literal["finished", "failed", "interrupted", "pruned"]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """The trial of an Optuna study that a job is: where it reports its scores, and asks whether to go on."""
-
-    storage: str
-    study: str
-    number: int
 
 
 @dataclass(frozen=True)

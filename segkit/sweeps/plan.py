@@ -18,7 +18,9 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig, OmegaConf
 
 from segkit.commands.composed import kept_files, resolved
+from segkit.engine.study import Trial
 from segkit.errors import UserError
+from segkit.identity import folder_name, job_key, short_names
 from segkit.settings import TrainSettings, validate
 from segkit.sweeps.composing import (
     hydra_ready,
@@ -29,8 +31,7 @@ from segkit.sweeps.composing import (
     tell_run_folder,
     without_hydra,
 )
-from segkit.sweeps.identity import folder_name, job_key, short_names
-from segkit.sweeps.job import Job, Trial
+from segkit.sweeps.job import Job
 
 
 @dataclass(frozen=True)

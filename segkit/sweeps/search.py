@@ -16,12 +16,12 @@ import yaml
 from hydra.core.override_parser.types import IntervalSweep, RangeSweep
 
 from segkit.engine.monitor import mode
+from segkit.engine.study import NAME, PRUNING, STARTUP, Trial, address, database, open_storage, optuna
 from segkit.errors import UserError
+from segkit.identity import counted
 from segkit.settings import Count, Positive, Strict, validate
-from segkit.sweeps.identity import counted
-from segkit.sweeps.job import Job, Outcome, Trial
+from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.plan import Axis, Plan, first_valid
-from segkit.sweeps.study import NAME, PRUNING, STARTUP, address, database, open_storage, optuna
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -12,8 +12,8 @@ from types import FrameType
 
 from segkit.engine.run_folder import is_locked
 from segkit.errors import UserError
+from segkit.identity import NOT_COUNTED
 from segkit.sweeps.display import Display, duration, shown
-from segkit.sweeps.identity import NOT_COUNTED
 from segkit.sweeps.job import Job, Outcome, Pool
 from segkit.sweeps.plan import Plan
 from segkit.sweeps.pools import make_pool

@@ -16,8 +16,8 @@ from segkit.commands.arguments import split_flags
 from segkit.commands.composed import CONF, readable
 from segkit.commands.train import prepare_arguments
 from segkit.errors import UserError
+from segkit.identity import job_key
 from segkit.settings import TrainSettings, validate
-from segkit.sweeps.identity import job_key
 from segkit.sweeps.job import Job
 from segkit.sweeps.plan import Plan
 from segkit.sweeps.sweep import run_sweep

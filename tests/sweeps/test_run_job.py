@@ -15,8 +15,9 @@ from segkit.commands import train
 from segkit.engine.interruption import Interrupted
 from segkit.engine.pruning import Pruned
 from segkit.engine.run_folder import RunFolder, read_result, write_result
+from segkit.engine.study import Trial
 from segkit.errors import UserError
-from segkit.sweeps.job import Job, Outcome, Trial
+from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.run_job import record_death, run_job
 from tests.sweeps.jobs import make_job
 

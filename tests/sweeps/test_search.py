@@ -15,10 +15,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from segkit.commands.arguments import split_flags
 from segkit.commands.composed import readable
 from segkit.engine.pruning import Pruned, Pruning
+from segkit.engine.study import Trial
 from segkit.errors import UserError
 from segkit.sweeps import study as studies
 from segkit.sweeps import sweep
-from segkit.sweeps.job import Job, Outcome, Trial
+from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.plan import Plan
 from segkit.sweeps.search import Search
 from tests.sweeps.fake_pool import FakePool, finished, folders, write_run

@@ -5,11 +5,11 @@ when it is needed.
 """
 
 import functools
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit.errors import UserError
-from segkit.sweeps.job import Trial
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 NAME = "sweep"
 STARTUP, PRUNING = "startup_trials", "pruning"
 """Attributes of the study: Optuna keeps no pruner, and the jobs have to know what the sweep was told."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The trial of an Optuna study that a job is: where it reports its scores, and asks whether to go on."""
+
+    storage: str
+    study: str
+    number: int
 
 
 def optuna() -> Any:

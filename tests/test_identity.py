@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from segkit.commands.runner import CONF
-from segkit.sweeps.identity import NOT_COUNTED, counted, flat, folder_name, job_key, short_names, swept
+from segkit.identity import NOT_COUNTED, counted, flat, folder_name, job_key, short_names, swept
 
 FLIP = [{"name": "HorizontalFlip", "p": 0.5}]
 
