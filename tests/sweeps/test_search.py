@@ -14,10 +14,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from segkit.commands.arguments import split_flags
 from segkit.commands.composed import readable
+from segkit.engine import study as studies
 from segkit.engine.pruning import Pruned, Pruning
 from segkit.engine.study import Trial
 from segkit.errors import UserError
-from segkit.sweeps import study as studies
 from segkit.sweeps import sweep
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.plan import Plan
