@@ -1,8 +1,12 @@
 """What all tests share: generated data sets and the real recordings, where they are."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# The GPU's kernels are tested on the CPU, in Triton's interpreter. Triton asks for it when it is imported.
+os.environ["TRITON_INTERPRET"] = "1"
 
 from tests.fixtures import camvid_root, kitti_root  # noqa: F401 - fixtures are found by being here
 

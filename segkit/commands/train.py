@@ -131,6 +131,7 @@ def run(
         "epochs": fitted.epochs,
         "data": data.summary(),
         "seconds": watch.seconds | fitted.seconds,
+        "gpu_memory_gib": fitted.gpu_memory_gib,
         **environment(),
         **about,
         "ended": time.time(),

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -24,6 +25,7 @@ class Augmentation:
     """Applies ``transforms`` (``[{name: HorizontalFlip, p: 0.5}, …]``, albumentations' names and arguments) in order.
 
     Labels are only ever resampled with nearest neighbour, and what a transform adds around a picture is 255 in them.
+    Where ``mirrors_only``, nothing is done but to mirror the pictures for which ``mirrored`` says so, left to right.
 
     Raises:
         UserError: an unknown transform or argument, a wrong value, or a list that changes the pictures' shape or type
@@ -32,14 +34,29 @@ class Augmentation:
 
     def __init__(self, transforms: Sequence[Mapping[str, Any]], image_shape: tuple[int, int]) -> None:
         self.image_shape = image_shape
+        self.mirror_probability = _mirror_probability(transforms)
         self.compose: Any = None
-        if transforms:
-            import albumentations  # takes seconds, and most processes never augment
+        if not self.mirrors_only:
+            import albumentations  # takes seconds, which the most usual augmentation can do without
 
             built = [_build(settings, f"augment.transforms[{i}]") for i, settings in enumerate(transforms)]
             # Shapes are compared here, once per sample, with an error that names the key.
             self.compose = albumentations.Compose(built, is_check_shapes=False)
             self._try_out()
+
+    @property
+    def mirrors_only(self) -> bool:
+        """Whether the list is empty, or one ``HorizontalFlip``: pictures are mirrored or left as they are."""
+        return self.mirror_probability is not None
+
+    def mirrored(self, key: Sequence[int]) -> bool:
+        """Whether the picture of ``key`` is mirrored, where ``mirrors_only``: what ``__call__`` does with it."""
+        assert self.mirror_probability is not None
+        if self.mirror_probability in (0, 1):
+            return self.mirror_probability == 1
+        _, draw = _randomness(key)
+        draw.random()  # albumentations' Compose draws first, whether it is to do anything at all
+        return draw.random() < self.mirror_probability
 
     def __call__(
         self, image: NDArray[np.uint8], label: NDArray[np.uint8], key: Sequence[int]
@@ -49,12 +66,13 @@ class Augmentation:
         ``key`` (numbers ≥ 0, such as seed, epoch and index) determines all that is random, the process and what it
         augmented before do not.
         """
-        if self.compose is None:
-            return image, label
+        if self.mirrors_only:
+            if not self.mirrored(key):
+                return image, label
+            return cv2.flip(image, 1), cv2.flip(label, 1)  # type: ignore[return-value]
         # Not set_random_seed: it gives every transform a generator of its own with the same seed, so that their
         # decisions are all alike.
-        generator = np.random.default_rng(list(key))
-        self.compose.set_random_state(generator, random.Random(int(generator.integers(1 << 62))))
+        self.compose.set_random_state(*_randomness(key))
         result = self.compose(image=image, mask=label)
         image, label = result["image"], result["mask"]
         if image.shape[:2] != self.image_shape or label.shape != self.image_shape:
@@ -88,6 +106,23 @@ class Augmentation:
                     f"augment.transforms puts values into labels that were not there ({made_up[0]}): "
                     f"only padding is new in a label, and it is {UNSCORED}"
                 )
+
+
+def _mirror_probability(transforms: Sequence[Mapping[str, Any]]) -> float | None:
+    """How probable it is that a picture is mirrored, where ``transforms`` do nothing else; None where they do, or where
+    albumentations has to say what is wrong with them."""
+    if not transforms:
+        return 0.0
+    settings = {"p": 0.5} | dict(transforms[0])
+    p = settings.pop("p")
+    plain = len(transforms) == 1 and settings == {"name": "HorizontalFlip"} and type(p) in (int, float)
+    return p if plain and 0 <= p <= 1 else None
+
+
+def _randomness(key: Sequence[int]) -> tuple[np.random.Generator, random.Random]:
+    """The two generators that albumentations draws from."""
+    generator = np.random.default_rng(list(key))
+    return generator, random.Random(int(generator.integers(1 << 62)))
 
 
 def _build(settings: Mapping[str, Any], key: str) -> Any:

@@ -35,6 +35,7 @@ from segkit.data.checks import (
 from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, collate_training
 from segkit.data.images import read_bytes
 from segkit.data.records import UNSCORED, Record, SegmentationClass
+from segkit.data.resident import ResidentLoader, fits
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import start_worker, worker_count
 from segkit.errors import UserError
@@ -208,12 +209,19 @@ class SegmentationDataModule(LightningDataModule, ABC):
         """Lightning's hook, called on every process."""
         self._prepare_once()
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader | ResidentLoader:
         assert self._augmentation is not None
-        loader = self._loader(TrainingSet(self._entries["train"], self._augmentation, self.seed), True)
+        entries, augmentation = self._entries["train"], self._augmentation
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        loader: DataLoader | ResidentLoader
+        if device.type == "cuda" and augmentation.mirrors_only and fits(entries, self.image_shape, device):
+            sampler = self._sampler(len(entries), True)
+            loader = ResidentLoader(entries, augmentation, self.seed, self.batch_size, sampler, device)
+        else:
+            loader = self._loader(TrainingSet(entries, augmentation, self.seed), True)
         # Lightning starts the first iterator of a resumed run before it tells the sampler the epoch.
         if self.trainer is not None:
-            loader.sampler.set_epoch(self.trainer.current_epoch)  # type: ignore[attr-defined]
+            loader.sampler.set_epoch(self.trainer.current_epoch)  # type: ignore[union-attr]
         return loader
 
     def val_dataloader(self) -> DataLoader:
@@ -227,14 +235,13 @@ class SegmentationDataModule(LightningDataModule, ABC):
             self.prepare()
 
     def _loader(self, dataset: Dataset, training: bool) -> DataLoader:
-        rank = self.trainer.global_rank if self.trainer is not None else 0
         world_size = self.trainer.world_size if self.trainer is not None else 1
         workers = worker_count(world_size) if self.workers is None else self.workers
         imports = ["segkit.data.dataset", *(["albumentations"] if self.augment else [])]
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            sampler=EpochSampler(len(dataset), self.seed, rank, world_size, training),  # type: ignore[arg-type]
+            sampler=self._sampler(len(dataset), training),  # type: ignore[arg-type]
             num_workers=workers,
             collate_fn=collate_training if training else collate_evaluation,
             pin_memory=torch.cuda.is_available(),
@@ -242,6 +249,11 @@ class SegmentationDataModule(LightningDataModule, ABC):
             persistent_workers=workers > 0,
             multiprocessing_context=server_context(imports) if workers else None,
         )
+
+    def _sampler(self, length: int, training: bool) -> EpochSampler:
+        rank = self.trainer.global_rank if self.trainer is not None else 0
+        world_size = self.trainer.world_size if self.trainer is not None else 1
+        return EpochSampler(length, self.seed, rank, world_size, training)
 
 
 def _calibration_problems(record: Record, root: Path) -> list[Problem]:

@@ -27,6 +27,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.part")  # one name: a killed run's leftover is written over
+        # Checksums take three quarters of the time, and the file is whole or not there at all.
+        torch.serialization.set_crc32_options(False)
         try:
             torch.save(checkpoint, temporary)
             os.replace(temporary, path)

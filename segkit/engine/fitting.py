@@ -1,5 +1,6 @@
 """Fitting a network: what every process of a run does, be it one or many."""
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,12 @@ from segkit.geometry import Calibration
 
 @dataclass(frozen=True)
 class Fitted:
-    """The epochs of a run, as ``result.json`` has them, and the seconds of its phases."""
+    """The epochs of a run, as ``result.json`` has them, the seconds of its phases, and the largest memory in use on
+    this process's GPU (GiB; None on the CPU)."""
 
     epochs: list[dict[str, float]]
     seconds: dict[str, float]
+    gpu_memory_gib: float | None
 
 
 def fit(
@@ -58,9 +61,11 @@ def fit(
     task = _task(settings, data, None if resuming else settings["model"]["weights"])
     if resuming:
         check_resumable(read_checkpoint(last, "resume"), task, settings["trainer"])
-    if settings["trainer"]["compile"]:
-        task.compile_step()
     validation = data.records("val")
+    if settings["trainer"]["compile"]:
+        # Beside the pictures: the system's folder for temporary files, torch's own choice, does not outlast a reboot.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(data.cache_dir.absolute() / "compiled"))
+        task.compile_step()
     if validation:
         check_monitor(settings["trainer"]["monitor"], task, validation)
     folder = last.parents[1]
@@ -72,7 +77,9 @@ def fit(
     built = time.perf_counter()
     _fit(trainer, task, data, last if resuming else None)
     seconds = {"network": built - started, "fit": time.perf_counter() - built}
-    return Fitted(report.epochs, {phase: round(value, 3) for phase, value in seconds.items()})
+    seconds = {phase: round(value, 3) for phase, value in seconds.items()}
+    memory = round(torch.cuda.max_memory_allocated() / 2**30, 3) if processes.indices else None
+    return Fitted(report.epochs, seconds, memory)
 
 
 def _task(settings: dict[str, Any], data: SegmentationDataModule, weights: str | None) -> SegmentationTask:

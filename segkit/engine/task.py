@@ -4,15 +4,18 @@ To change one thing, subclass and override one of the three hooks (``build_netwo
 ``build_metrics``), and name the subclass as ``_target_`` in a file under ``conf/model/``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
+from torch.func import functional_call
 from torchmetrics import Metric, MetricCollection, SumMetric
 
 from segkit.data.records import UNSCORED, SegmentationClass
+from segkit.engine.adam import TwinAdam
+from segkit.engine.gpu_step import GpuStep
 from segkit.engine.schedule import learning_rate_factor
 from segkit.errors import UserError
 from segkit.geometry import Calibration
@@ -74,7 +77,8 @@ class SegmentationTask(LightningModule):
         self.network = self.build_network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss = self.build_loss()
         self.metrics = self.build_metrics()
-        self.compute_loss = self._compute_loss
+        self.compute_loss: Callable[..., Tensor] = self._compute_loss
+        self.gpu_step: GpuStep | None = None
 
     # ---- the three hooks ----
 
@@ -114,18 +118,50 @@ class SegmentationTask(LightningModule):
 
     # ---- training ----
 
-    def _compute_loss(self, image: Tensor, label: Tensor) -> Tensor:
-        return self.loss(self.network(image), label)
+    def _compute_loss(self, image: Tensor, label: Tensor, replaced: Mapping[str, Tensor] | None = None) -> Tensor:
+        """The loss of a batch, with the parameters ``replaced`` in place of the network's own."""
+        logits = functional_call(self.network, dict(replaced), (image,)) if replaced else self.network(image)
+        return self.loss(logits, label)
 
     def compile_step(self) -> None:
         """Compile network and loss together (``trainer.compile``)."""
         self.compute_loss = torch.compile(self._compute_loss)
 
+    def on_train_start(self) -> None:
+        trainer, optimizer = self.trainer, self.trainer.optimizers[0]
+        alone = trainer.world_size == 1 and trainer.accumulate_grad_batches == 1
+        own = type(self).training_step is SegmentationTask.training_step and isinstance(optimizer, TwinAdam)
+        if self.device.type == "cuda" and alone and own:
+            bf16, clip = trainer.precision == "bf16-mixed", trainer.gradient_clip_val
+            losses = self.compute_loss, self._compute_loss
+            self.gpu_step = GpuStep(self.network, *losses, optimizer, bf16, clip)  # type: ignore[arg-type]
+
+    def on_train_end(self) -> None:
+        self.gpu_step = None
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if self.gpu_step is not None:
+            return self.gpu_step(batch["image"], batch["label"])
         if self.trainer.world_size == 1:
             return self.compute_loss(batch["image"], batch["label"])
         share = self._share(batch["label"])  # first: the processes tell each other while they compute
         return self.compute_loss(batch["image"], batch["label"]) * share
+
+    # A GpuStep is the whole step: gradients and update are done when it gives the loss.
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        if self.gpu_step is None:
+            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
+
+    def backward(self, loss: Tensor, *args: Any, **rest: Any) -> None:
+        if self.gpu_step is None:
+            super().backward(loss, *args, **rest)
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        if self.gpu_step is None:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        else:
+            optimizer_closure()
 
     def _share(self, label: Tensor) -> Tensor:
         """Scored pixels of this process's part of the batch, relative to the mean of all processes' parts.
@@ -141,7 +177,7 @@ class SegmentationTask(LightningModule):
         decoder_kernels = list(self.network.decoder_kernels())
         in_decoder = {id(p) for p in decoder_kernels}
         others = [p for p in self.network.parameters() if id(p) not in in_decoder]
-        optimizer = torch.optim.Adam(
+        optimizer = TwinAdam(
             [{"params": others}, {"params": decoder_kernels, "weight_decay": self.hparams["decoder_decay"]}],
             lr=self.hparams["learning_rate"],
             fused=self.device.type == "cuda",

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,40 @@ def test_flip_mirrors_picture_and_label_together_in_about_half_the_cases():
         np.testing.assert_array_equal(changed, image[:, ::-1] if mirrored else image)
         np.testing.assert_array_equal(mask, label[:, ::-1] if mirrored else label)
     assert 70 < flipped < 130
+
+
+@pytest.mark.parametrize("p", [0, 0.1, 0.5, 0.9, 1, None])
+def test_mirroring_alone_is_albumentations_own_decision_without_albumentations(p, monkeypatch):
+    image, label = scene()
+    settings = {"name": "HorizontalFlip"} | ({} if p is None else {"p": p})
+    # A list of more than one transform goes through albumentations; the second one draws after the first has decided.
+    asked = Augmentation([settings, {"name": "VerticalFlip", "p": 0.0}], SHAPE)
+    assert not asked.mirrors_only
+    monkeypatch.setitem(sys.modules, "albumentations", None)  # importing it fails from here on
+    own = Augmentation([settings], SHAPE)
+    assert own.mirrors_only
+    for index in range(100):
+        key = (7, index // 10, index)
+        expected, expected_label = asked(image, label, key)
+        changed, mask = own(image, label, key)
+        np.testing.assert_array_equal(changed, expected)
+        np.testing.assert_array_equal(mask, expected_label)
+        assert own.mirrored(key) == (not np.array_equal(expected, image))
+
+
+@pytest.mark.parametrize(
+    ("transforms", "alone"),
+    [
+        ([], True),
+        ([{"name": "HorizontalFlip", "p": 0.5}], True),
+        ([{"name": "HorizontalFlip", "p": 0.5}] * 2, False),
+        ([{"name": "VerticalFlip", "p": 0.5}], False),
+    ],
+)
+def test_what_mirrors_only(transforms, alone):
+    augmentation = Augmentation(transforms, SHAPE)
+    assert augmentation.mirrors_only == alone
+    assert transforms or not augmentation.mirrored((0, 0, 0))
 
 
 def test_geometric_changes_keep_labels_on_their_pixels_and_padding_is_unscored():
@@ -133,6 +168,8 @@ def test_transforms_decide_independently_of_each_other():
         ([{"name": "Compose"}], r"augment\.transforms\[0\].*Compose"),
         ([{"name": "PadIfNeeded", "value": 0, "mask_value": 255}], r"\[0\].*no argument value, mask_value.*fill_mask"),
         ([{"name": "RandomScale", "scale_limit": "much"}], r"\[0\]: RandomScale: scale_limit"),
+        ([{"name": "HorizontalFlip", "p": "often"}], r"\[0\]: HorizontalFlip: p: "),
+        ([{"name": "HorizontalFlip", "p": 0.5, "axis": 1}], r"\[0\]: HorizontalFlip has no argument axis"),
         ([{"name": "HorizontalFlip", "p": 3}], r"\[0\]: HorizontalFlip: p: .*less than or equal to 1"),
         ([{"name": "RandomCrop"}], r"\[0\]: RandomCrop: height: Field required"),
         ([{"name": "Rotate", "fill_mask": 0}], r"\[0\]: fill_mask=0"),

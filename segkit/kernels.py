@@ -1,0 +1,319 @@
+"""GPU kernels of our own, in Triton. Imported where a GPU is used: Triton comes with torch's CUDA builds alone."""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+
+def sum_windows(windows: Tensor) -> Tensor:
+    """Add up overlapping windows where they lie: the transpose of cutting a map into the windows around each position.
+
+    Args:
+        windows: (B, W, H, k, k, C), contiguous: at [b, w, h, i, j] what the position (h, w) gives to
+            (h + i − k // 2, w + j − k // 2). What lies outside the map is not looked at.
+
+    Returns:
+        (B, H, W, C), the sums taken in float32.
+    """
+    batch, width, height, size, _, channels = windows.shape
+    result = windows.new_empty(batch, height, width, channels)
+    block = min(1024, triton.next_power_of_2(channels))
+    grid = (batch * height * width, triton.cdiv(channels, block))
+    _sum_windows[grid](windows, result, height, width, channels, SIZE=size, BLOCK=block)
+    return result
+
+
+@triton.jit(do_not_specialize=["height", "width"])
+def _sum_windows(windows, result, height, width, channels, SIZE: tl.constexpr, BLOCK: tl.constexpr):
+    place = tl.program_id(0).to(tl.int64)
+    column = place % width
+    row = place // width % height
+    batch = place // width // height
+    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = channel < channels
+    total = tl.full((BLOCK,), 0, tl.float32)
+    for i in range(SIZE):
+        for j in range(SIZE):
+            from_row = row - i + SIZE // 2
+            from_column = column - j + SIZE // 2
+            there = (from_row >= 0) & (from_row < height) & (from_column >= 0) & (from_column < width)
+            window = ((batch * width + from_column) * height + from_row) * SIZE * SIZE + i * SIZE + j
+            total += tl.load(windows + window * channels + channel, mask=inside & there, other=0).to(tl.float32)
+    tl.store(result + place * channels + channel, total.to(result.dtype.element_ty), mask=inside)
+
+
+PROGRAMS = 1056
+"""Programs of a kernel that leaves one partial sum each: eight for each multiprocessor of an H200, and always as many,
+so that sums are taken in the same order everywhere."""
+
+TILE, WIDTH = 64, 64
+"""Rows and channels that a program takes at a time. One size for all layers, so that each kernel is compiled once."""
+
+
+def rectify(values: Tensor, bias: Tensor) -> Tensor:
+    """``relu(values + bias)`` of (B, C, H, W) in channels-last memory; bias (C,)."""
+    result = torch.empty_like(values)
+    channels, count = values.shape[1], values.numel()
+    _rectify[(triton.cdiv(count, 2048),)](values, bias, result, count, channels, BLOCK=2048)
+    return result
+
+
+@triton.jit(do_not_specialize=["count"])
+def _rectify(values, bias, result, count, channels, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < count
+    value = tl.load(values + at, mask=inside).to(tl.float32) + tl.load(bias + at % channels).to(tl.float32)
+    tl.store(result + at, tl.maximum(value, 0).to(result.dtype.element_ty), mask=inside)
+
+
+def rectify_gradients(gradient: Tensor, result: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of ``rectify`` with respect to values and bias (float32), from that of its ``result``."""
+    values = torch.empty_like(result)
+    channels = result.shape[1]
+    rows = result.numel() // channels
+    programs, partial = _partial_sums(result, rows)
+    _rectify_gradients[(programs, triton.cdiv(channels, WIDTH))](
+        gradient, result, values, partial, rows, channels, programs, TILE=TILE, WIDTH=WIDTH, num_warps=8
+    )
+    return values, partial.sum(0)
+
+
+def _partial_sums(result: Tensor, rows: int) -> tuple[int, Tensor]:
+    """How many programs go through the rows of each ``WIDTH`` channels, and room for what they sum up."""
+    channels = result.shape[1]
+    programs = min(max(1, PROGRAMS // triton.cdiv(channels, WIDTH)), triton.cdiv(rows, TILE))
+    return programs, torch.empty(programs, channels, device=result.device)
+
+
+@triton.jit(do_not_specialize=["rows", "programs"])
+def _rectify_gradients(
+    gradient, result, values, partial, rows, channels, programs, TILE: tl.constexpr, WIDTH: tl.constexpr
+):
+    channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)[None]
+    total = tl.full((TILE, WIDTH), 0, tl.float32)
+    first = tl.program_id(0) * TILE
+    while first < rows:
+        row = first + tl.arange(0, TILE)[:, None]
+        at = row.to(tl.int64) * channels + channel
+        inside = (row < rows) & (channel < channels)
+        passed = tl.load(result + at, mask=inside, other=0) > 0
+        value = tl.where(passed, tl.load(gradient + at, mask=inside, other=0), 0)
+        tl.store(values + at, value, mask=inside)
+        total += value.to(tl.float32)
+        first += programs * TILE
+    channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
+    tl.store(partial + tl.program_id(0) * channels + channel, tl.sum(total, 0), mask=channel < channels)
+
+
+def rectify_pool(values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest of ``relu(values + bias)`` in every 2×2 square.
+
+    Args:
+        values: (B, C, H, W) in channels-last memory, H and W even.
+        bias: (C,).
+
+    Returns:
+        (B, C, H/2, W/2), and which of the four it is, uint8: 0 and 1 above, 2 and 3 below.
+    """
+    batch, channels, height, width = values.shape
+    result = _channels_last(values, batch, channels, height // 2, width // 2)
+    which = torch.empty_like(result, dtype=torch.uint8)
+    count = result.numel()
+    _rectify_pool[(triton.cdiv(count, 1024),)](values, bias, result, which, count, width // 2, channels, BLOCK=1024)
+    return result, which
+
+
+@triton.jit(do_not_specialize=["count", "width"])
+def _rectify_pool(values, bias, result, which, count, width, channels, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < count
+    channel = at % channels
+    place = at // channels
+    # Row i of the result lies over the rows 2i and 2i + 1, of 2 · width positions each.
+    corner = (place // width * 4 * width + place % width * 2) * channels + channel
+    largest = tl.load(values + corner, mask=inside).to(tl.float32)
+    chosen = tl.full((BLOCK,), 0, tl.int32)
+    for other in tl.static_range(1, 4):
+        offset = (other // 2 * 2 * width + other % 2) * channels
+        value = tl.load(values + corner + offset, mask=inside).to(tl.float32)
+        chosen = tl.where(value > largest, other, chosen)
+        largest = tl.maximum(value, largest)
+    largest = tl.maximum(largest + tl.load(bias + channel).to(tl.float32), 0)
+    tl.store(result + at, largest.to(result.dtype.element_ty), mask=inside)
+    tl.store(which + at, chosen.to(tl.uint8), mask=inside)
+
+
+def rectify_pool_gradients(gradient: Tensor, result: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of ``rectify_pool`` with respect to values and bias (float32), from that of its ``result``."""
+    batch, channels, height, width = result.shape
+    values = _channels_last(result, batch, channels, 2 * height, 2 * width)
+    rows = result.numel() // channels
+    programs, partial = _partial_sums(result, rows)
+    _rectify_pool_gradients[(programs, triton.cdiv(channels, WIDTH))](
+        gradient, result, which, values, partial, rows, width, channels, programs, TILE=TILE, WIDTH=WIDTH, num_warps=8
+    )
+    return values, partial.sum(0)
+
+
+@triton.jit(do_not_specialize=["rows", "width", "programs"])
+def _rectify_pool_gradients(
+    gradient, result, which, values, partial, rows, width, channels, programs, TILE: tl.constexpr, WIDTH: tl.constexpr
+):
+    channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)[None]
+    total = tl.full((TILE, WIDTH), 0, tl.float32)
+    first = tl.program_id(0) * TILE
+    while first < rows:
+        row = first + tl.arange(0, TILE)[:, None]
+        place = row.to(tl.int64)
+        at = place * channels + channel
+        inside = (row < rows) & (channel < channels)
+        passed = tl.load(result + at, mask=inside, other=0) > 0
+        value = tl.where(passed, tl.load(gradient + at, mask=inside, other=0), 0)
+        chosen = tl.load(which + at, mask=inside, other=0)
+        corner = (place // width * 4 * width + place % width * 2) * channels + channel
+        for other in tl.static_range(4):
+            offset = (other // 2 * 2 * width + other % 2) * channels
+            tl.store(values + corner + offset, tl.where(chosen == other, value, 0), mask=inside)
+        total += value.to(tl.float32)
+        first += programs * TILE
+    channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
+    tl.store(partial + tl.program_id(0) * channels + channel, tl.sum(total, 0), mask=channel < channels)
+
+
+def first_layer(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``relu(conv2d(image, weight, bias, padding=1))`` for a picture of few channels.
+
+    Args:
+        image: (B, C, H, W) in channels-last memory, 9 · C < 32.
+        weight: (O, C, 3, 3) in channels-last memory, O a power of two from 16.
+        bias: (O,).
+
+    Returns:
+        (B, O, H, W) in channels-last memory, of the image's dtype.
+    """
+    batch, channels, height, width = image.shape
+    result = _channels_last(image, batch, len(weight), height, width)
+    pixels = batch * height * width
+    _first_layer[(triton.cdiv(pixels, 128),)](
+        image, weight, bias, result, pixels, height, width, CHANNELS=channels, OUT=len(weight), TILE=128
+    )
+    return result
+
+
+@triton.jit
+def _patches(image, pixel, pixels, height, width, CHANNELS: tl.constexpr):
+    """The 3×3 surroundings of pixels (TILE,), as rows (TILE, 32): in the weight's order, a one for the bias, zeros."""
+    tap = tl.arange(0, 32)[None]
+    across, down = tap // CHANNELS % 3 - 1, tap // CHANNELS // 3 - 1
+    pixel = pixel[:, None]
+    column, row = pixel % width + across, pixel // width % height + down
+    there = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    there = there & (tap < 9 * CHANNELS) & (pixel < pixels)
+    at = (pixel + down * width + across) * CHANNELS + tap % CHANNELS
+    values = tl.load(image + at, mask=there, other=0)
+    return tl.where(tap == 9 * CHANNELS, 1, values).to(image.dtype.element_ty)
+
+
+@triton.jit(do_not_specialize=["pixels", "height", "width"])
+def _first_layer(
+    image, weight, bias, result, pixels, height, width, CHANNELS: tl.constexpr, OUT: tl.constexpr, TILE: tl.constexpr
+):
+    pixel = tl.program_id(0).to(tl.int64) * TILE + tl.arange(0, TILE)
+    tap = tl.arange(0, 32)[:, None]
+    out = tl.arange(0, OUT)[None]
+    kernel = tl.load(weight + out * (9 * CHANNELS) + tap, mask=tap < 9 * CHANNELS, other=0)
+    shift = tl.load(bias + out)
+    kernel = tl.where(tap == 9 * CHANNELS, shift, kernel).to(image.dtype.element_ty)
+    values = tl.dot(_patches(image, pixel, pixels, height, width, CHANNELS), kernel)
+    at = pixel[:, None] * OUT + out
+    tl.store(result + at, tl.maximum(values, 0).to(result.dtype.element_ty), mask=pixel[:, None] < pixels)
+
+
+def first_layer_gradients(gradient: Tensor, result: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of ``first_layer`` with respect to weight and bias, float32, from that of its ``result``."""
+    batch, channels, height, width = image.shape
+    out = result.shape[1]
+    pixels = batch * height * width
+    programs = min(PROGRAMS, triton.cdiv(pixels, 128))
+    partial = torch.empty(programs, 32, out, device=image.device)
+    _first_layer_gradients[(programs,)](
+        gradient, result, image, partial, pixels, height, width, programs, CHANNELS=channels, OUT=out, TILE=128
+    )
+    sums = partial.sum(0)
+    weight = sums[: 9 * channels].t().contiguous().view(out, 3, 3, channels).permute(0, 3, 1, 2)
+    return weight, sums[9 * channels].clone()
+
+
+@triton.jit(do_not_specialize=["pixels", "height", "width", "programs"])
+def _first_layer_gradients(
+    gradient, result, image, partial, pixels, height, width, programs,
+    CHANNELS: tl.constexpr, OUT: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
+    out = tl.arange(0, OUT)[None]
+    total = tl.full((32, OUT), 0, tl.float32)
+    first = tl.program_id(0) * TILE
+    while first < pixels:
+        pixel = first + tl.arange(0, TILE).to(tl.int64)
+        at = pixel[:, None] * OUT + out
+        inside = pixel[:, None] < pixels
+        passed = tl.load(result + at, mask=inside, other=0) > 0
+        value = tl.where(passed, tl.load(gradient + at, mask=inside, other=0), 0)
+        total += tl.dot(tl.trans(_patches(image, pixel, pixels, height, width, CHANNELS)), value)
+        first += programs * TILE
+    tap = tl.arange(0, 32)[:, None]
+    tl.store(partial + (tl.program_id(0) * 32 + tap) * OUT + out, total)
+
+
+def _channels_last(like: Tensor, *shape: int) -> Tensor:
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+
+
+def adam_update(
+    weight: Tensor,
+    twin: Tensor,
+    gradient: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    rate: Tensor,
+    corrections: Tensor,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """Adam's update of one weight, its moments and its twin of fewer bits, all in place, in one pass over memory.
+
+    As :class:`torch.optim.Adam` (Kingma & Ba 2015, algorithm 1; the decay is added to the gradient).
+
+    Args:
+        weight, mean, square: float32, of one shape and one order in memory, as are the next two.
+        twin: the weight as the network computes with it, any float dtype; set to the rounded weight.
+        gradient: of any float dtype.
+        rate: scalar float32, the learning rate.
+        corrections: float32 (2,), 1 − β^t of both betas for the t-th update.
+    """
+    count, block = weight.numel(), 1024
+    complements = [1 - beta for beta in betas]  # here: in float32, 1 − 0.999 loses four digits
+    _adam_update[(triton.cdiv(count, block),)](
+        weight, twin, gradient, mean, square, rate, corrections, count, betas[1], *complements, eps, weight_decay,
+        BLOCK=block,
+    )  # fmt: skip
+
+
+@triton.jit(do_not_specialize=["count"])
+def _adam_update(
+    weight, twin, gradient, mean, square, rate, corrections, count, beta2, new1, new2, eps, decay, BLOCK: tl.constexpr
+):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < count
+    w = tl.load(weight + at, mask=inside)
+    g = tl.load(gradient + at, mask=inside).to(tl.float32) + decay * w
+    m = tl.load(mean + at, mask=inside)
+    m += (g - m) * new1
+    s = tl.load(square + at, mask=inside) * beta2 + new2 * g * g
+    size = tl.load(rate) / tl.load(corrections)
+    w -= size * m / (tl.sqrt(s) / tl.sqrt(tl.load(corrections + 1)) + eps)
+    tl.store(weight + at, w, mask=inside)
+    tl.store(twin + at, w.to(twin.dtype.element_ty), mask=inside)
+    tl.store(mean + at, m, mask=inside)
+    tl.store(square + at, s, mask=inside)
