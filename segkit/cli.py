@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "score a network or a folder of maps as KITTI's server does",
     "report": "keep a run's results as an entry of the lab book",
     "data": "statistics, verification, picture sheet, download or generation of a data set",
+    "bench": "measure speed and memory, against other programs in the same run",
 }
 
 USAGE = "usage: segkit <command> [key=value …] [--help]\n\ncommands:\n" + "".join(

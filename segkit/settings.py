@@ -127,6 +127,34 @@ class TrainSettings(Strict):
     sweep: SweepSettings
 
 
+class BenchModelSettings(Strict):
+    encoder: Literal["vgg16", "vgg16_bn"]
+    fc_channels: Positive
+
+
+class BenchDataSettings(Strict):
+    root: str | None
+
+
+class BenchSettings(Strict):
+    what: Literal["train", "loader", "predict", "startup", "profile", "growth", "all"]
+    into: Annotated[str, Len(1)]
+    gpus: Any
+    precision: Literal["auto", "fp32", "bf16"]
+    seed: Count
+    cases: Annotated[list[Annotated[list[Positive], Len(3, 3)]], Len(1)] | None
+    model: BenchModelSettings
+    data: BenchDataSettings
+    pictures: Positive
+    epochs: Annotated[int, Ge(3)]
+    epoch_pictures: Positive
+    epoch_steps: Positive
+    cache_pictures: list[Positive]
+    checkpoint: str | None
+
+    _gpus = field_validator("gpus")(check_gpus)
+
+
 FORMATS = ("overlay", "mask", "confidence", "bev", "submission")
 
 

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from segkit.build import import_subclass
 from segkit.settings import (
     KNOWN_TARGETS,
+    BenchSettings,
     DataCommandSettings,
     EvaluateSettings,
     PredictSettings,
@@ -52,6 +53,7 @@ def test_every_option_of_every_group_is_valid(group: str) -> None:
 
 
 def test_the_other_commands_are_valid() -> None:
+    validate(BenchSettings, composed("bench"))
     validate(PredictSettings, composed("predict", "checkpoint=a", "input=b"))
     validate(ReportSettings, composed("report", "run=[a,b]", "into=c"))
     for option in options("data"):

@@ -68,7 +68,7 @@ def test_a_traceback_is_shown_when_asked_for(tmp_path: Path, monkeypatch: pytest
 def test_unknown_command_lists_the_commands(arguments: list[str], tmp_path: Path) -> None:
     done = segkit(*arguments, cwd=tmp_path)
     assert done.returncode == 2
-    assert "train, predict, evaluate, report, data" in done.stderr
+    assert "train, predict, evaluate, report, data, bench" in done.stderr
 
 
 def test_missing_settings_are_asked_for(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_missing_settings_are_asked_for(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "data"])
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "data", "bench"])
 def test_help_and_configuration_import_nothing_heavy(command: str) -> None:
     # The second in which --help has to answer is a matter of what is imported: torch alone takes three.
     script = (
@@ -88,11 +88,11 @@ def test_help_and_configuration_import_nothing_heavy(command: str) -> None:
         "heavy = {'torch', 'pytorch_lightning', 'albumentations', 'cv2', 'torchvision'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    words = {"train": "seed=1", "predict": "gpus=0", "evaluate": "part=all", "data": "seed=1"}[command]
+    words = {"predict": "gpus=0", "evaluate": "part=all"}.get(command, "seed=1")
     for flags in (["--help"], [words, "--cfg", "job"]):
         done = subprocess.run([sys.executable, "-c", script, command, *flags], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert "cache_dir" in done.stdout or command == "predict"
+        assert "cache_dir" in done.stdout or command in ("predict", "bench")
 
 
 def test_what_was_there_before_an_error_is_there_after_it(tmp_path: Path) -> None:

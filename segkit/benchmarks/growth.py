@@ -1,0 +1,133 @@
+"""What growing costs: training against picture area, batch and number of GPUs; the picture cache against its size.
+
+Throughput and memory are those of ``train.py``'s own training, with its loader and logging.
+"""
+
+import logging
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segkit.benchmarks.pictures import vary
+from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, told
+from segkit.benchmarks.table import Table, file_name, rounded
+from segkit.cores import cores
+from segkit.data.kitti import KittiRoadDataModule
+from segkit.data.records import Record
+from segkit.engine.devices import gpu_indices
+from segkit.engine.run_folder import gpu_name
+
+AREAS = [[96, 320, 16], [160, 576, 16], [256, 832, 16], [384, 1248, 16]]
+BATCHES = [[160, 576, batch] for batch in (1, 2, 4, 8, 16, 32, 64, 128)]
+ON_EACH_GPU = [160, 576, 16]
+CACHED_SHAPE = [160, 576]
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: dict[str, Any], folder: Path) -> list[Table]:
+    """Tables against area and batch (or of ``cases``, where these are given), number of GPUs, and pictures cached.
+
+    Raises:
+        UserError: GPUs or a data set that are not there.
+    """
+    auto = settings["gpus"] == "auto"
+    gpus = list(range(torch.cuda.device_count())) if auto else gpu_indices(settings["gpus"], "gpus")
+    programs = Programs(settings, folder / "scratch", gpus)
+    cases = settings["cases"]
+    lines = {"area": AREAS, "batch": BATCHES} if cases is None else {"cases": cases}
+    found = iter(programs.points([case for line in lines.values() for case in line]))
+    tables = [
+        training_table(programs, along, [(case, 1, next(found)) for case in line]) for along, line in lines.items()
+    ]
+    if len(gpus) > 1:
+        case = ON_EACH_GPU if cases is None else cases[0]
+        points = [(case, count, _on_gpus(programs, case, count)) for count in doublings(len(gpus))]
+        tables.append(training_table(programs, "gpus", points))
+    return [*tables, cache_table(programs.records, settings["cache_pictures"], folder / "scratch")]
+
+
+def doublings(most: int) -> list[int]:
+    """1, 2, 4, … and ``most``."""
+    return [*(2**i for i in range((most - 1).bit_length())), most]
+
+
+def _on_gpus(programs: Programs, case: Case, count: int) -> Speed | str:
+    try:
+        return programs.segkit(case, count)
+    except ProgramError as error:
+        return str(error)
+
+
+def training_table(programs: Programs, along: str, points: Sequence[tuple[Case, int, Speed | str]]) -> Table:
+    """What training reached in each case, on so many GPUs (1 also stands for the CPU); no figures where it failed."""
+    rows: list[dict[str, Any]] = []
+    failures = []
+    for case, processes, speed in points:
+        height, width, batch = case
+        if isinstance(speed, str):
+            failures.append(f"{told(case)}: {speed.splitlines()[-1]}")
+            speed = Speed(math.nan, None)
+        rate = speed.images_per_second
+        log.info("%s, %d at a time: %s images/s", told(case), processes, rounded(rate))
+        rows.append(
+            {
+                "height": height,
+                "width": width,
+                "batch_per_gpu": batch,
+                "gpus": min(processes, len(programs.gpus)),
+                "step_ms": 1000 * batch * processes / rate,
+                "images_per_second": rate,
+                "megapixels_per_second": rate * height * width * 1e-6,
+                "peak_memory_gib": speed.peak_memory_gib,
+                "ratio_to_first": rate / (rows[0]["images_per_second"] if rows else rate),
+            }
+        )
+    name = gpu_name(programs.gpus if along == "gpus" else programs.gpus[:1])
+    remarks = [f"{name or 'CPU'}, {cores()} cores, {programs.precision}", *failures]
+    stem = file_name(f"growth-{along}", programs.precision, "nhwc", name)
+    return Table(stem, f"Growth: training, along {along}", rows, remarks)
+
+
+def cache_table(records: Sequence[Record], counts: Sequence[int], scratch: Path) -> Table:
+    """Size and fill time of the picture cache for so many different pictures, and the time to find them all there."""
+    rows = []
+    for count in counts:
+        root, cache = scratch / "varied", scratch / "varied_cache"
+        vary(records, root, count)
+        filled, found = _prepare_seconds(root, cache), _prepare_seconds(root, cache)
+        row = {
+            "pictures": count,
+            "files_gib": _gib(root),
+            "cache_gib": _gib(cache),
+            "fill_seconds": filled,
+            "filled_per_second": count / filled,
+            "found_seconds": found,
+            "found_per_second": count / found,
+        }
+        log.info("%d pictures: cache filled in %s s, found in %s s", count, rounded(filled), rounded(found))
+        rows.append(row)
+        for folder in (root, cache):
+            shutil.rmtree(folder)
+    height, width = CACHED_SHAPE
+    remarks = [
+        f"{cores()} cores; {height}×{width}; the picture files had just been written, so they were read from memory"
+    ]
+    title = "Growth: the picture cache, filled, and found filled by the next run"
+    return Table(file_name("growth-cache", "uint8", "nhwc", None), title, rows, remarks)
+
+
+def _prepare_seconds(root: Path, cache: Path) -> float:
+    data = KittiRoadDataModule(root, CACHED_SHAPE, batch_size=1, split="none", cache_dir=cache)
+    started = time.perf_counter()
+    data.prepare()
+    return time.perf_counter() - started
+
+
+def _gib(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**30

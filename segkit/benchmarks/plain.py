@@ -1,0 +1,131 @@
+"""The plain program: a training script in Lightning as most people would write it.
+
+Eager, fp32, channels first; every epoch, the loader's workers decode each PNG with OpenCV, resize it, mirror it at
+random and turn it into floats. Nothing in it is slow on purpose: it follows Lightning's and PyTorch's documentation.
+
+``python -m segkit.benchmarks.plain '{"gpu": 0, "cases": [[160, 576, 16]], "roots": …}'`` prints its figures as JSON in
+its last line; :mod:`segkit.benchmarks.programs` says what it is given.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import albumentations as A
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from segkit.benchmarks.bare import MEAN, STD, FCN8s
+from segkit.cores import cores
+from segkit.data.kitti import KittiRoadDataModule
+from segkit.data.records import UNSCORED, Record
+
+
+class RoadPictures(Dataset[tuple[Tensor, Tensor]]):
+    """Normalised picture float (3, H, W) and label int64 (H, W), decoded anew each time."""
+
+    def __init__(self, records: Sequence[Record], height: int, width: int) -> None:
+        self.records, self.size = records, (width, height)
+        self.augment = A.Compose([A.HorizontalFlip(p=0.5)])
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        record = self.records[index]
+        image = cv2.resize(read_rgb(record.image), self.size)
+        colours = cv2.resize(read_rgb(record.label), self.size, interpolation=cv2.INTER_NEAREST)
+        label = np.where(colours[..., 0] == 0, UNSCORED, colours[..., 2] // 255)
+        augmented = self.augment(image=image, mask=label)
+        normal = (augmented["image"].astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
+        return torch.from_numpy(normal.transpose(2, 0, 1).copy()), torch.from_numpy(augmented["mask"].astype(np.int64))
+
+
+def read_rgb(path: Path | None) -> NDArray:
+    """A picture's pixels, uint8 (H, W, 3)."""
+    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
+
+
+class PlainTask(LightningModule):
+    def __init__(self, encoder: str, fc_channels: int) -> None:
+        super().__init__()
+        self.network = FCN8s(encoder, fc_channels)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        image, label = batch
+        loss = F.cross_entropy(self.network(image), label, ignore_index=UNSCORED)
+        self.log("train_loss", loss, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=1e-4)
+
+
+class EpochClock(Callback):
+    """Seconds of each epoch, its work on the GPU included."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = self._now(pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.seconds.append(self._now(pl_module) - self.started)
+
+    @staticmethod
+    def _now(module: LightningModule) -> float:
+        if module.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def measure(spec: dict[str, Any]) -> dict[str, Any]:
+    """Under ``cases`` what ``measure_case`` says of each."""
+    pairs = zip(spec["cases"], spec["roots"], strict=True)
+    return {"cases": [measure_case(spec, case, root) for case, root in pairs]}
+
+
+def measure_case(spec: dict[str, Any], case: Sequence[int], root: str) -> dict[str, float | None]:
+    """Median ``images_per_second`` of all epochs but the first, and ``peak_memory_gib`` (None on the CPU)."""
+    on_gpu = spec["gpu"] is not None
+    height, width, batch = case
+    seed_everything(spec["seed"])
+    if on_gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(spec["gpu"])
+    records = KittiRoadDataModule(root, [height, width], batch, split="none").records("train")
+    loader = DataLoader(
+        RoadPictures(records, height, width),
+        batch_size=batch,
+        shuffle=True,
+        num_workers=min(8, cores()),
+        pin_memory=on_gpu,
+        persistent_workers=True,
+    )
+    clock = EpochClock()
+    trainer = Trainer(
+        max_epochs=spec["epochs"],
+        accelerator="gpu" if on_gpu else "cpu",
+        devices=[spec["gpu"]] if on_gpu else 1,
+        default_root_dir=spec["scratch"],
+        enable_checkpointing=False,  # the time that it takes lies between the epochs, and is no part of their figures
+        callbacks=[clock],
+    )
+    trainer.fit(PlainTask(spec["encoder"], spec["fc_channels"]), loader)
+    memory = torch.cuda.max_memory_allocated(spec["gpu"]) / 2**30 if on_gpu else None
+    return {"images_per_second": len(records) / median(clock.seconds[1:]), "peak_memory_gib": memory}
+
+
+if __name__ == "__main__":
+    print("\n" + json.dumps(measure(json.loads(sys.argv[1]))))

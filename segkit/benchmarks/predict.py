@@ -1,0 +1,203 @@
+"""Prediction speed: the network alone, and a folder of pictures to a folder of PNGs, each beside the plain way.
+
+Plain is the same network in fp32 as torch runs it (eager, NCHW), and one picture after the other.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from segkit.benchmarks.pictures import labelled_pictures
+from segkit.benchmarks.table import Table, file_name
+from segkit.benchmarks.timing import PEAK_SIZE, matrix_peak, median_step_ms
+from segkit.cores import cores
+from segkit.data.images import decode_image, resize_image
+from segkit.engine.checkpoints import read_checkpoint
+from segkit.engine.devices import one_gpu
+from segkit.engine.inference_network import InferenceNetwork, fastest_precision
+from segkit.engine.predictor import Predictor, trained_task
+from segkit.engine.run_folder import gpu_name
+from segkit.engine.task import SegmentationTask
+from segkit.inference import logits_at_size, to_confidence
+from segkit.inputs import find_checkpoint
+from segkit.painting import Picture, paint_pictures
+from segkit.visual import paint
+
+CASES = {"cuda": [[160, 576, 1], [160, 576, 64], [384, 1248, 1]], "cpu": [[160, 576, 1], [384, 1248, 1]]}
+
+Network = Callable[[Tensor], Tensor]
+"""Logits (B, C, H, W) of uint8 (B, 3, H, W)."""
+
+ROUNDS = 5
+"""In each both programs are measured, so that a machine that is slow for a while is slow for both."""
+STEPS = {"cuda": 50, "cpu": 3}
+"""Calls of a network in a round, after a third as many that do not count."""
+
+CLASSES: list[dict[str, Any]] = [{"name": "background", "colour": None}, {"name": "road", "colour": [0, 255, 0]}]
+
+
+def run(settings: dict[str, Any], folder: Path) -> list[Table]:
+    """Two tables: of the network, two rows for each case, and of the files.
+
+    Raises:
+        UserError: a GPU, a data set or a checkpoint that is not there.
+    """
+    gpu = one_gpu(settings["gpus"], "gpus")
+    precision = fastest_precision(gpu) if settings["precision"] == "auto" else settings["precision"]
+    device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
+    checkpoint = _checkpoint(settings)
+    plain = trained_task(checkpoint).network.eval().to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    paths = [record.image for record in labelled_pictures(settings, folder / "scratch")]
+    name = gpu_name([] if gpu is None else [gpu])
+    about = f"{name or 'CPU'}, {cores()} cores; segkit in {precision}, plain: eager, fp32, NCHW"
+    peak = matrix_peak(device)
+    rows = []
+    for case in settings["cases"] or CASES[device.type]:
+        fast = InferenceNetwork(copy.deepcopy(plain), device, precision == "bf16")
+        batches = list(_batches(paths, case, device))
+        # Random weights make masks that say nothing.
+        differing = None if settings["checkpoint"] is None else share_differing(fast, plain, batches)
+        rows += _compared(case, *_milliseconds(fast, plain, batches[0]), forward_tflop(plain, case), peak, differing)
+    network = Table(
+        file_name("predict", precision, "nhwc", name),
+        "Prediction: the network alone, pictures on its device",
+        rows,
+        [about, f"matrix peak {peak:.4g} TFLOP/s: {PEAK_SIZE[device.type]}³ in {'fp32' if gpu is None else 'bf16'}"],
+    )
+    files = Table(
+        file_name("predict-files", precision, "nhwc", name),
+        f"Prediction: {len(paths)} picture files to overlays, masks and confidence maps",
+        _from_files(Predictor(checkpoint, gpu, precision), plain, paths, folder / "scratch"),
+        [about, "reading_s, network_s, writing_s: how long each was busy beside the others"],
+    )
+    return [network, files]
+
+
+def share_differing(one: Network, other: Network, batches: Sequence[Tensor]) -> float:
+    """Percent of all pixels to which two networks give different classes."""
+    with torch.inference_mode():
+        shares = [(one(images).max(1).indices != other(images).max(1).indices).float().mean() for images in batches]
+    return 100 * float(torch.stack(shares).mean())
+
+
+def forward_tflop(network: nn.Module, case: Sequence[int]) -> float:
+    """TFLOP of one call of the network for a case (height, width, batch)."""
+    height, width, batch = case
+    # On the meta device nothing is computed.
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        copy.deepcopy(network).to("meta")(torch.empty(batch, 3, height, width, dtype=torch.uint8, device="meta"))
+    return counter.get_total_flops() * 1e-12
+
+
+def _checkpoint(settings: dict[str, Any]) -> dict[str, Any]:
+    """That of ``checkpoint``, or where it is null one of random weights."""
+    if settings["checkpoint"] is not None:
+        return read_checkpoint(find_checkpoint(settings["checkpoint"], "checkpoint"), "checkpoint")
+    torch.manual_seed(settings["seed"])
+    task = SegmentationTask(CLASSES, [160, 576], **settings["model"])
+    kind = f"{SegmentationTask.__module__}.{SegmentationTask.__qualname__}"
+    return {
+        "state_dict": task.state_dict(),
+        "hyper_parameters": dict(task.hparams),
+        "segkit": {"task": kind},
+    }
+
+
+def _batches(paths: Sequence[Path], case: Sequence[int], device: torch.device) -> Iterator[Tensor]:
+    """All pictures in batches of a case, uint8 (B, 3, H, W) on the device; the first fill up the last batch."""
+    height, width, batch = case
+    for start in range(0, len(paths), batch):
+        chosen = islice(cycle(paths), start, start + batch)
+        pictures = np.stack([resize_image(decode_image(path), (height, width)) for path in chosen])
+        yield torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)
+
+
+def _milliseconds(fast: Network, plain: Network, images: Tensor) -> tuple[list[float], list[float]]:
+    """Of a call of each network, in each round."""
+    steps = STEPS[images.device.type]
+    result: tuple[list[float], list[float]] = [], []
+    with torch.inference_mode():
+        for _ in range(ROUNDS):
+            for network, rounds in zip((fast, plain), result, strict=True):
+                rounds.append(median_step_ms(lambda: network(images), images.device, steps, warm_up=steps // 3))  # noqa: B023 - called at once
+    return result
+
+
+def _compared(
+    case: Sequence[int],
+    fast: Sequence[float],
+    plain: Sequence[float],
+    tflop: float,
+    peak: float,
+    differing: float | None,
+) -> list[dict[str, Any]]:
+    """Rows of both networks in one case, from the milliseconds of their rounds; ratios are taken within a round."""
+    height, width, batch = case
+    ratio = median(slow / quick for quick, slow in zip(fast, plain, strict=True))
+    figures = ("segkit", median(fast), ratio, differing), ("plain", median(plain), 1.0, None)
+    return [
+        {
+            "height": height,
+            "width": width,
+            "batch": batch,
+            "network": name,
+            "ms": ms,
+            "images_per_second": 1000 * batch / ms,
+            "tflops": 1000 * tflop / ms,
+            "share_of_peak": 1000 * tflop / ms / peak,
+            "ratio_to_plain": ratio_to_plain,
+            "masks_differing_percent": percent,
+        }
+        for name, ms, ratio_to_plain, percent in figures
+    ]
+
+
+def _from_files(predictor: Predictor, plain: Network, paths: Sequence[Path], scratch: Path) -> list[dict[str, Any]]:
+    """Rows of ``paint_pictures`` and of a plain program that does the same with one picture after the other."""
+    predictor.probabilities(decode_image(paths[0]))  # the first picture's costs are not those of many
+    seconds = paint_pictures(predictor, [Picture(path) for path in paths], scratch / "painted").seconds
+    begun = time.perf_counter()
+    _paint_plainly(plain, predictor, paths, scratch / "plain")
+    wall = time.perf_counter() - begun
+    busy = {"reading_s": seconds.reading, "network_s": seconds.network, "writing_s": seconds.writing}
+    stages: dict[str, dict[str, Any]] = {
+        "segkit": busy | {"slowest": seconds.slowest},
+        "plain": dict.fromkeys([*busy, "slowest"]),
+    }
+    return [
+        {
+            "program": name,
+            **stages[name],
+            "wall_s": took,
+            "images_per_second": len(paths) / took,
+            "ratio_to_plain": wall / took,
+        }
+        for name, took in (("segkit", seconds.wall), ("plain", wall))
+    ]
+
+
+@torch.inference_mode()
+def _paint_plainly(network: Network, predictor: Predictor, paths: Sequence[Path], folder: Path) -> None:
+    for kind in ("overlay", "mask", "confidence"):
+        (folder / kind).mkdir(parents=True)
+    device = predictor.network.device
+    for path in paths:
+        picture = decode_image(path)
+        height, width = picture.shape[:2]
+        resized = torch.from_numpy(resize_image(picture, predictor.image_shape)).permute(2, 0, 1)
+        probabilities = logits_at_size(network(resized[None].to(device))[0], (height, width)).softmax(0)
+        classes = probabilities.argmax(0).byte().cpu().numpy()
+        painted = paint(picture, classes, predictor.class_list)
+        cv2.imwrite(str(folder / "overlay" / f"{path.stem}.png"), painted[..., ::-1])
+        cv2.imwrite(str(folder / "mask" / f"{path.stem}.png"), classes)
+        cv2.imwrite(str(folder / "confidence" / f"{path.stem}.png"), to_confidence(probabilities[1]).cpu().numpy())

@@ -1,0 +1,179 @@
+"""The programs that are compared, each in a process of its own: they share nothing but the device and the pictures."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from segkit.benchmarks.pictures import labelled_pictures, repeat
+from segkit.commands.arguments import override
+from segkit.engine.devices import lightning_precision
+from segkit.engine.run_folder import read_result
+from segkit.errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+UNCOUNTED = 2
+"""Epochs at the start of ``train.py`` that do not count: caches fill, kernels are compiled and chosen."""
+
+# A terminal as far as rich can tell, so that the progress bar is drawn, and no look for updates over the network.
+ENVIRONMENT = {"FORCE_COLOR": "1", "TERM": "xterm", "NO_ALBUMENTATIONS_UPDATE": "1"}
+
+LAST_LINES = 15
+"""Of a failed program's errors, these are shown."""
+
+Case = Sequence[int]
+"""Height, width, and pictures per step and process."""
+
+
+def told(case: Case) -> str:
+    """The case for people: ``160×576, batch 16``."""
+    return "{}×{}, batch {}".format(*case)
+
+
+class ProgramError(UserError):
+    """A program that is measured has failed; the message ends with what it said last."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a program reaches: of all its processes together, memory of the first one (None where it is not known)."""
+
+    images_per_second: float
+    peak_memory_gib: float | None
+
+
+class Programs:
+    """Runs the programs one at a time.
+
+    Args:
+        settings: of ``conf/bench.yaml``.
+        scratch: folder for pictures, caches and run folders.
+        gpus: those that may be used; none for the CPU.
+    """
+
+    def __init__(self, settings: dict[str, Any], scratch: Path, gpus: Sequence[int]) -> None:
+        self.settings, self.scratch, self.gpus = settings, scratch, list(gpus)
+        self.records = labelled_pictures(settings, scratch)
+        lightning = lightning_precision(settings["precision"], bool(gpus))
+        self.precision = "bf16" if lightning == "bf16-mixed" else "fp32"
+
+    def epoch_pictures(self, per_step: int) -> int:
+        """Pictures of an epoch whose steps take ``per_step`` each: whole batches, so that no step is a smaller one."""
+        least = max(self.settings["epoch_pictures"], self.settings["epoch_steps"] * per_step)
+        return per_step * math.ceil(least / per_step)
+
+    def segkit(self, case: Case, processes: int = 1) -> Speed:
+        """``train.py``, with loader, augmentation, logging and progress bar. On ``processes`` GPUs, or the CPU.
+
+        Raises:
+            ProgramError: it failed.
+        """
+        return _speed(self.train(case, processes, self.settings["epochs"]))
+
+    def points(self, cases: Sequence[Case]) -> list[Speed | str]:
+        """The same training in each case, on one GPU or the CPU, all in one process; an error where it failed.
+
+        Raises:
+            ProgramError: the process itself failed.
+        """
+        runs = [self._words(case, 1, self.settings["epochs"]) for case in cases]
+        said = _run(["-m", "segkit.benchmarks.points", json.dumps(runs), str(self.scratch / "run")], "points")
+        found = json.loads(said.splitlines()[-1])
+        return [result["error"] if "error" in result else _speed(result) for result in found]
+
+    def train(self, case: Case, processes: int, epochs: int, more: Sequence[str] = ()) -> dict[str, Any]:
+        """``result.json`` of a run of ``train.py``; ``more`` are further settings.
+
+        Raises:
+            ProgramError: it failed.
+        """
+        folder = self.scratch / "run"
+        place = override("hydra.run.dir", str(folder))
+        try:
+            _run([str(REPOSITORY / "train.py"), *self._words(case, processes, epochs), place, *more], "train.py")
+            return read_result(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)  # its checkpoints are of gigabytes
+
+    def _words(self, case: Case, processes: int, epochs: int) -> list[str]:
+        height, width, batch = case
+        words = {
+            "data.root": str(self._repeated(batch * processes)),
+            "data.image_shape": [height, width],
+            "data.batch_size": batch,
+            "data.split": "none",
+            "data.cache_dir": str(self.scratch / "cache"),
+            **{f"model.{key}": value for key, value in self.settings["model"].items()},
+            "model.weights": None,
+            "trainer.gpus": self.gpus[:processes] or 0,
+            "trainer.precision": self.precision,
+            "trainer.max_epochs": epochs,
+            "seed": self.settings["seed"],
+            "predictions": 0,
+        }
+        return [override(key, value) for key, value in words.items()]
+
+    def bare(self, cases: Sequence[Case]) -> tuple[list[Speed], float]:
+        """The bare loop in each case, over as many steps as count of ``train.py``; and the matrix peak in TFLOP/s.
+
+        Raises:
+            ProgramError: it failed.
+        """
+        counted = self.settings["epochs"] - UNCOUNTED
+        spec = self._spec(cases) | {"precision": self.precision, "steps": counted * self.settings["epoch_steps"]}
+        figures = _figures("segkit.benchmarks.bare", spec)
+        pairs = zip(cases, figures["cases"], strict=True)
+        speeds = [Speed(1000 * case[2] / found["step_ms"], found["peak_memory_gib"]) for case, found in pairs]
+        return speeds, figures["matrix_peak_tflops"]
+
+    def plain(self, cases: Sequence[Case]) -> list[Speed]:
+        """The plain Lightning program in each case, on the same pictures as ``segkit``.
+
+        Raises:
+            ProgramError: it failed.
+        """
+        place = {"roots": [str(self._repeated(case[2])) for case in cases], "scratch": str(self.scratch)}
+        # One epoch that does not count is enough for it: it compiles nothing and keeps no cache.
+        spec = self._spec(cases) | place | {"epochs": self.settings["epochs"] - 1}
+        figures = _figures("segkit.benchmarks.plain", spec)
+        return [Speed(found["images_per_second"], found["peak_memory_gib"]) for found in figures["cases"]]
+
+    def _spec(self, cases: Sequence[Case]) -> dict[str, Any]:
+        gpu = self.gpus[0] if self.gpus else None
+        shown = [list(case) for case in cases]
+        return {"gpu": gpu, "cases": shown, "seed": self.settings["seed"], **self.settings["model"]}
+
+    def _repeated(self, per_step: int) -> Path:
+        count = self.epoch_pictures(per_step)
+        root = self.scratch / f"repeated-{count}"
+        if not root.exists():
+            repeat(self.records, root, count)
+        return root
+
+
+def _speed(result: dict[str, Any]) -> Speed:
+    """Of a run's ``epochs`` and ``gpu_memory_gib``."""
+    counted = [epoch["images_per_second"] for epoch in result["epochs"][UNCOUNTED:]]
+    return Speed(median(counted), result.get("gpu_memory_gib"))
+
+
+def _figures(module: str, spec: dict[str, Any]) -> dict[str, Any]:
+    said = _run(["-m", module, json.dumps(spec)], f"python -m {module}")
+    return json.loads(said.splitlines()[-1])
+
+
+def _run(words: Sequence[str], name: str) -> str:
+    """What ``python <words>`` writes to its standard output."""
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=os.environ | ENVIRONMENT)
+    if done.returncode:
+        last = "\n".join(done.stderr.strip().splitlines()[-LAST_LINES:])
+        raise ProgramError(f"{name} failed (exit code {done.returncode}):\n{last}")
+    return done.stdout

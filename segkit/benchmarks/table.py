@@ -1,0 +1,91 @@
+"""What a benchmark comes to: rows of figures, shown on the screen and written as CSV under a name that says of what."""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from segkit.files import write_whole
+
+DIGITS = 4
+"""Significant digits that are kept: more than any measurement here repeats."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures of one benchmark.
+
+    ``name`` is the stem of its file (see ``file_name``), ``title`` one line for the screen. ``rows`` have the same keys
+    each, whose names carry the units (``step_ms``, ``images_per_second``, ``ratio_to_plain``); a figure that does not
+    exist is None or NaN. ``remarks`` are short facts of the same run, such as the matrix peak.
+    """
+
+    name: str
+    title: str
+    rows: list[dict[str, Any]]
+    remarks: list[str]
+
+
+def file_name(what: str, precision: str, layout: str, gpu: str | None) -> str:
+    """The stem of a table's file: ``train-bf16-nhwc-pt211-h200``.
+
+    Args:
+        what: what was measured, such as ``train``.
+        precision: ``bf16``, ``fp32``, or ``uint8`` where pictures alone are handled.
+        layout: ``nhwc`` (channels last) or ``nchw``.
+        gpu: its name as ``segkit.engine.run_folder.gpu_name`` gives it (``NVIDIA H200``); None for the CPU.
+    """
+    major, minor = version("torch").split(".")[:2]
+    device = (
+        "cpu" if gpu is None else re.sub(r"[^a-z0-9]+", "-", gpu.lower().replace("nvidia ", "").replace(" × ", "x"))
+    )
+    return f"{what}-{precision}-{layout}-pt{major}{minor}-{device}"
+
+
+def rounded(value: Any) -> Any:
+    """A float to ``DIGITS`` significant digits, and an integer where these end before the point; NaN is None."""
+    if not isinstance(value, float):
+        return value
+    if math.isnan(value):
+        return None
+    short = float(f"{value:.{DIGITS}g}")
+    return int(short) if abs(short) >= 10 ** (DIGITS - 1) else short
+
+
+def write_csv(table: Table, into: Path) -> Path:
+    """Write ``into/<name>.csv``, in a folder that is there; returns the file's path."""
+    content = io.StringIO()
+    writer = csv.DictWriter(content, list(table.rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: rounded(value) for key, value in row.items()} for row in table.rows)
+    path = into / f"{table.name}.csv"
+    write_whole(path, content.getvalue().encode())
+    return path
+
+
+def as_text(table: Table) -> str:
+    """Title, aligned columns (numbers flush right) and remarks, for the screen."""
+    head = list(table.rows[0])
+    rows = [[rounded(row[key]) for key in head] for row in table.rows]
+    cells = [["" if value is None else str(value) for value in row] for row in rows]
+    numeric = [
+        all(value is None or isinstance(value, int | float) for value in column) for column in zip(*rows, strict=True)
+    ]
+    return "\n".join([table.title, *_aligned([head, *cells], numeric), *table.remarks])
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    """Lines whose columns stand two blanks apart, flush right where ``right`` says so."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,91 @@
+"""Training speed: ``train.py`` as it is, a plain Lightning program and the bare loop, on the same pictures in one run.
+
+``train.py`` is measured with everything that a user has: loader, augmentation, logging, progress bar. Its images per
+second are those of its own epoch lines. Checkpoints are written between epochs and count for none of the programs.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segkit.benchmarks.bare import FCN8s
+from segkit.benchmarks.programs import Case, Programs, Speed
+from segkit.benchmarks.table import Table, file_name
+from segkit.benchmarks.timing import PEAK_SIZE, count_flops
+from segkit.cores import cores
+from segkit.engine.devices import one_gpu
+from segkit.engine.run_folder import gpu_name
+
+CASES = [[160, 576, 64], [160, 576, 16], [160, 576, 1], [384, 1248, 16]]
+
+SEGKIT, PLAIN, BARE = "segkit", "plain Lightning", "bare loop"
+
+
+def run(settings: dict[str, Any], folder: Path) -> list[Table]:
+    """One table, three rows for each case.
+
+    Raises:
+        UserError: a GPU or a data set that is not there, or a program that failed.
+    """
+    gpu = one_gpu(settings["gpus"], "gpus")
+    programs = Programs(settings, folder / "scratch", [] if gpu is None else [gpu])
+    rows: list[dict[str, Any]] = []
+    cases = settings["cases"] or CASES
+    # Ours first: it finds the pictures as little in memory as a user does.
+    ours, plain = [programs.segkit(case) for case in cases], programs.plain(cases)
+    bare, peak = programs.bare(cases)
+    work = []
+    for case, *found in zip(cases, ours, plain, bare, strict=True):
+        speeds = dict(zip((SEGKIT, PLAIN, BARE), found, strict=True))
+        tflop = step_tflop(case, settings["model"])
+        rows += compared(case, speeds, tflop, peak)
+        work.append(f"{tflop:.4g}")
+    name = gpu_name(programs.gpus)
+    kind = "cpu" if gpu is None else "cuda"
+    remarks = [
+        f"{name or 'CPU'}, {cores()} cores; segkit and the bare loop in {programs.precision}",
+        f"matrix peak {peak:.4g} TFLOP/s: {PEAK_SIZE[kind]}³ in {'fp32' if gpu is None else 'bf16'}, in the same run",
+        f"TFLOP of a step, by case: {', '.join(work)}",
+    ]
+    title = "Training: images per second of three programs, one after the other"
+    return [Table(file_name("train", programs.precision, "nhwc", name), title, rows, remarks)]
+
+
+def compared(case: Case, speeds: Mapping[str, Speed], tflop: float, peak: float) -> list[dict[str, Any]]:
+    """Rows of the programs' speeds in one case, each set against the plain program and the bare loop.
+
+    Args:
+        case: height, width, batch.
+        speeds: by program, the plain one and the bare loop among them.
+        tflop: work of a step in TFLOP.
+        peak: the device's matrix peak in TFLOP/s.
+    """
+    height, width, batch = case
+    rows = []
+    for program, speed in speeds.items():
+        seconds = batch / speed.images_per_second
+        rows.append(
+            {
+                "height": height,
+                "width": width,
+                "batch": batch,
+                "program": program,
+                "step_ms": 1000 * seconds,
+                "images_per_second": speed.images_per_second,
+                "tflops": tflop / seconds,
+                "share_of_peak": tflop / seconds / peak,
+                "peak_memory_gib": speed.peak_memory_gib,
+                "ratio_to_plain": speed.images_per_second / speeds[PLAIN].images_per_second,
+                "ratio_to_bare": speed.images_per_second / speeds[BARE].images_per_second,
+            }
+        )
+    return rows
+
+
+def step_tflop(case: Case, model: Mapping[str, Any]) -> float:
+    """TFLOP of a training step without its update: forward and backward pass of the network of stock layers."""
+    height, width, batch = case
+    with torch.device("meta"):
+        return count_flops(FCN8s(**model), torch.empty(batch, 3, height, width)) * 1e-12

@@ -1,0 +1,135 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from segkit.benchmarks import bare, plain, programs, timing, train
+from segkit.benchmarks.programs import ProgramError, Programs, Speed
+from segkit.data.records import UNSCORED, Record
+from segkit.errors import UserError
+from segkit.models.fcn import FCN
+from tests.fixtures import BLACK, MAGENTA, RED, write_rgb
+
+SETTINGS: dict[str, Any] = {
+    "gpus": 0,
+    "precision": "auto",
+    "seed": 0,
+    "cases": [[32, 64, 2]],
+    "model": {"encoder": "vgg16", "fc_channels": 8},
+    "epochs": 3,
+    "epoch_pictures": 5,
+    "epoch_steps": 2,
+}
+
+
+@pytest.fixture
+def some(kitti_root: Path, tmp_path: Path) -> Programs:
+    return Programs(SETTINGS | {"data": {"root": str(kitti_root)}}, tmp_path, [])
+
+
+@pytest.mark.parametrize("encoder", ["vgg16", "vgg16_bn"])
+@torch.no_grad()
+def test_the_bare_network_gives_segkits_logits(encoder: Any) -> None:
+    torch.manual_seed(0)
+    ours = FCN(2, encoder=encoder, fc_channels=8).eval()
+    theirs = bare.FCN8s(encoder, 8).eval()
+    for name, kernel in ours.decoder.named_parameters():
+        kernel.copy_(torch.randn_like(kernel) * (10 if "skip" in name else 0.1))  # as loud as each other
+    for own, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        other.copy_(own)
+    image = torch.randint(0, 256, (2, 3, 50, 75), dtype=torch.uint8)
+    mean, std = (255 * torch.tensor(values).view(3, 1, 1) for values in (bare.MEAN, bare.STD))
+    expected = ours(image)
+    assert torch.allclose(theirs((image - mean) / std), expected, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_a_step_of_the_real_network_is_three_forward_passes_but_for_the_first_layers_input() -> None:
+    # 77.9 GFLOP forward (counted independently); the first layer's input needs no gradient.
+    first = 2 * 160 * 576 * 3 * 64 * 9
+    tflop = train.step_tflop([160, 576, 4], {"encoder": "vgg16", "fc_channels": 4096})
+    assert tflop == pytest.approx(4 * (3 * 77.9e9 - first) * 1e-12, rel=1e-3)
+
+
+def test_speeds_are_set_against_the_plain_program_and_the_bare_loop() -> None:
+    speeds = {train.SEGKIT: Speed(200, 3.0), train.PLAIN: Speed(100, 4.0), train.BARE: Speed(250, None)}
+    rows = train.compared([160, 576, 10], speeds, tflop=5.0, peak=500.0)
+    assert rows[0] == {
+        "height": 160,
+        "width": 576,
+        "batch": 10,
+        "program": "segkit",
+        "step_ms": 50.0,
+        "images_per_second": 200,
+        "tflops": 100.0,
+        "share_of_peak": 0.2,
+        "peak_memory_gib": 3.0,
+        "ratio_to_plain": 2.0,
+        "ratio_to_bare": 0.8,
+    }
+    assert [row["ratio_to_plain"] for row in rows] == [2.0, 1.0, 2.5]
+
+
+def test_an_epoch_is_long_enough_and_of_whole_batches(some: Programs) -> None:
+    assert [some.epoch_pictures(batch) for batch in (1, 2, 3, 4)] == [5, 6, 6, 8]
+
+
+def test_of_train_py_the_median_of_the_later_epochs_counts(some: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    speeds = [1, 2, 30, 10, 20]
+    epochs = [{"images_per_second": speed} for speed in speeds]
+    monkeypatch.setattr(some, "train", lambda *given: {"epochs": epochs, "gpu_memory_gib": 1.5})
+    assert some.segkit([32, 64, 2]) == Speed(20, 1.5)
+
+
+def test_train_py_is_given_the_case_and_leaves_nothing(some: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train_py(words: list[str], name: str) -> str:
+        command.extend(words)
+        (some.scratch / "run" / "checkpoints").mkdir(parents=True)
+        (some.scratch / "run" / "result.json").write_text('{"epochs": []}')
+        return ""
+
+    command: list[str] = []
+    monkeypatch.setattr(programs, "_run", train_py)
+    some.gpus = [2, 5]
+    assert some.train([32, 64, 4], 2, 7, ["+more=1"]) == {"epochs": []}
+    assert Path(command[0]).name == "train.py"
+    expected = {"data.image_shape=[32,64]", "data.batch_size=4", "trainer.gpus=[2,5]"}
+    assert {*expected, "trainer.max_epochs=7", "model.fc_channels=8", "model.weights=null", "+more=1"} <= set(command)
+    assert f"data.root={some.scratch}/repeated-16" in command  # two steps of two processes
+    assert not (some.scratch / "run").exists()
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="gpus=99: this machine has"):
+        train.run(SETTINGS | {"gpus": 99, "data": {"root": None}}, tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_program_that_fails_is_told_with_its_last_words() -> None:
+    with pytest.raises(ProgramError, match=r"^some\.py failed \(exit code 1\):\nout of memory$"):
+        programs._run(["-c", "raise SystemExit('out of memory')"], "some.py")
+
+
+def test_the_bare_loop_measures_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(timing.PEAK_SIZE, "cpu", 64)
+    spec = {"gpu": None, "precision": "fp32", "cases": [[32, 32, 1], [32, 64, 1]], "steps": 1, "seed": 0}
+    figures = bare.measure(spec | {"encoder": "vgg16", "fc_channels": 2})
+    assert figures["matrix_peak_tflops"] > 0
+    assert len(figures["cases"]) == 2
+    assert all(case["step_ms"] > 0 and case["peak_memory_gib"] is None for case in figures["cases"])
+
+
+def test_the_plain_programs_samples(tmp_path: Path) -> None:
+    image = np.full((4, 8, 3), (10, 20, 30), np.uint8)
+    label = np.array([RED, RED, MAGENTA, MAGENTA, BLACK, BLACK, RED, RED], np.uint8)[None].repeat(4, 0)
+    write_rgb(tmp_path / "image.png", image)
+    write_rgb(tmp_path / "label.png", label)
+    record = Record("um_000000", "um", tmp_path / "image.png", tmp_path / "label.png")
+    pictures = plain.RoadPictures([record], 2, 4)
+    pixels, classes = pictures[0]
+    expected = [(10 / 255 - 0.485) / 0.229, (20 / 255 - 0.456) / 0.224, (30 / 255 - 0.406) / 0.225]
+    assert pixels.shape == (3, 2, 4)
+    assert torch.allclose(pixels.mean((1, 2)), torch.tensor(expected), atol=1e-5)
+    assert classes.dtype == torch.int64
+    assert classes[0].tolist() in ([0, 1, UNSCORED, 0], [0, UNSCORED, 1, 0])
