@@ -59,7 +59,7 @@ def rectify(values: Tensor, bias: Tensor) -> Tensor:
     return result
 
 
-@triton.jit(do_not_specialize=["count"])
+@triton.jit
 def _rectify(values, bias, result, count, channels, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
@@ -124,7 +124,7 @@ def rectify_pool(values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     return result, which
 
 
-@triton.jit(do_not_specialize=["count", "width"])
+@triton.jit(do_not_specialize=["width"])
 def _rectify_pool(values, bias, result, which, count, width, channels, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
@@ -300,7 +300,7 @@ def adam_update(
     )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=["count"])
+@triton.jit
 def _adam_update(
     weight, twin, gradient, mean, square, rate, corrections, count, beta2, new1, new2, eps, decay, BLOCK: tl.constexpr
 ):

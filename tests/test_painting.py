@@ -1,6 +1,7 @@
 """Predictions on disk, with a made-up network whose road is known in metres."""
 
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,13 @@ class KnownRoad:
     def __init__(self, class_list: Sequence[SegmentationClass] = (BACKGROUND, ROAD), road: int = 1) -> None:
         self.class_list, self.road = class_list, road
 
-    def probabilities(self, picture: np.ndarray) -> torch.Tensor:
+    def resized(self, picture: np.ndarray) -> np.ndarray:
+        return picture
+
+    def probabilities_at(self, resized: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
         x, z = VIEW.to_metres(np.arange(800)[:, None], np.arange(400))
         from_above = ((np.abs(x) < 3) & (z < 30)).astype(np.uint8)
-        road = torch.from_numpy(VIEW.unwarp(from_above, CALIBRATION, picture.shape[:2]))
+        road = torch.from_numpy(VIEW.unwarp(from_above, CALIBRATION, size))
         of_road = torch.where(road == 1, 0.6, 0.25)
         others = len(self.class_list) - 1
         result = ((1 - of_road) / others).expand(others + 1, *road.shape).clone()
@@ -72,6 +76,31 @@ def test_only_what_is_asked_for_is_written(pictures: list[Path], tmp_path: Path)
         "road": 1,
     }
     assert files(tmp_path / "two") == ["bev/a.png", "road.json"]
+
+
+def test_each_picture_is_told_here_and_in_order_readable_or_not(pictures: list[Path], tmp_path: Path) -> None:
+    pictures[1].write_bytes(b"")
+    told: list[tuple[Path, bool]] = []
+    here = threading.get_ident()
+    predictor: Any = KnownRoad()
+    done = paint_pictures(
+        predictor,
+        [Picture(path) for path in pictures],
+        tmp_path / "out",
+        ["mask"],
+        on_done=lambda path: told.append((path, threading.get_ident() == here)),
+    )
+    assert told == [(path, True) for path in pictures]
+    assert list(done.unreadable) == [str(pictures[1])]
+    assert files(tmp_path / "out") == ["mask/a.png", "mask/c.png"]
+    seconds = done.seconds
+    assert 0 < max(seconds.reading, seconds.network, seconds.writing) <= seconds.wall
+
+
+def test_what_cannot_be_written_ends_it_with_its_own_message(pictures: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "out" / "mask" / "b.png").mkdir(parents=True)  # in the way of the file
+    with pytest.raises(IsADirectoryError, match=r"b\.png"):
+        painted(KnownRoad(), [Picture(path) for path in pictures], tmp_path / "out", "mask")
 
 
 def test_the_free_road_in_metres(pictures: list[Path], tmp_path: Path) -> None:
@@ -197,7 +226,7 @@ def test_a_submission_is_given_the_probability_of_road(pictures: list[Path], tmp
         ["confidence"],
         recorder,
     )
-    assert list(given) == pictures
+    assert set(given) == set(pictures)
     confidence = given[pictures[0]]
     assert (confidence.dtype, confidence.shape) == (np.uint8, SIZE)
     # 0.6 and 0.25 of 255. The map for people is of the class that was chosen: 0.6, or 0.375 for each of the others.

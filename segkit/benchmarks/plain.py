@@ -102,6 +102,7 @@ def measure_case(spec: dict[str, Any], case: Sequence[int], root: str) -> dict[s
     height, width, batch = case
     seed_everything(spec["seed"])
     if on_gpu:
+        torch.cuda.init()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(spec["gpu"])
     records = KittiRoadDataModule(root, [height, width], batch, split="none").records("train")

@@ -28,6 +28,7 @@ def _measure(settings: list[str], folder: Path) -> dict[str, Any]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = resolved(compose("train", settings))
     if torch.cuda.is_available():
+        torch.cuda.init()
         torch.cuda.reset_peak_memory_stats()
     folder.mkdir(parents=True)
     try:

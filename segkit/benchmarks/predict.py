@@ -55,14 +55,15 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     gpu = one_gpu(settings["gpus"], "gpus")
     precision = fastest_precision(gpu) if settings["precision"] == "auto" else settings["precision"]
     device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
-    checkpoint = _checkpoint(settings)
+    cases = settings["cases"] or CASES[device.type]
+    checkpoint = _checkpoint(settings, cases[0][:2])
     plain = trained_task(checkpoint).network.eval().to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     paths = [record.image for record in labelled_pictures(settings, folder / "scratch")]
     name = gpu_name([] if gpu is None else [gpu])
     about = f"{name or 'CPU'}, {cores()} cores; segkit in {precision}, plain: eager, fp32, NCHW"
     peak = matrix_peak(device)
     rows = []
-    for case in settings["cases"] or CASES[device.type]:
+    for case in cases:
         fast = InferenceNetwork(copy.deepcopy(plain), device, precision == "bf16")
         batches = list(_batches(paths, case, device))
         # Random weights make masks that say nothing.
@@ -99,12 +100,12 @@ def forward_tflop(network: nn.Module, case: Sequence[int]) -> float:
     return counter.get_total_flops() * 1e-12
 
 
-def _checkpoint(settings: dict[str, Any]) -> dict[str, Any]:
-    """That of ``checkpoint``, or where it is null one of random weights."""
+def _checkpoint(settings: dict[str, Any], image_shape: list[int]) -> dict[str, Any]:
+    """That of ``checkpoint``, or where it is null one of random weights and the given (height, width)."""
     if settings["checkpoint"] is not None:
         return read_checkpoint(find_checkpoint(settings["checkpoint"], "checkpoint"), "checkpoint")
     torch.manual_seed(settings["seed"])
-    task = SegmentationTask(CLASSES, [160, 576], **settings["model"])
+    task = SegmentationTask(CLASSES, image_shape, **settings["model"])
     kind = f"{SegmentationTask.__module__}.{SegmentationTask.__qualname__}"
     return {
         "state_dict": task.state_dict(),

@@ -21,12 +21,13 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: dict[str, Any], folder: RunFolder) -> None:
-    """Measure what ``what`` says, print its tables, write them as CSV into ``into`` and as ``result.json``.
+    """Measure what ``what`` says, print its tables, write them into ``into`` as CSV and into its README.md.
 
     Raises:
         UserError: a GPU, a data set or a checkpoint that is not there, a place that cannot be written, a program that
             failed.
     """
+    from segkit.benchmarks.readme import put
     from segkit.benchmarks.table import Table, as_text, write_csv
 
     into = Path(settings["into"]).expanduser()
@@ -44,6 +45,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
                 log.info("\n%s", as_text(table))
                 into.mkdir(parents=True, exist_ok=True)
                 files.append(str(write_csv(table, into)))
+                put(table, into)
             tables += new
             about = {"what": settings["what"], "host": socket.gethostname(), **environment()}
             # After each of them: what has been measured is kept, whatever becomes of the next one.

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,14 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
     from segkit.engine.checkpoints import read_checkpoint
     from segkit.engine.devices import one_gpu
+    from segkit.engine.inference_network import fastest_precision
     from segkit.engine.predictor import Predictor
     from segkit.painting import Picture, paint_pictures
 
     pictures = [Picture.from_files(path, file) for path, file in zip(paths, files, strict=True)]
     gpu = one_gpu(settings["gpus"], "gpus")
-    predictor = Predictor(read_checkpoint(checkpoint, "checkpoint"), gpu)
+    precision = fastest_precision(gpu)
+    predictor = Predictor(read_checkpoint(checkpoint, "checkpoint"), gpu, precision)
     submission = None
     if "submission" in formats:
         submission = _submission(Path(settings["data"]["root"]).expanduser(), predictor.class_list, pictures)
@@ -65,11 +68,14 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             "format": formats,
             "written": dict(painted.written),
             "without_calibration": painted.without_calibration,
+            "seconds": {name: round(value, 3) for name, value in asdict(painted.seconds).items()},
+            "slowest": painted.seconds.slowest,
+            "precision": precision,
             **environment(),
             "gpu": gpu_name([] if gpu is None else [gpu]),
         },
     )
-    log.info("%d pictures painted in %s", written, folder.path)
+    log.info("%d pictures painted in %s\n%s", written, folder.path, painted.seconds)
     if painted.unreadable:
         if submission is not None:
             log.error("%s was not written: it has to hold every test picture", SUBMISSION)

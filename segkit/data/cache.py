@@ -1,7 +1,6 @@
 """Decoded and resized pictures on disk, found by content: shared by workers, processes and runs, and never stale."""
 
 import errno
-import io
 import os
 import threading
 import time
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from segkit.data.checks import SIZES, PictureError
 from segkit.data.images import decode_rgb, read_bytes, resize_image
+from segkit.data.memory import keep_freed_memory
 from segkit.data.records import UNSCORED, Record
 from segkit.errors import UserError
 
@@ -58,11 +58,12 @@ class PictureCache:
         self.label_settings, self.decode_label = label_settings, decode_label
 
     def open(self) -> None:
-        """Create the folder and remove what killed runs left half-written.
+        """Create the folder, remove what killed runs left half-written, and make ready to fill.
 
         Raises:
             UserError: the folder cannot be written.
         """
+        keep_freed_memory()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for path in self.folder.glob("*.tmp"):
@@ -88,8 +89,9 @@ class PictureCache:
             return entry
         rgb = decode_rgb(image, record.image)
         height, width = rgb.shape[:2]
-        own = np.full((height, width), UNSCORED, np.uint8)
-        if record.label and label is not None:
+        if record.label is None or label is None:
+            own = np.full((height, width), UNSCORED, np.uint8)
+        else:
             own = self.decode_label(label, record.label)
             if own.shape != (height, width):
                 sizes = f"is {own.shape[1]}×{own.shape[0]}, its image {width}×{height}"
@@ -109,13 +111,14 @@ class PictureCache:
         return Entry(record, self.folder / f"{content.hexdigest()}.npy", own_label)
 
     def _write(self, path: Path, array: NDArray) -> None:
-        # Through memory, because numpy hides the reason when writing to a full disk fails.
-        content = io.BytesIO()
-        np.save(content, array)
+        # Its own header, but not np.save, which hides the reason when writing to a full disk fails.
+        content = np.ascontiguousarray(array)
+        header = np.lib.format.header_data_from_array_1_0(content)
         temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.tmp")
         try:
             with temporary.open("xb") as file:
-                file.write(content.getbuffer())
+                np.lib.format.write_array_header_1_0(file, header)
+                file.write(content.data)
             os.replace(temporary, path)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -133,7 +136,9 @@ def resized(rgb: NDArray[np.uint8], label: NDArray[np.uint8], image_shape: tuple
     height, width = image_shape
     # The exact variant takes the pixel at the centre; OpenCV's plain one lies up to half a source step off.
     classes = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    return np.dstack([resize_image(rgb, image_shape), classes])
+    both = np.empty((height, width, 4), np.uint8)
+    cv2.mixChannels([resize_image(rgb, image_shape), classes], [both], [0, 0, 1, 1, 2, 2, 3, 3])
+    return both
 
 
 def load(path: Path) -> NDArray:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -31,9 +32,9 @@ class TrainingSet(Dataset[Sample]):
         epoch, number, counts = key
         entry = self.entries[number]
         pixels = load(entry.pixels)
-        image, label = self.augmentation(
-            np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3]), (self.seed, epoch, number)
-        )
+        # OpenCV takes the channels apart several times as fast as numpy.
+        rgb, classes = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), cv2.extractChannel(pixels, 3)
+        image, label = self.augmentation(rgb, classes, (self.seed, epoch, number))  # type: ignore[arg-type]
         if not counts:
             label = np.full_like(label, UNSCORED)
         return image, label, entry.record.name

@@ -1,20 +1,15 @@
 """From a picture file to pixels: the whole picture, or an error that names the file."""
 
-import os
 import zlib
 from pathlib import Path
 from typing import NamedTuple
-
-# Every decoding error is reported by this module under the file's name: OpenCV's own lines would only repeat it.
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.data import png
 from segkit.data.checks import UNREADABLE, PictureError
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 class PngHeader(NamedTuple):
@@ -38,7 +33,7 @@ def png_header(path: Path) -> PngHeader:
             start = file.read(33)  # signature, then the chunk IHDR: length, kind, 13 bytes of content, checksum
     except OSError as error:
         raise PictureError(UNREADABLE, path, f"cannot be read: {error.strerror}") from error
-    if not start.startswith(PNG_SIGNATURE):
+    if not start.startswith(png.SIGNATURE):
         raise PictureError(UNREADABLE, path, "is no PNG")
     if len(start) < 33 or start[12:16] != b"IHDR" or zlib.crc32(start[12:29]) != int.from_bytes(start[29:], "big"):
         raise PictureError(UNREADABLE, path, "has a damaged header")
@@ -91,8 +86,11 @@ def resize_image(image: NDArray[np.uint8], image_shape: tuple[int, int]) -> NDAr
 def _decode(data: bytes, path: Path, flags: int) -> NDArray:
     if not data:
         raise PictureError(UNREADABLE, path, "is empty")
-    if data.startswith(PNG_SIGNATURE):
-        _check_png(data, path)
+    if data.startswith(png.SIGNATURE):
+        chunks = png.chunks(data, path)
+        rgb = png.rgb_pixels(chunks) if flags == cv2.IMREAD_COLOR_RGB else None
+        if rgb is not None:
+            return rgb
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -100,23 +98,3 @@ def _decode(data: bytes, path: Path, flags: int) -> NDArray:
     if pixels is None:
         raise PictureError(UNREADABLE, path, "is no picture, or is truncated or damaged")
     return pixels
-
-
-def _check_png(data: bytes, path: Path) -> None:
-    """Walk the chunks up to IEND and hold each against its checksum.
-
-    Older OpenCV gives a truncated PNG back as a picture with a grey or black rest; libpng's own complaint goes to
-    the console without the file's name.
-    """
-    position = len(PNG_SIGNATURE)
-    kind = b""
-    while kind != b"IEND":
-        length = int.from_bytes(data[position : position + 4], "big")
-        end = position + 8 + length
-        if end + 4 > len(data):
-            raise PictureError(UNREADABLE, path, f"is truncated: it ends after {len(data)} bytes")
-        kind = data[position + 4 : position + 8]
-        checksum = zlib.crc32(memoryview(data)[position + 4 : end])
-        if checksum != int.from_bytes(data[end : end + 4], "big"):
-            raise PictureError(UNREADABLE, path, f"is damaged: a checksum is wrong at byte {position}")
-        position = end + 4

@@ -5,8 +5,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -86,17 +87,16 @@ class KittiRoadDataModule(SegmentationDataModule):
 
     def decode_label(self, data: bytes, path: Path) -> NDArray[np.uint8]:
         pixels = decode_rgb(data, path)
-        red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-        # Magenta is road, red is not, black is unscored; nothing else occurs.
-        impossible = ((red != 0) & (red != 255)) | (green != 0) | ((blue != 0) & (blue != red))
-        impossible |= (blue != 0) & (blue != 255)
-        if impossible.any():
-            colour = tuple(int(value) for value in pixels[impossible][0])
-            detail = f"has {int(impossible.sum())} pixels that are not red, magenta or black, such as RGB {colour}"
+        split, between = cast(Any, cv2.split), cast(Any, cv2.inRange)  # their types allow for other arrays than these
+        red, green, blue = split(pixels)
+        # Magenta is road, red is not, black is unscored; nothing else occurs. By OpenCV, at several times numpy's pace.
+        impossible = between(red, 1, 254) | green | between(blue, 1, 254) | (blue & ~red)
+        if cv2.countNonZero(impossible):
+            wrong = impossible != 0
+            colour = tuple(int(value) for value in pixels[wrong][0])
+            detail = f"has {int(wrong.sum())} pixels that are not red, magenta or black, such as RGB {colour}"
             raise PictureError(VALUES, path, detail)
-        label = (blue > 0).astype(np.uint8)
-        label[red == 0] = UNSCORED if self.unscored == "ignore" else 1
-        return label
+        return (blue & 1) | (~red & (UNSCORED if self.unscored == "ignore" else 1))
 
     def check_published(self) -> None:
         """Hold the counts per category against the published set's.

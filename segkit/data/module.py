@@ -10,6 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -195,7 +196,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
 
     def _checked_label(self, data: bytes, path: Path) -> NDArray[np.uint8]:
         label = self.decode_label(data, path)
-        values = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
+        values = np.flatnonzero(cv2.calcHist([label], [0], None, [256], [0, 256]))
         wrong = [int(value) for value in values if value >= self.num_classes and value != UNSCORED]
         if wrong:
             raise PictureError(VALUES, path, f"gives the class number {wrong[0]}; there are {self.num_classes} classes")
@@ -237,7 +238,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
     def _loader(self, dataset: Dataset, training: bool) -> DataLoader:
         world_size = self.trainer.world_size if self.trainer is not None else 1
         workers = worker_count(world_size) if self.workers is None else self.workers
-        imports = ["segkit.data.dataset", *(["albumentations"] if self.augment else [])]
+        assert self._augmentation is not None
+        imports = ["segkit.data.dataset", *([] if self._augmentation.mirrors_only else ["albumentations"])]
         return DataLoader(
             dataset,
             batch_size=self.batch_size,

@@ -6,6 +6,7 @@ import cv2
 import torch
 
 from segkit.cores import cores
+from segkit.data.memory import keep_freed_memory
 from segkit.forkserver import BLOCKED
 
 MOST_WORKERS = 8
@@ -25,3 +26,4 @@ def start_worker(worker_id: int) -> None:
     # The workers are the parallelism; threads inside them would fight for the same cores.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    keep_freed_memory()

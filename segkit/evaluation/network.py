@@ -17,10 +17,10 @@ from segkit.data.records import Record
 from segkit.engine.checkpoints import read_checkpoint
 from segkit.engine.predictor import Predictor
 from segkit.errors import UserError
-from segkit.evaluation.ahead import ahead
 from segkit.evaluation.scoring import RoadEvaluation, Scored
 from segkit.inference import to_confidence
 from segkit.metrics.confusion import ConfusionMatrix
+from segkit.pipeline import ahead
 
 Image = NDArray[np.uint8]
 Corrupt = Callable[[Image, str], Image]
@@ -79,7 +79,7 @@ def score_networks(
             label = torch.from_numpy(own_label).to(device)
             for name, corrupt in conditions.items():
                 probabilities = predictor.probabilities(_changed(image, record, corrupt))
-                classes[name].update(probabilities.argmax(0), label)
+                classes[name].update(probabilities.max(0).indices, label)
                 road = roads[name]
                 if road is not None:
                     road.add(record, road.count(record, to_confidence(probabilities[1]), label))

@@ -17,10 +17,10 @@ from segkit.data.module import SegmentationDataModule
 from segkit.data.records import UNSCORED, Record
 from segkit.errors import UserError
 from segkit.evaluation import VIEWS
-from segkit.evaluation.ahead import ahead
 from segkit.geometry import BirdsEyeView, Calibration
 from segkit.metrics.confusion import ConfusionMatrix
 from segkit.metrics.road_score import RoadScore, Scores, confidence_counts
+from segkit.pipeline import ahead
 
 GRID = BirdsEyeView()
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from segkit.commands.predict import run
 from segkit.data.scenes.generate import generate_scenes
+from segkit.engine.inference_network import fastest_precision
 from segkit.engine.run_folder import RunFolder
 from segkit.engine.task import SegmentationTask
 from segkit.errors import UserError
@@ -83,6 +84,18 @@ def test_each_picture_at_its_own_size_and_under_its_own_name(checkpoint: Path, t
         green = np.array([0, 255, 0])
         expected = np.where((mask == 1)[..., None], np.rint((image + green) / 2), image)
         assert np.abs(overlay - expected).max() <= 1
+
+
+def test_what_took_how_long_is_said(checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_rgb(tmp_path / "in" / "a.png", noise(30, 50))
+    with caplog.at_level("INFO"):
+        result = predict(checkpoint, tmp_path / "in", tmp_path / "out")
+    seconds = result["seconds"]
+    assert list(seconds) == ["reading", "network", "writing", "wall"]
+    assert max(seconds.values()) == seconds["wall"]
+    assert seconds[result["slowest"]] == max(seconds[name] for name in ("reading", "network", "writing"))
+    assert f"slowest: {result['slowest']}" in caplog.messages[-1]
+    assert result["precision"] == fastest_precision(None)
 
 
 def test_the_mask_shows_the_class_colours(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from segkit.data.images import PNG_SIGNATURE, decode_image, resize_image
+from segkit.data.images import decode_image, resize_image
+from segkit.data.png import SIGNATURE
 from segkit.errors import UserError
 from tests.fixtures import write_rgb
 
@@ -66,7 +67,7 @@ def test_a_png_whose_sound_chunks_hold_too_few_rows_is_an_error(tmp_path):
     header = (8).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
     for rows, sound in ((8, True), (5, False)):
         chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(9 * rows))), (b"IEND", b"")]
-        (tmp_path / "few.png").write_bytes(PNG_SIGNATURE + b"".join(chunk(*c) for c in chunks))
+        (tmp_path / "few.png").write_bytes(SIGNATURE + b"".join(chunk(*c) for c in chunks))
         if sound:
             assert decode_image(tmp_path / "few.png").shape == (8, 8, 3)
         else:

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -134,6 +135,7 @@ def test_processes_share_each_epoch(kitti_root):
 
         def __init__(self, rank: int) -> None:
             self.global_rank = rank
+            self.strategy = SimpleNamespace(root_device=torch.device("cpu"))
 
     alone = module(kitti_root, batch_size=1)
     expected = {batch["name"][0]: batch["image"] for batch in epoch_of(alone, 2)}

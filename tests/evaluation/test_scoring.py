@@ -1,7 +1,6 @@
 """What a picture counts in each view, and what is read off the counts of many."""
 
 import math
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 import torch
 
 from segkit.data.records import UNSCORED, Record
-from segkit.evaluation.ahead import ahead
 from segkit.evaluation.scoring import GRID, RoadEvaluation, in_view
 from segkit.metrics.road_score import confidence_counts
 from tests.fixtures import level_camera
@@ -74,25 +72,3 @@ def test_both_views_are_counted(tmp_path: Path) -> None:
     assert torch.equal(counts["perspective"], confidence_counts(confidence, label))
     above = confidence_counts(GRID.warp(confidence, CAMERA), GRID.warp(label, CAMERA, UNSCORED))
     assert torch.equal(counts["bev"], above)
-
-
-def test_ahead_keeps_the_order_and_runs_in_other_threads() -> None:
-    here = threading.get_ident()
-    results = list(ahead(lambda i: (i * i, threading.get_ident() != here), range(100)))
-    assert results == [(i, (i * i, True)) for i in range(100)]
-
-
-def test_ahead_hands_errors_on_and_reads_no_more_than_it_needs() -> None:
-    begun: list[int] = []
-
-    def fails(i: int) -> int:
-        begun.append(i)
-        if i == 3:
-            raise ValueError("three")
-        return i
-
-    results = ahead(fails, range(10_000))
-    assert [next(results) for _ in range(3)] == [(0, 0), (1, 1), (2, 2)]
-    with pytest.raises(ValueError, match="three"):
-        next(results)
-    assert len(begun) < 1000

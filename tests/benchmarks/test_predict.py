@@ -1,0 +1,71 @@
+"""The benchmark of prediction: what its figures are of, on networks and pictures of a few pixels."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from segkit.benchmarks import predict
+from segkit.models.fcn import FCN
+from tests.fixtures import write_kitti
+
+SETTINGS: dict[str, Any] = {
+    "gpus": 0,
+    "precision": "fp32",
+    "seed": 0,
+    "cases": [[32, 64, 1], [32, 32, 2]],
+    "model": {"encoder": "vgg16_bn", "fc_channels": 4},
+    "checkpoint": None,
+}
+
+
+class Threshold(nn.Module):
+    """Class 1 where a picture's first channel is above a value."""
+
+    def __init__(self, value: int) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        road = (images[:, :1] > self.value).float()
+        return torch.cat([1 - road, road], 1)
+
+
+def test_the_share_of_pixels_that_two_networks_see_differently() -> None:
+    images = torch.zeros(2, 3, 4, 5, dtype=torch.uint8)
+    images[0, 0, 1, 2] = 100  # 1 of 40 pixels is between the thresholds
+    other = torch.zeros_like(images)
+    assert predict.share_differing(Threshold(50), Threshold(150), [images]) == pytest.approx(2.5)
+    assert predict.share_differing(Threshold(50), Threshold(150), [images, other]) == pytest.approx(1.25)
+    assert predict.share_differing(Threshold(50), Threshold(50), [images]) == 0
+
+
+def test_the_work_of_a_call_of_the_real_network() -> None:
+    with torch.device("meta"):
+        network = FCN(2)
+    assert predict.forward_tflop(network, [160, 576, 2]) == pytest.approx(2 * 77.9e-3, rel=1e-3)
+
+
+def test_both_networks_in_each_case_and_both_ways_from_files_to_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "ROUNDS", 1)
+    monkeypatch.setattr(predict, "matrix_peak", lambda device: 2.0)
+    root = write_kitti(tmp_path / "data", count=1, tests=0)
+    network, files = predict.run(SETTINGS | {"data": {"root": str(root)}}, tmp_path)
+    cases = [(row["height"], row["width"], row["batch"], row["network"]) for row in network.rows]
+    assert cases == [(32, 64, 1, "segkit"), (32, 64, 1, "plain"), (32, 32, 2, "segkit"), (32, 32, 2, "plain")]
+    for fast, plain in zip(network.rows[::2], network.rows[1::2], strict=True):
+        assert fast["ratio_to_plain"] == pytest.approx(plain["ms"] / fast["ms"])
+        assert fast["images_per_second"] == pytest.approx(1000 * fast["batch"] / fast["ms"])
+        assert fast["share_of_peak"] == pytest.approx(fast["tflops"] / 2)
+        assert fast["masks_differing_percent"] is plain["masks_differing_percent"] is None
+    ours, plain = files.rows
+    assert (ours["program"], plain["program"]) == ("segkit", "plain")
+    assert max(ours[name] for name in ("reading_s", "network_s", "writing_s")) == ours[f"{ours['slowest']}_s"]
+    assert ours["ratio_to_plain"] == pytest.approx(plain["wall_s"] / ours["wall_s"])
+    written = [sorted(p.relative_to(root) for p in root.rglob("*.png")) for root in (tmp_path / "scratch").iterdir()]
+    assert written[0] == written[1]
+    assert len(written[0]) == 3 * 3
