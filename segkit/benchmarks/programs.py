@@ -121,8 +121,8 @@ class Programs:
         }
         return [override(key, value) for key, value in words.items()]
 
-    def bare(self, cases: Sequence[Case]) -> tuple[list[Speed], float]:
-        """The bare loop in each case, over as many steps as count of ``train.py``; and the matrix peak in TFLOP/s.
+    def bare(self, cases: Sequence[Case]) -> list[Speed]:
+        """The bare loop in each case, over as many steps as count of ``train.py``.
 
         Raises:
             ProgramError: it failed.
@@ -131,8 +131,7 @@ class Programs:
         spec = self._spec(cases) | {"precision": self.precision, "steps": counted * self.settings["epoch_steps"]}
         figures = _figures("segkit.benchmarks.bare", spec)
         pairs = zip(cases, figures["cases"], strict=True)
-        speeds = [Speed(1000 * case[2] / found["step_ms"], found["peak_memory_gib"]) for case, found in pairs]
-        return speeds, figures["matrix_peak_tflops"]
+        return [Speed(1000 * case[2] / found["step_ms"], found["peak_memory_gib"]) for case, found in pairs]
 
     def plain(self, cases: Sequence[Case]) -> list[Speed]:
         """The plain Lightning program in each case, on the same pictures as ``segkit``.

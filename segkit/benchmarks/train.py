@@ -4,6 +4,8 @@
 second are those of its own epoch lines. Checkpoints are written between epochs and count for none of the programs.
 """
 
+import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,16 @@ from typing import Any
 import torch
 
 from segkit.benchmarks.bare import FCN8s
-from segkit.benchmarks.programs import Case, Programs, Speed
-from segkit.benchmarks.table import Table, file_name
-from segkit.benchmarks.timing import PEAK_SIZE, count_flops
+from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, told
+from segkit.benchmarks.table import Table, file_name, rounded
+from segkit.benchmarks.timing import PEAK_SIZE, count_flops, matrix_peak
 from segkit.cores import cores
 from segkit.engine.devices import one_gpu
 from segkit.engine.run_folder import gpu_name
 
 CASES = [[160, 576, 64], [160, 576, 16], [160, 576, 1], [384, 1248, 16]]
+
+log = logging.getLogger(__name__)
 
 SEGKIT, PLAIN, BARE = "segkit", "plain Lightning", "bare loop"
 
@@ -31,16 +35,23 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     """
     gpu = one_gpu(settings["gpus"], "gpus")
     programs = Programs(settings, folder / "scratch", [] if gpu is None else [gpu])
-    rows: list[dict[str, Any]] = []
     cases = settings["cases"] or CASES
     # Ours first: it finds the pictures as little in memory as a user does.
-    ours, plain = [programs.segkit(case) for case in cases], programs.plain(cases)
-    bare, peak = programs.bare(cases)
+    speeds = {SEGKIT: [_reported(SEGKIT, case, programs.segkit(case)) for case in cases]}
+    failures = []
+    for program, measure in ((PLAIN, programs.plain), (BARE, programs.bare)):
+        try:
+            found = measure(cases)
+        except ProgramError as error:  # what has been measured by then is worth having
+            failures.append(f"{program}: {str(error).splitlines()[-1]}")
+            found = [Speed(math.nan, None) for _ in cases]
+        speeds[program] = [_reported(program, case, speed) for case, speed in zip(cases, found, strict=True)]
+    peak = matrix_peak(torch.device("cpu" if gpu is None else f"cuda:{gpu}"))
+    rows: list[dict[str, Any]] = []
     work = []
-    for case, *found in zip(cases, ours, plain, bare, strict=True):
-        speeds = dict(zip((SEGKIT, PLAIN, BARE), found, strict=True))
+    for number, case in enumerate(cases):
         tflop = step_tflop(case, settings["model"])
-        rows += compared(case, speeds, tflop, peak)
+        rows += compared(case, {name: found[number] for name, found in speeds.items()}, tflop, peak)
         work.append(f"{tflop:.4g}")
     name = gpu_name(programs.gpus)
     kind = "cpu" if gpu is None else "cuda"
@@ -48,9 +59,15 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         f"{name or 'CPU'}, {cores()} cores; segkit and the bare loop in {programs.precision}",
         f"matrix peak {peak:.4g} TFLOP/s: {PEAK_SIZE[kind]}³ in {'fp32' if gpu is None else 'bf16'}, in the same run",
         f"TFLOP of a step, by case: {', '.join(work)}",
+        *failures,
     ]
     title = "Training: images per second of three programs, one after the other"
     return [Table(file_name("train", programs.precision, "nhwc", name), title, rows, remarks)]
+
+
+def _reported(program: str, case: Case, speed: Speed) -> Speed:
+    log.info("%s, %s: %s images/s", told(case), program, rounded(speed.images_per_second))
+    return speed
 
 
 def compared(case: Case, speeds: Mapping[str, Speed], tflop: float, peak: float) -> list[dict[str, Any]]:
