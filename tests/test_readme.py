@@ -71,6 +71,7 @@ RUN_HERE = {
 }
 # The recipes behind `make demo` and `make tensorboard` are run below; `make lint test` is what CI runs.
 RUN_ELSEWHERE = {"make demo", "make test", "make tensorboard", "source .venv/bin/activate"}
+RUN_ELSEWHERE |= {"segkit bench what=train"}  # by tests/commands/test_bench.py
 # tests/commands/test_data_parallel.py and tests/sweeps/test_ray_pool.py run these as they stand here.
 RUN_ELSEWHERE |= {line for line in README.splitlines() if line.startswith(("torchrun ", "srun ", "ray start --head"))}
 

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segkit.benchmarks.pictures import labelled_pictures
 from segkit.benchmarks.table import Table, file_name
-from segkit.benchmarks.timing import PEAK_SIZE, matrix_peak, median_step_ms
+from segkit.benchmarks.timing import matrix_peak, median_step_ms, told_peak
 from segkit.cores import cores
 from segkit.data.images import decode_image, resize_image
 from segkit.engine.checkpoints import read_checkpoint
@@ -61,7 +61,8 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     paths = [record.image for record in labelled_pictures(settings, folder / "scratch")]
     name = gpu_name([] if gpu is None else [gpu])
     about = f"{name or 'CPU'}, {cores()} cores; segkit in {precision}, plain: eager, fp32, NCHW"
-    peak = matrix_peak(device)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    peak = matrix_peak(device, dtype)
     rows = []
     for case in cases:
         fast = InferenceNetwork(copy.deepcopy(plain), device, precision == "bf16")
@@ -73,7 +74,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         file_name("predict", precision, "nhwc", name),
         "Prediction: the network alone, pictures on its device",
         rows,
-        [about, f"matrix peak {peak:.4g} TFLOP/s: {PEAK_SIZE[device.type]}³ in {'fp32' if gpu is None else 'bf16'}"],
+        [about, told_peak(peak, device, dtype)],
     )
     files = Table(
         file_name("predict-files", precision, "nhwc", name),

@@ -71,15 +71,16 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     root = scratch / "startup"
     repeat(labelled_pictures(settings, scratch), root, PICTURES)
     train = str(REPOSITORY / "train.py")
-    turns = []
+    turns, bares = [], []
     for _ in range(TURNS):
         hydra, bare = seconds(["-c", "import hydra"])[0], imports()
         answers = {
             "--help": (seconds([train, "--help"])[0], hydra),
             "a config error": (seconds([train, MISTAKE], expected=2)[0], hydra),
         }
-        phases = first_step(root, scratch, *bare)
+        phases = first_step(root, scratch)
         turns.append(answers | {name: (value, sum(bare)) for name, value in phases.items()})
+        bares.append(bare)
     rows = []
     for what in turns[0]:
         row = {
@@ -91,7 +92,11 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         }
         log.info("%s: %s s", what, rounded(row["seconds"]))
         rows.append(row)
-    remarks = [f"{cores()} cores, medians of {TURNS} turns; the phases of a turn add up to its first step"]
+    torch, lightning = (median(column) for column in zip(*bares, strict=True))
+    remarks = [
+        f"{cores()} cores, medians of {TURNS} turns; the phases of a turn add up to its first step",
+        f"import torch alone: {torch:.3g} s; import pytorch_lightning after it: {lightning:.3g} s",
+    ]
     return [Table(file_name("startup", "fp32", "nhwc", None), "From the command to the first step", rows, remarks)]
 
 
@@ -101,11 +106,8 @@ def imports() -> tuple[float, float]:
     return torch - start, lightning - torch
 
 
-def first_step(root: Path, scratch: Path, torch: float, lightning: float) -> dict[str, float]:
-    """Seconds of the phases of a run of ``train.py`` up to the end of its first step, and of all of them.
-
-    ``torch`` and ``lightning`` are the seconds of importing these, which are part of the run's own.
-    """
+def first_step(root: Path, scratch: Path) -> dict[str, float]:
+    """Seconds of the phases of a run of ``train.py`` up to the end of its first step, and of all of them."""
     run_folder, cache = scratch / "startup_run", scratch / "startup_cache"
     places = {"data.root": str(root), "data.cache_dir": str(cache), "hydra.run.dir": str(run_folder)}
     words = [override(key, value) for key, value in (SMALL | places).items()]
@@ -118,9 +120,7 @@ def first_step(root: Path, scratch: Path, torch: float, lightning: float) -> dic
     spent = result["seconds"]
     phases = {
         "interpreter and settings": result["started"] - launched,
-        "import torch": torch,
-        "import lightning": lightning,
-        "other imports": spent["import"] - torch - lightning,
+        "imports": spent["import"],
         "pictures checked and cached": spent["data"],
         "network and trainer": spent["network"],
     }
@@ -142,7 +142,9 @@ def seconds(words: Sequence[str], expected: int = 0) -> tuple[float, str]:
         ProgramError: its exit code is not the ``expected`` one.
     """
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=os.environ)
+    # Within a command of segkit's this one is set, and errors would be shown as tracebacks.
+    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment)
     taken = time.perf_counter() - started
     if done.returncode != expected:
         raise ProgramError(f"python {words[0]} ended with exit code {done.returncode}:\n{done.stderr.strip()}")

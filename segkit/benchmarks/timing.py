@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from segkit.engine.inference_network import PackedConvolution
+
 PEAK_SIZE = {"cuda": 8192, "cpu": 2048}
 """Rows and columns of the matrices whose product gives ``matrix_peak``: large enough to fill the device."""
 
@@ -37,24 +39,29 @@ def median_step_ms(step: Callable[[], object], device: torch.device, steps: int,
     return median(before.elapsed_time(after) for before, after in pairwise(events))
 
 
-def matrix_peak(device: torch.device) -> float:
-    """TFLOP/s of a product of two large matrices of random numbers: bf16 on a GPU, fp32 on the CPU.
+def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """TFLOP/s of a product of two large matrices of random numbers.
 
-    On the CPU it is written as a 1×1 convolution, which runs in the library that runs the network (oneDNN).
-    ``torch.mm`` may run in another one that knows the processor less well: on an AMD EPYC it reached half as much, and
-    a training step more than all of that "peak". Larger kernels may still do a little better than this product.
+    On the CPU it is written as a 1×1 convolution with weights laid out beforehand, which runs in the library that runs
+    the network (oneDNN). ``torch.mm`` may run in another one that knows the processor less well: on an AMD EPYC it
+    reached half as much, and a training step more than all of that "peak".
     """
     size = PEAK_SIZE[device.type]
     if device.type == "cuda":
-        left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+        left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
         out = torch.empty_like(left)
         ms = median_step_ms(lambda: torch.mm(left, right, out=out), device, steps=30, warm_up=10)
     else:
-        rows = torch.randn(1, size, size // 16, 16).to(memory_format=torch.channels_last)
-        kernel = torch.randn(size, size, 1, 1)
+        rows = torch.randn(1, size, size // 16, 16, dtype=dtype).to(memory_format=torch.channels_last)
+        product = PackedConvolution(nn.Conv2d(size, size, 1, bias=False, dtype=dtype), relu=False)
         with torch.no_grad():
-            ms = median_step_ms(lambda: torch.conv2d(rows, kernel), device, steps=10, warm_up=3)
+            ms = median_step_ms(lambda: product(rows), device, steps=10, warm_up=3)
     return 2 * size**3 / ms * 1e-9
+
+
+def told_peak(peak: float, device: torch.device, dtype: torch.dtype) -> str:
+    """A line for a table's remarks."""
+    return f"matrix peak {peak:.4g} TFLOP/s: {PEAK_SIZE[device.type]}³ in {str(dtype).removeprefix('torch.')}"
 
 
 def count_flops(network: nn.Module, image: torch.Tensor) -> int:

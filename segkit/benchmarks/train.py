@@ -15,7 +15,7 @@ import torch
 from segkit.benchmarks.bare import FCN8s
 from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, told
 from segkit.benchmarks.table import Table, file_name, rounded
-from segkit.benchmarks.timing import PEAK_SIZE, count_flops, matrix_peak
+from segkit.benchmarks.timing import count_flops, matrix_peak, told_peak
 from segkit.cores import cores
 from segkit.engine.devices import one_gpu
 from segkit.engine.run_folder import gpu_name
@@ -46,7 +46,11 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
             failures.append(f"{program}: {str(error).splitlines()[-1]}")
             found = [Speed(math.nan, None) for _ in cases]
         speeds[program] = [_reported(program, case, speed) for case, speed in zip(cases, found, strict=True)]
-    peak = matrix_peak(torch.device("cpu" if gpu is None else f"cuda:{gpu}"))
+    device, dtype = (
+        torch.device("cpu" if gpu is None else f"cuda:{gpu}"),
+        torch.float32 if gpu is None else torch.bfloat16,
+    )
+    peak = matrix_peak(device, dtype)
     rows: list[dict[str, Any]] = []
     work = []
     for number, case in enumerate(cases):
@@ -54,10 +58,9 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         rows += compared(case, {name: found[number] for name, found in speeds.items()}, tflop, peak)
         work.append(f"{tflop:.4g}")
     name = gpu_name(programs.gpus)
-    kind = "cpu" if gpu is None else "cuda"
     remarks = [
         f"{name or 'CPU'}, {cores()} cores; segkit and the bare loop in {programs.precision}",
-        f"matrix peak {peak:.4g} TFLOP/s: {PEAK_SIZE[kind]}³ in {'fp32' if gpu is None else 'bf16'}, in the same run",
+        told_peak(peak, device, dtype),
         f"TFLOP of a step, by case: {', '.join(work)}",
         *failures,
     ]

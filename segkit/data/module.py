@@ -172,8 +172,9 @@ class SegmentationDataModule(LightningDataModule, ABC):
         jobs = [(part, record) for part in PARTS for record in self.layout.parts[part]]
         problems += [problem for _, record in jobs for problem in _calibration_problems(record, self.root)]
         entries: dict[tuple[str, Record], Entry] = {}
-        # OpenCV, hashing and file access release the interpreter's lock.
-        pool = ThreadPoolExecutor(max_workers=min(16, cores()))
+        # OpenCV, hashing and file access release the interpreter's lock. OpenCV's own threads would want these cores.
+        pool, own_threads = ThreadPoolExecutor(max_workers=min(16, cores())), cv2.getNumThreads()
+        cv2.setNumThreads(0)
         try:
             running = {pool.submit(cache.fill, record, part != "train"): (part, record) for part, record in jobs}
             for done, future in enumerate(as_completed(running), start=1):
@@ -185,6 +186,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
                     on_progress(done, len(jobs))
         finally:
             pool.shutdown(cancel_futures=True)
+            cv2.setNumThreads(own_threads)
         if problems:
             raise DataSetError(report(self.root, self.layout.found, sorted(problems, key=_order)))
         self._entries = {part: [entries[part, record] for record in self.layout.parts[part]] for part in PARTS}

@@ -98,7 +98,7 @@ class _Graph:
         return self._logits
 
 
-class _PackedConvolution(nn.Module):
+class PackedConvolution(nn.Module):
     """A convolution on the CPU, and ReLU after it or not, whose weights oneDNN lays out once: for the first image's
     size; other sizes are computed rightly, but slower.
 
@@ -145,6 +145,6 @@ def _pack(encoder: VGGEncoder) -> None:
     layers = encoder.features
     for index, (layer, following) in enumerate(pairwise(layers)):
         if isinstance(layer, nn.Conv2d) and isinstance(following, nn.ReLU):
-            layers[index], layers[index + 1] = _PackedConvolution(layer, relu=True), nn.Identity()
+            layers[index], layers[index + 1] = PackedConvolution(layer, relu=True), nn.Identity()
     if encoder.fc_channels is not None:
-        encoder.fc6, encoder.fc7 = (_PackedConvolution(layer, relu=False) for layer in (encoder.fc6, encoder.fc7))  # type: ignore[assignment]
+        encoder.fc6, encoder.fc7 = (PackedConvolution(layer, relu=False) for layer in (encoder.fc6, encoder.fc7))  # type: ignore[assignment]

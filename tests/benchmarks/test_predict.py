@@ -52,7 +52,7 @@ def test_both_networks_in_each_case_and_both_ways_from_files_to_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predict, "ROUNDS", 1)
-    monkeypatch.setattr(predict, "matrix_peak", lambda device: 2.0)
+    monkeypatch.setattr(predict, "matrix_peak", lambda device, dtype: 2.0)
     root = write_kitti(tmp_path / "data", count=1, tests=0)
     network, files = predict.run(SETTINGS | {"data": {"root": str(root)}}, tmp_path)
     cases = [(row["height"], row["width"], row["batch"], row["network"]) for row in network.rows]

@@ -32,12 +32,10 @@ class FakeRun:
 
 def test_the_phases_add_up_to_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeRun(monkeypatch)
-    phases = startup.first_step(tmp_path / "root", tmp_path / "scratch", torch=2.0, lightning=3.0)
+    phases = startup.first_step(tmp_path / "root", tmp_path / "scratch")
     assert phases == {
         "interpreter and settings": 0.5,
-        "import torch": 2.0,
-        "import lightning": 3.0,
-        "other imports": 1.0,
+        "imports": 6.0,
         "pictures checked and cached": 0.25,
         "network and trainer": 0.75,
         "to the end of the first step": 1.5,

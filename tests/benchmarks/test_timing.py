@@ -28,4 +28,4 @@ def test_flops_of_forward_and_backward_pass() -> None:
 def test_the_matrix_peak_is_a_number_of_tflops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(timing.PEAK_SIZE, "cpu", 16)
     monkeypatch.setattr(timing, "median_step_ms", lambda step, device, steps, warm_up: step() is None or 1e-6)
-    assert math.isclose(timing.matrix_peak(torch.device("cpu")), 2 * 16**3 / 1e-9 / 1e12)
+    assert math.isclose(timing.matrix_peak(torch.device("cpu"), torch.float32), 2 * 16**3 / 1e-9 / 1e12)
