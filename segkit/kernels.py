@@ -51,6 +51,12 @@ TILE, WIDTH = 64, 64
 """Rows and channels that a program takes at a time. One size for all layers, so that each kernel is compiled once."""
 
 
+@triton.jit
+def _relu(value):
+    # NaN stays NaN, as in torch: else a spoiled weight would be seen by nobody.
+    return tl.maximum(value, 0.0, propagate_nan=tl.PropagateNan.ALL)
+
+
 def rectify(values: Tensor, bias: Tensor) -> Tensor:
     """``relu(values + bias)`` of (B, C, H, W) in channels-last memory; bias (C,)."""
     result = torch.empty_like(values)
@@ -64,7 +70,7 @@ def _rectify(values, bias, result, count, channels, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
     value = tl.load(values + at, mask=inside).to(tl.float32) + tl.load(bias + at % channels).to(tl.float32)
-    tl.store(result + at, tl.maximum(value, 0).to(result.dtype.element_ty), mask=inside)
+    tl.store(result + at, _relu(value).to(result.dtype.element_ty), mask=inside)
 
 
 def rectify_gradients(gradient: Tensor, result: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,9 +143,9 @@ def _rectify_pool(values, bias, result, which, count, width, channels, BLOCK: tl
     for other in tl.static_range(1, 4):
         offset = (other // 2 * 2 * width + other % 2) * channels
         value = tl.load(values + corner + offset, mask=inside).to(tl.float32)
-        chosen = tl.where(value > largest, other, chosen)
-        largest = tl.maximum(value, largest)
-    largest = tl.maximum(largest + tl.load(bias + channel).to(tl.float32), 0)
+        chosen = tl.where((value > largest) | (value != value), other, chosen)
+        largest = tl.maximum(value, largest, propagate_nan=tl.PropagateNan.ALL)
+    largest = _relu(largest + tl.load(bias + channel).to(tl.float32))
     tl.store(result + at, largest.to(result.dtype.element_ty), mask=inside)
     tl.store(which + at, chosen.to(tl.uint8), mask=inside)
 
@@ -227,7 +233,7 @@ def _first_layer(
     kernel = tl.where(tap == 9 * CHANNELS, shift, kernel).to(image.dtype.element_ty)
     values = tl.dot(_patches(image, pixel, pixels, height, width, CHANNELS), kernel)
     at = pixel[:, None] * OUT + out
-    tl.store(result + at, tl.maximum(values, 0).to(result.dtype.element_ty), mask=pixel[:, None] < pixels)
+    tl.store(result + at, _relu(values).to(result.dtype.element_ty), mask=pixel[:, None] < pixels)
 
 
 def first_layer_gradients(gradient: Tensor, result: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:

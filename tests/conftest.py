@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
-# The GPU's kernels are tested on the CPU, in Triton's interpreter. Triton asks for it when it is imported.
-os.environ["TRITON_INTERPRET"] = "1"
+# Where there is no GPU, its kernels are tested in Triton's interpreter. Triton asks for it when it is imported.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 from tests.fixtures import camvid_root, kitti_root  # noqa: F401 - fixtures are found by being here
 

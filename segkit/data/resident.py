@@ -1,19 +1,17 @@
 """Training batches from a set that lies on the GPU as a whole: no loader processes, no transfers, no waiting."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from segkit.cores import cores
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, load
 from segkit.data.records import UNSCORED
 from segkit.data.sampler import EpochSampler
+from segkit.pipeline import ahead
 
 SHARE_OF_MEMORY = 0.25
 """Of the GPU's free memory, the most that a set may take: the network has to fit too."""
@@ -49,9 +47,12 @@ class ResidentLoader:
         assert augmentation.mirrors_only
         self.augmentation, self.seed, self.batch_size, self.sampler = augmentation, seed, batch_size, sampler
         self.names = [entry.record.name for entry in entries]
-        with ThreadPoolExecutor(cores()) as pool:
-            pixels = torch.from_numpy(np.stack(list(pool.map(lambda entry: load(entry.pixels), entries)))).to(device)
-        self.images, self.labels = pixels[..., :3].contiguous(), pixels[..., 3].contiguous()
+        height, width = augmentation.image_shape
+        self.images = torch.empty(len(entries), height, width, 3, dtype=torch.uint8, device=device)
+        self.labels = torch.empty(len(entries), height, width, dtype=torch.uint8, device=device)
+        for number, (_, pixels) in enumerate(ahead(lambda entry: load(entry.pixels), entries)):
+            sent = torch.from_numpy(pixels).to(device)
+            self.images[number], self.labels[number] = sent[..., :3], sent[..., 3]
 
     def __len__(self) -> int:
         return -(-len(self.sampler) // self.batch_size)

@@ -24,6 +24,12 @@ class TwinAdam(torch.optim.Adam):
         """Update ``twins`` (weight → twin) from now on; they hold the rounded weights already."""
         self.twins = dict(twins)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch's, but a state from another kind of device is updated as this one's are (``fused``)."""
+        pairs = zip(state_dict["param_groups"], self.param_groups, strict=True)
+        groups = [{**saved, "fused": own["fused"]} for saved, own in pairs]
+        super().load_state_dict({**state_dict, "param_groups": groups})
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         super().zero_grad(set_to_none)
         for twin in self.twins.values():
@@ -33,13 +39,15 @@ class TwinAdam(torch.optim.Adam):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all weights. ``lr`` of a group may be a float32 scalar on the weights' device."""
         loss = super().step(closure)  # weights with a twin have no gradient of their own
-        if not self.twins:
+        # As torch has it: what took no part in the loss is left alone.
+        held = [weight for weight, twin in self.twins.items() if twin.grad is not None]
+        if not held:
             return loss
-        for weight in self.twins:
+        for weight in held:
             self._begin(weight)
-        torch._foreach_add_([self.state[weight]["step"] for weight in self.twins], 1)
+        torch._foreach_add_([self.state[weight]["step"] for weight in held], 1)
         for group in self.param_groups:
-            weights = [weight for weight in group["params"] if weight in self.twins]
+            weights = [weight for weight in group["params"] if any(weight is other for other in held)]
             if weights:
                 self._update(weights, group)
         return loss

@@ -1,4 +1,4 @@
-"""The training step on one GPU: the same numbers from fewer bytes and fewer launches."""
+"""The training step on one GPU: the same numbers, to rounding, from fewer bytes and fewer launches."""
 
 from collections.abc import Callable, Mapping
 
@@ -21,7 +21,7 @@ class GpuStep:
 
     - With bfloat16, large weights are held as twins (:class:`TwinAdam`).
     - After a few steps the whole step is recorded as a CUDA graph and replayed: one launch instead of some 300. A batch
-      of another shape, an epoch's last, is taken as it comes.
+      of another shape, an epoch's last, is taken as it comes; it needs room beside what the graph keeps for itself.
 
     Args:
         network: the network that ``loss`` uses.
@@ -37,10 +37,11 @@ class GpuStep:
         self, network: nn.Module, loss: Loss, plain: Loss, optimizer: TwinAdam, bf16: bool, clip: float | None
     ) -> None:
         self.loss, self.plain, self.optimizer, self.bf16, self.clip = loss, plain, optimizer, bf16, clip
+        updated = {weight for group in optimizer.param_groups for weight in group["params"]}
         large = {
             name: weight
             for name, weight in network.named_parameters()
-            if bf16 and weight.numel() >= HELD_TWICE_FROM and weight.ndim > 1
+            if bf16 and weight.numel() >= HELD_TWICE_FROM and weight.requires_grad and weight in updated
         }
         self.twins = {name: weight.detach().bfloat16().requires_grad_() for name, weight in large.items()}
         optimizer.set_twins({large[name]: twin for name, twin in self.twins.items()})

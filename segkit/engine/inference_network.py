@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from segkit.models.fcn import FCN, FCNDecoder
 from segkit.models.vgg import VGGEncoder
 
 WARM_UP = 3
@@ -31,7 +32,8 @@ class InferenceNetwork:
         self.device, self.bf16 = device, bf16
         self._network = network.eval().requires_grad_(False)
         encoder = getattr(network, "encoder", None)
-        self._known = isinstance(encoder, VGGEncoder)
+        # Of others nobody knows whether all that they do is on the GPU, as a graph has to have it.
+        self._known = isinstance(network, FCN) and isinstance(network.decoder, FCNDecoder)
         if isinstance(encoder, VGGEncoder):
             _fold_batch_norm(encoder.features)  # before the cast: weights are to be rounded once
             if bf16:
@@ -83,7 +85,8 @@ class _Graph:
         here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
         aside.wait_stream(here)
         # What a graph holds runs again and again: it is worth trying which of cuDNN's algorithms is the fastest.
-        with torch.backends.cudnn.flags(benchmark=True):
+        tried, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
+        try:
             with torch.cuda.stream(aside):
                 for _ in range(WARM_UP):
                     network(self._image)
@@ -91,6 +94,8 @@ class _Graph:
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                 self._logits = network(self._image)
+        finally:
+            torch.backends.cudnn.benchmark = tried
 
     def __call__(self, image: Tensor) -> Tensor:
         self._image.copy_(image)

@@ -20,8 +20,8 @@ class StepLosses(Callback):
     A block is on its way to the host while the next is computed, so that neither waits for the other.
 
     ``last`` is the latest loss that was fetched, ``epoch_losses`` those of the epoch so far. A loss that is not finite
-    raises :class:`NonFiniteLossError` naming its step; the fetch before each checkpoint sees to it that none is
-    written from weights that such a loss has spoiled.
+    raises :class:`NonFiniteLossError` naming its step; the fetch at an epoch's end, before its checkpoints, sees to it
+    that none is written from weights that such a loss has spoiled.
     """
 
     def __init__(self, block: int = 50) -> None:

@@ -30,6 +30,14 @@ from segkit.models.weights import load_pretrained
 Batch = dict[str, Any]
 
 
+# On one GPU the step is recorded and replayed, which holds for segkit's own network and loss: another one may decide
+# something anew at every step. A class that overrides any of these trains Lightning's way.
+OF_THE_STEP = (
+    *("build_network", "build_loss", "training_step", "backward", "configure_optimizers", "optimizer_step"),
+    *("optimizer_zero_grad", "configure_gradient_clipping", "on_before_zero_grad", "on_before_optimizer_step"),
+)
+
+
 class SegmentationTask(LightningModule):
     """FCN training: cross-entropy over scored pixels, Adam, L2 on the decoder.
 
@@ -130,11 +138,14 @@ class SegmentationTask(LightningModule):
     def on_train_start(self) -> None:
         trainer, optimizer = self.trainer, self.trainer.optimizers[0]
         alone = trainer.world_size == 1 and trainer.accumulate_grad_batches == 1
-        own = type(self).training_step is SegmentationTask.training_step and isinstance(optimizer, TwinAdam)
-        if self.device.type == "cuda" and alone and own:
+        own = all(getattr(type(self), name) is getattr(SegmentationTask, name) for name in OF_THE_STEP)
+        if self._on_gpu() and alone and own and isinstance(optimizer, TwinAdam):
             bf16, clip = trainer.precision == "bf16-mixed", trainer.gradient_clip_val
             losses = self.compute_loss, self._compute_loss
             self.gpu_step = GpuStep(self.network, *losses, optimizer, bf16, clip)  # type: ignore[arg-type]
+
+    def _on_gpu(self) -> bool:
+        return self.device.type == "cuda"
 
     def on_train_end(self) -> None:
         self.gpu_step = None

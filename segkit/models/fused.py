@@ -29,7 +29,8 @@ def convolve_rectify(image: Tensor, layer: nn.Conv2d, pool: bool) -> Tensor:
     """``relu(layer(image))``, with ``pool`` followed by 2×2 maximum pooling; where ``applies``."""
     dtype = compute_dtype(image, layer)
     assert layer.bias is not None
-    if layer.in_channels == 3 and not pool and not image.requires_grad:
+    first = layer.in_channels == 3 and layer.kernel_size == (3, 3)
+    if first and not pool and not image.requires_grad:
         image = image.to(dtype).contiguous(memory_format=torch.channels_last)
         return first_layer(image, layer.weight.contiguous(memory_format=torch.channels_last), layer.bias)
     values = F.conv2d(image.to(dtype), layer.weight.to(dtype), padding=layer.padding)  # type: ignore[arg-type]

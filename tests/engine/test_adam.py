@@ -1,6 +1,7 @@
 """Adam with twins, held against torch's own Adam."""
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -10,6 +11,13 @@ from segkit.engine.adam import TwinAdam
 from segkit.engine.gpu_step import GpuStep
 
 pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alone")
+
+
+@pytest.fixture(autouse=True)
+def device() -> Iterator[None]:
+    """The GPU where there is one, else Triton's interpreter."""
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        yield
 
 
 def test_updates_as_torchs_adam_does() -> None:
@@ -52,6 +60,24 @@ def test_goes_on_from_torchs_state_and_hands_it_back() -> None:
     assert ours.state_dict()["state"][0].keys() == reference.state_dict()["state"][0].keys()
 
 
+def test_a_state_from_another_kind_of_device_is_updated_as_this_ones() -> None:
+    weight = nn.Parameter(torch.ones(3))
+    saved = TwinAdam([weight], lr=1e-2, fused=False).state_dict()
+    ours = TwinAdam([weight], lr=1e-3, fused=True)
+    ours.load_state_dict(saved)
+    assert ours.param_groups[0]["fused"] is True
+    assert ours.param_groups[0]["lr"] == 1e-2
+
+
+def test_what_took_no_part_in_the_loss_is_left_alone() -> None:
+    weight = nn.Parameter(torch.ones(3))
+    ours = TwinAdam([weight], lr=1e-2)
+    ours.set_twins({weight: weight.detach().bfloat16().requires_grad_()})
+    ours.step()
+    assert weight.tolist() == [1, 1, 1]
+    assert not ours.state
+
+
 @pytest.mark.parametrize("clip", [None, 0.1])
 def test_steps_with_twins_are_the_steps_of_autocast(monkeypatch: pytest.MonkeyPatch, clip: float | None) -> None:
     monkeypatch.setattr("segkit.engine.gpu_step.HELD_TWICE_FROM", 16)
@@ -71,7 +97,7 @@ def test_steps_with_twins_are_the_steps_of_autocast(monkeypatch: pytest.MonkeyPa
     for number, (image, label) in enumerate(zip(pictures, labels, strict=True)):
         if number >= 3:  # what would be recorded on a GPU; batches of another shape are taken as they come
             image, label = image[:1], label[:1]
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(image.device.type, torch.bfloat16):
             expected = nn.functional.cross_entropy(other(image).float(), label)
         reference.zero_grad()
         expected.backward()

@@ -1,5 +1,7 @@
 """VGG's layers in few passes, held against torch's operations."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,14 @@ from torch import nn
 from segkit.models import fused
 
 pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alone")
+
+
+@pytest.fixture(autouse=True)
+def device() -> Iterator[None]:
+    """The GPU where there is one, else Triton's interpreter."""
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        yield
+
 
 LAST = torch.channels_last
 

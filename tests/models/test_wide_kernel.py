@@ -1,5 +1,7 @@
 """fc6 as matrix products, held against torch's convolution in float64."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +9,13 @@ import torch.nn.functional as F
 from segkit.models import wide_kernel
 
 triton = pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alone")
+
+
+@pytest.fixture(autouse=True)
+def device() -> Iterator[None]:
+    """The GPU where there is one, else Triton's interpreter."""
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        yield
 
 
 @pytest.mark.parametrize("fills", [1, 10**6])  # row by row, and all rows at once
