@@ -170,6 +170,7 @@ class PredictSettings(Strict):
     calibration: str | None
     data: DataRootSettings
     gpus: Any
+    precision: Literal["auto", "fp32", "bf16"]
 
     _gpus = field_validator("gpus")(check_gpus)
 

@@ -40,7 +40,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
     pictures = [Picture.from_files(path, file) for path, file in zip(paths, files, strict=True)]
     gpu = one_gpu(settings["gpus"], "gpus")
-    precision = fastest_precision(gpu)
+    precision = fastest_precision(gpu) if settings["precision"] == "auto" else settings["precision"]
     predictor = Predictor(read_checkpoint(checkpoint, "checkpoint"), gpu, precision)
     submission = None
     if "submission" in formats:
