@@ -51,6 +51,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def predict(checkpoint: Path, pictures: object, output: Path, root: object = "data", **more: Any) -> dict:
     settings = {"checkpoint": str(checkpoint), "input": str(pictures), "output": str(output), "gpus": 0}
+    settings |= {"precision": "auto"}
     settings |= {"format": ["overlay", "mask", "confidence"], "calibration": None, "data": {"root": str(root)}} | more
     validate(PredictSettings, settings)
     folder = RunFolder(output)
