@@ -142,7 +142,7 @@ class BenchSettings(Strict):
     gpus: Any
     precision: Literal["auto", "fp32", "bf16"]
     seed: Count
-    cases: Annotated[list[Annotated[list[Positive], Len(3, 3)]], Len(1)] | None
+    cases: Any
     model: BenchModelSettings
     data: BenchDataSettings
     pictures: Positive
@@ -153,6 +153,16 @@ class BenchSettings(Strict):
     checkpoint: str | None
 
     _gpus = field_validator("gpus")(check_gpus)
+
+    @field_validator("cases")
+    @classmethod
+    def _cases(cls, value: Any) -> Any:
+        def is_case(case: Any) -> bool:
+            return isinstance(case, list) and len(case) == 3 and all(type(n) is int and n > 0 for n in case)
+
+        if value is None or (isinstance(value, list) and value and all(map(is_case, value))):
+            return value
+        raise ValueError("should be a list of cases, each [height,width,batch], such as [[160,576,16]]")
 
 
 FORMATS = ("overlay", "mask", "confidence", "bev", "submission")

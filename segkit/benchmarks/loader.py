@@ -73,6 +73,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         log.info("%s: %s times as fast as %s", row["what"], rounded(row["ratio"]), row["compared_with"])
     decoder = "ISA-L" if isal_zlib else "OpenCV (isal is not installed)"
     remarks = [f"{cores()} cores, {len(records)} pictures, their files in the system's memory; PNG through {decoder}"]
+    remarks.append("speeds and ratios are medians of several turns, each of its own")
     speed = Table(
         file_name("loader", "uint8", "nhwc", None), "The loader against decoding at every epoch", rows, remarks
     )

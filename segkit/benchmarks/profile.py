@@ -5,6 +5,7 @@ Everything that is shown is read from the trace that is written, a file for Tens
 
 import json
 import math
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -92,7 +93,8 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         f"the GPU waited {trace.waited:.2%} of that time"
         if trace.waited is not None
         else "there is no GPU: these are the CPU's operators, without the time of those that they call",
-        f"trace: {path}; open it at ui.perfetto.dev, or with tensorboard --logdir {folder} and its profiler plugin",
+        f"trace: {os.path.relpath(path)}; open it at ui.perfetto.dev, or with TensorBoard and its profiler plugin "
+        f"(tensorboard --logdir {os.path.relpath(folder)})",
     ]
     name = file_name("profile", programs.precision, "nhwc", gpu_name(programs.gpus))
     return [Table(name, "Profile: the largest costs of a training step", trace.rows(), remarks)]

@@ -171,7 +171,9 @@ def _figures(module: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 def _run(words: Sequence[str], name: str) -> str:
     """What ``python <words>`` writes to its standard output."""
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=os.environ | ENVIRONMENT)
+    # Within a command of segkit's HYDRA_FULL_ERROR is set, and errors would be shown as tracebacks.
+    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"} | ENVIRONMENT
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment)
     if done.returncode:
         last = "\n".join(done.stderr.strip().splitlines()[-LAST_LINES:])
         raise ProgramError(f"{name} failed (exit code {done.returncode}):\n{last}")

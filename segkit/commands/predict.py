@@ -75,7 +75,9 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             "gpu": gpu_name([] if gpu is None else [gpu]),
         },
     )
-    log.info("%d pictures painted in %s\n%s", written, folder.path, painted.seconds)
+    log.info("%d pictures painted in %s", written, folder.path)
+    if written:
+        log.info("%s", painted.seconds)
     if painted.unreadable:
         if submission is not None:
             log.error("%s was not written: it has to hold every test picture", SUBMISSION)

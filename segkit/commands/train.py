@@ -113,7 +113,9 @@ def run(
                 write_result(folder.path, result | about | environment() | ended)
                 log_scores(RunLogger(folder.path), settings, last_scores(result["epochs"]), swept)
         if status == "interrupted":
-            log.info("resume=%s goes on after epoch %d, the last that was saved", folder.path, epochs_done(folder.last))
+            done = epochs_done(folder.last)
+            after = f"after epoch {done}, the last that was saved" if done else "from the start: no epoch was saved yet"
+            log.info("resume=%s goes on %s", folder.path, after)
         raise
 
     checkpoint = read_checkpoint(folder.best, "checkpoints/best.ckpt")

@@ -47,7 +47,7 @@ def test_three_programs_are_trained_one_after_the_other(tmp_path: Path) -> None:
     ("argument", "message"),
     [
         ("what=speed", "what=speed: should be 'train', 'loader'"),
-        ("cases=[[160,576]]", "cases.0=[160,576]: List should have at least 3 items"),
+        ("cases=[[160,576]]", "cases=[[160,576]]: should be a list of cases, each [height,width,batch]"),
         ("epochs=2", "epochs=2: should be greater than or equal to 3"),
         ("+steps=3", "steps: no such setting"),
         ("into=file/below", "into=file/below: "),
