@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from segkit.benchmarks.pictures import vary
 from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, told
 from segkit.benchmarks.table import Table, file_name, rounded
 from segkit.cores import cores
 from segkit.data.kitti import KittiRoadDataModule
 from segkit.data.records import Record
+from segkit.data.repeated import vary
 from segkit.engine.devices import gpu_indices
 from segkit.engine.run_folder import gpu_name
 

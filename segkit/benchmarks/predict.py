@@ -24,7 +24,7 @@ from segkit.cores import cores
 from segkit.data.images import decode_image, resize_image
 from segkit.engine.checkpoints import read_checkpoint
 from segkit.engine.devices import one_gpu
-from segkit.engine.inference_network import InferenceNetwork, fastest_precision
+from segkit.engine.inference_network import InferenceNetwork, prediction_precision
 from segkit.engine.predictor import Predictor, trained_task
 from segkit.engine.run_folder import gpu_name
 from segkit.engine.task import SegmentationTask
@@ -53,7 +53,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         UserError: a GPU, a data set or a checkpoint that is not there.
     """
     gpu = one_gpu(settings["gpus"], "gpus")
-    precision = fastest_precision(gpu) if settings["precision"] == "auto" else settings["precision"]
+    precision = prediction_precision(settings["precision"], gpu)
     device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
     cases = settings["cases"] or CASES[device.type]
     checkpoint = _checkpoint(settings, cases[0][:2])

@@ -12,8 +12,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from segkit.benchmarks.pictures import labelled_pictures, repeat
+from segkit.benchmarks.pictures import labelled_pictures
 from segkit.commands.arguments import override
+from segkit.data.repeated import repeat
 from segkit.engine.devices import lightning_precision
 from segkit.engine.run_folder import read_result
 from segkit.errors import UserError
@@ -169,11 +170,14 @@ def _figures(module: str, spec: dict[str, Any]) -> dict[str, Any]:
     return json.loads(said.splitlines()[-1])
 
 
+def as_a_user() -> dict[str, str]:
+    """The environment without what a command of segkit's sets for itself: errors would be shown as tracebacks."""
+    return {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
+
+
 def _run(words: Sequence[str], name: str) -> str:
     """What ``python <words>`` writes to its standard output."""
-    # Within a command of segkit's HYDRA_FULL_ERROR is set, and errors would be shown as tracebacks.
-    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"} | ENVIRONMENT
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment)
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=as_a_user() | ENVIRONMENT)
     if done.returncode:
         last = "\n".join(done.stderr.strip().splitlines()[-LAST_LINES:])
         raise ProgramError(f"{name} failed (exit code {done.returncode}):\n{last}")

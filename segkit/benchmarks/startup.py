@@ -10,7 +10,6 @@ Compared, in turns within one run:
 
 import json
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -22,11 +21,12 @@ from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from segkit.benchmarks.pictures import labelled_pictures, repeat
-from segkit.benchmarks.programs import REPOSITORY, ProgramError
+from segkit.benchmarks.pictures import labelled_pictures
+from segkit.benchmarks.programs import REPOSITORY, ProgramError, as_a_user
 from segkit.benchmarks.table import Table, file_name, rounded
 from segkit.commands.arguments import override
 from segkit.cores import cores
+from segkit.data.repeated import repeat
 from segkit.engine.run_folder import read_result
 
 TURNS = 5
@@ -142,9 +142,7 @@ def seconds(words: Sequence[str], expected: int = 0) -> tuple[float, str]:
         ProgramError: its exit code is not the ``expected`` one.
     """
     started = time.perf_counter()
-    # Within a command of segkit's this one is set, and errors would be shown as tracebacks.
-    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment)
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=as_a_user())
     taken = time.perf_counter() - started
     if done.returncode != expected:
         raise ProgramError(f"python {words[0]} ended with exit code {done.returncode}:\n{done.stderr.strip()}")

@@ -34,13 +34,13 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
     from segkit.engine.checkpoints import read_checkpoint
     from segkit.engine.devices import one_gpu
-    from segkit.engine.inference_network import fastest_precision
+    from segkit.engine.inference_network import prediction_precision
     from segkit.engine.predictor import Predictor
     from segkit.painting import Picture, paint_pictures
 
     pictures = [Picture.from_files(path, file) for path, file in zip(paths, files, strict=True)]
     gpu = one_gpu(settings["gpus"], "gpus")
-    precision = fastest_precision(gpu) if settings["precision"] == "auto" else settings["precision"]
+    precision = prediction_precision(settings["precision"], gpu)
     predictor = Predictor(read_checkpoint(checkpoint, "checkpoint"), gpu, precision)
     submission = None
     if "submission" in formats:

@@ -40,14 +40,14 @@ class TwinAdam(torch.optim.Adam):
         """Update all weights. ``lr`` of a group may be a float32 scalar on the weights' device."""
         loss = super().step(closure)  # weights with a twin have no gradient of their own
         # As torch has it: what took no part in the loss is left alone.
-        held = [weight for weight, twin in self.twins.items() if twin.grad is not None]
+        held = {weight: twin for weight, twin in self.twins.items() if twin.grad is not None}
         if not held:
             return loss
         for weight in held:
             self._begin(weight)
         torch._foreach_add_([self.state[weight]["step"] for weight in held], 1)
         for group in self.param_groups:
-            weights = [weight for weight in group["params"] if any(weight is other for other in held)]
+            weights = [weight for weight in group["params"] if weight in held]
             if weights:
                 self._update(weights, group)
         return loss

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from segkit.engine.devices import lightning_precision
 from segkit.models.fcn import FCN, FCNDecoder
 from segkit.models.vgg import VGGEncoder
 
@@ -62,16 +63,19 @@ class InferenceNetwork:
             return self._network(image)
 
 
-def fastest_precision(gpu: int | None) -> Literal["fp32", "bf16"]:
-    """``bf16`` where the device computes in it by itself: most GPUs, and CPUs with AVX-512 BF16 or AMX.
+def prediction_precision(precision: Literal["auto", "fp32", "bf16"], gpu: int | None) -> Literal["fp32", "bf16"]:
+    """``auto`` is bf16 where the device computes in it by itself: most GPUs, and CPUs with AVX-512 BF16 or AMX.
 
     Args:
+        precision: as asked for.
         gpu: device number, or None for the CPU.
     """
+    if precision != "auto":
+        return precision
     if gpu is None:
         there = torch.cpu.get_capabilities()
         return "bf16" if there.get("avx512_bf16") or there.get("amx_bf16") else "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if lightning_precision("auto", True) == "bf16-mixed" else "fp32"
 
 
 class _Graph:

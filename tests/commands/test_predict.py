@@ -12,7 +12,7 @@ from PIL import Image
 
 from segkit.commands.predict import run
 from segkit.data.scenes.generate import generate_scenes
-from segkit.engine.inference_network import fastest_precision
+from segkit.engine.inference_network import prediction_precision
 from segkit.engine.run_folder import RunFolder
 from segkit.engine.task import SegmentationTask
 from segkit.errors import UserError
@@ -96,7 +96,7 @@ def test_what_took_how_long_is_said(checkpoint: Path, tmp_path: Path, caplog: py
     assert max(seconds.values()) == seconds["wall"]
     assert seconds[result["slowest"]] == max(seconds[name] for name in ("reading", "network", "writing"))
     assert f"slowest: {result['slowest']}" in caplog.messages[-1]
-    assert result["precision"] == fastest_precision(None)
+    assert result["precision"] == prediction_precision("auto", None)
 
 
 def test_the_mask_shows_the_class_colours(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from segkit.engine.inference_network import InferenceNetwork, fastest_precision
+from segkit.engine.inference_network import InferenceNetwork, prediction_precision
 from segkit.models.fcn import FCN
 
 CPU = torch.device("cpu")
@@ -121,4 +121,4 @@ def test_a_graph_is_replayed_with_each_new_picture(network: FCN) -> None:
 )
 def test_bf16_on_cpus_that_compute_in_it(there: dict, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: there)
-    assert fastest_precision(None) == precision
+    assert prediction_precision("auto", None) == precision

@@ -4,10 +4,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segkit.benchmarks.pictures import labelled_pictures, repeat, vary, with_comment
+from segkit.benchmarks.pictures import labelled_pictures
 from segkit.data.images import decode_rgb
 from segkit.data.kitti import KittiRoadDataModule
 from segkit.data.records import Record
+from segkit.data.repeated import repeat, vary, with_comment
 
 
 @pytest.fixture
