@@ -1,6 +1,7 @@
-"""The training step on one GPU: the same numbers, to rounding, from fewer bytes and fewer launches."""
+"""The training step on a GPU: the same numbers, to rounding, from fewer bytes and fewer launches."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +18,13 @@ Loss = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]
 
 
 class GpuStep:
-    """Loss, gradients and update, for one process on one GPU and a step from every batch.
+    """Loss, gradients and update, for a process on a GPU and a step from every batch.
 
     - With bfloat16, large weights are held as twins (:class:`TwinAdam`).
     - After a few steps the whole step is recorded as a CUDA graph and replayed: one launch instead of some 300. A batch
       of another shape, an epoch's last, is taken as it comes; it needs room beside what the graph keeps for itself.
+    - Of several processes each takes the same steps, as their gradients are averaged within. Those of twins are on
+      their way, in bfloat16, while those of earlier layers are computed.
 
     Args:
         network: the network that ``loss`` uses.
@@ -31,12 +34,22 @@ class GpuStep:
         optimizer: of all of the network's parameters.
         bf16: whether to compute in bfloat16 (autocast).
         clip: largest norm of the gradients; None = no clipping.
+        processes: how many take the steps together. Their batches have the same shapes at the same steps.
     """
 
     def __init__(
-        self, network: nn.Module, loss: Loss, plain: Loss, optimizer: TwinAdam, bf16: bool, clip: float | None
+        self,
+        network: nn.Module,
+        loss: Loss,
+        plain: Loss,
+        optimizer: TwinAdam,
+        bf16: bool,
+        clip: float | None,
+        processes: int = 1,
     ) -> None:
         self.loss, self.plain, self.optimizer, self.bf16, self.clip = loss, plain, optimizer, bf16, clip
+        self.gradients = SummedGradients() if processes > 1 else None
+        self.processes = processes
         updated = {weight for group in optimizer.param_groups for weight in group["params"]}
         large = {
             name: weight
@@ -45,7 +58,9 @@ class GpuStep:
         }
         self.twins = {name: weight.detach().bfloat16().requires_grad_() for name, weight in large.items()}
         optimizer.set_twins({large[name]: twin for name, twin in self.twins.items()})
-        self.clipped = [*network.parameters(), *self.twins.values()]
+        self.held = [weight for name, weight in network.named_parameters() if name not in self.twins]
+        if self.gradients is not None:
+            self.gradients.send_early(self.twins.values())
         self.graph: torch.cuda.CUDAGraph | None = None
         self.taken = 0
 
@@ -76,9 +91,11 @@ class GpuStep:
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
             value = loss(image, label, self.twins)
         with torch.autocast(image.device.type, enabled=False):
-            value.backward()
+            (value / self.processes).backward()
+            if self.gradients is not None:
+                self.gradients.finish(self.held)
             if self.clip is not None:
-                nn.utils.clip_grad_norm_(self.clipped, self.clip)
+                nn.utils.clip_grad_norm_([*self.held, *self.twins.values()], self.clip)
             self.optimizer.step()
         return value.detach()
 
@@ -96,6 +113,36 @@ class GpuStep:
             self.result = self._step(self.loss, self.image, self.label)
         for group, rate in zip(groups, self.rates, strict=True):
             group["lr"], group["capturable"] = rate.value, False
+
+
+class SummedGradients:
+    """Gradients, summed over the processes where they lie."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send_early(self, tensors: Iterable[Tensor]) -> None:
+        """From now on, send the gradient of each of ``tensors`` as soon as backward has it."""
+        sent = self.sent
+
+        def send(tensor: Tensor) -> None:
+            sent.append(torch.distributed.all_reduce(tensor.grad, async_op=True))
+
+        for tensor in tensors:
+            tensor.register_post_accumulate_grad_hook(send)
+
+    def finish(self, others: Iterable[Tensor]) -> None:
+        """Send the gradients of ``others`` as one, and let the GPU wait for all."""
+        gradients = [tensor.grad for tensor in others if tensor.grad is not None]
+        if gradients:
+            together = torch.cat([gradient.flatten() for gradient in gradients])
+            torch.distributed.all_reduce(together)
+            parts = together.split([gradient.numel() for gradient in gradients])
+            for gradient, part in zip(gradients, parts, strict=True):
+                gradient.copy_(part.view(gradient.shape))
+        for work in self.sent:
+            work.wait()
+        self.sent.clear()
 
 
 class _Rate:

@@ -5,6 +5,7 @@ To change one thing, subclass and override one of the three hooks (``build_netwo
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -30,7 +31,7 @@ from segkit.models.weights import load_pretrained
 Batch = dict[str, Any]
 
 
-# On one GPU the step is recorded and replayed, which holds for segkit's own network and loss: another one may decide
+# On GPUs the step is recorded and replayed, which holds for segkit's own network and loss: another one may decide
 # something anew at every step. A class that overrides any of these trains Lightning's way.
 OF_THE_STEP = (
     *("build_network", "build_loss", "training_step", "backward", "configure_optimizers", "optimizer_step"),
@@ -135,14 +136,18 @@ class SegmentationTask(LightningModule):
         """Compile network and loss together (``trainer.compile``)."""
         self.compute_loss = torch.compile(self._compute_loss)
 
-    def on_train_start(self) -> None:
-        trainer, optimizer = self.trainer, self.trainer.optimizers[0]
-        alone = trainer.world_size == 1 and trainer.accumulate_grad_batches == 1
+    def takes_whole_steps(self) -> bool:
+        """Whether a :class:`GpuStep` does what Lightning's loop and torch's DistributedDataParallel do elsewhere."""
         own = all(getattr(type(self), name) is getattr(SegmentationTask, name) for name in OF_THE_STEP)
-        if self._on_gpu() and alone and own and isinstance(optimizer, TwinAdam):
+        return self._on_gpu() and own and self.trainer.accumulate_grad_batches == 1
+
+    def on_train_start(self) -> None:
+        if self.takes_whole_steps():
+            trainer, optimizer = self.trainer, self.trainer.optimizers[0]
+            assert isinstance(optimizer, TwinAdam)
+            losses = partial(self._part_of_loss, self.compute_loss), partial(self._part_of_loss, self._compute_loss)
             bf16, clip = trainer.precision == "bf16-mixed", trainer.gradient_clip_val
-            losses = self.compute_loss, self._compute_loss
-            self.gpu_step = GpuStep(self.network, *losses, optimizer, bf16, clip)  # type: ignore[arg-type]
+            self.gpu_step = GpuStep(self.network, *losses, optimizer, bf16, clip, trainer.world_size)  # type: ignore[arg-type]
 
     def _on_gpu(self) -> bool:
         return self.device.type == "cuda"
@@ -153,10 +158,7 @@ class SegmentationTask(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if self.gpu_step is not None:
             return self.gpu_step(batch["image"], batch["label"])
-        if self.trainer.world_size == 1:
-            return self.compute_loss(batch["image"], batch["label"])
-        share = self._share(batch["label"])  # first: the processes tell each other while they compute
-        return self.compute_loss(batch["image"], batch["label"]) * share
+        return self._part_of_loss(self.compute_loss, batch["image"], batch["label"])
 
     # A GpuStep is the whole step: gradients and update are done when it gives the loss.
 
@@ -174,15 +176,20 @@ class SegmentationTask(LightningModule):
         else:
             optimizer_closure()
 
-    def _share(self, label: Tensor) -> Tensor:
-        """Scored pixels of this process's part of the batch, relative to the mean of all processes' parts.
+    def _part_of_loss(self, loss: Callable[..., Tensor], image: Tensor, label: Tensor, *rest: Any) -> Tensor:
+        """The loss of this process's part of a batch, times its share of the scored pixels relative to the mean share.
 
         With this factor the mean over the processes is the mean over all scored pixels, as one process would have it.
         """
+        if self.trainer.world_size == 1:
+            return loss(image, label, *rest)
         scored = (label != UNSCORED).sum().float()
         total = scored.clone()
-        torch.distributed.all_reduce(total)  # Lightning's own reduction waits for the GPU
-        return self.trainer.world_size * scored / total.clamp(min=1)
+        # Lightning's own reduction waits for the GPU; here the processes tell each other while they compute.
+        told = torch.distributed.all_reduce(total, async_op=True)
+        value = loss(image, label, *rest)
+        told.wait()
+        return value * (self.trainer.world_size * scored / total.clamp(min=1))
 
     def configure_optimizers(self) -> Any:
         decoder_kernels = list(self.network.decoder_kernels())

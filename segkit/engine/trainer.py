@@ -11,15 +11,15 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
-from pytorch_lightning.strategies import DDPStrategy
 
 from segkit.engine.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
+from segkit.engine.data_parallel import DataParallel
 from segkit.engine.devices import Processes, lightning_precision
 from segkit.engine.interruption import Interruption
 from segkit.engine.pictures import ValidationPictures
 from segkit.engine.progress import EpochReport, ProgressBar
 from segkit.engine.pruning import Pruning
-from segkit.engine.ranks import TOGETHER, Ranks
+from segkit.engine.ranks import Ranks
 from segkit.engine.run_folder import place
 from segkit.engine.seeding import EpochSeed
 from segkit.engine.statistics import SharedStatistics
@@ -88,13 +88,11 @@ def build_trainer(
     # All processes have the same scores to log: the metrics have summed their counts.
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
     on_gpu = bool(processes.indices)
-    # Gradients are averaged; buffers are SharedStatistics' business.
-    together = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True, timeout=TOGETHER)
     trainer = Trainer(
         accelerator="gpu" if on_gpu else "cpu",
         devices=processes.indices if on_gpu else processes.count if ranks else 1,
         num_nodes=ranks.nodes if ranks else 1,
-        strategy=together if ranks else "auto",
+        strategy=DataParallel() if ranks else "auto",
         precision=lightning_precision(settings["precision"], on_gpu),
         max_epochs=settings["max_epochs"],
         accumulate_grad_batches=settings["accumulate"],

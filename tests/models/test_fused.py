@@ -13,8 +13,9 @@ pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alon
 
 
 @pytest.fixture(autouse=True)
-def device() -> Iterator[None]:
-    """The GPU where there is one, else Triton's interpreter."""
+def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The GPU where there is one, its convolutions without TF32; else Triton's interpreter."""
+    monkeypatch.setattr("torch.backends.cudnn.allow_tf32", False)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         yield
 
