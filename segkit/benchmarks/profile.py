@@ -4,6 +4,7 @@ Everything that is shown is read from the trace that is written, a file for Tens
 """
 
 import json
+import logging
 import math
 import os
 from collections import defaultdict
@@ -35,6 +36,8 @@ NAME_LENGTH = 80
 ON_GPU = {"kernel", "gpu_memcpy", "gpu_memset"}
 """Categories of a trace's events that are the GPU's work."""
 
+log = logging.getLogger(__name__)
+
 Interval = tuple[float, float]
 """Start and end, microseconds."""
 
@@ -59,7 +62,7 @@ class ProfiledTask(SegmentationTask):
         self.profiler = profile(
             activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self.device.type == "cuda" else [])],
             schedule=schedule(wait=before, warmup=WARM_UP, active=traced, repeat=1),
-            on_trace_ready=tensorboard_trace_handler(self.trace_folder),
+            on_trace_ready=tensorboard_trace_handler(self.trace_folder, worker_name="segkit"),
         )
         self.profiler.start()
 
@@ -93,9 +96,12 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         f"the GPU waited {trace.waited:.2%} of that time"
         if trace.waited is not None
         else "there is no GPU: these are the CPU's operators, without the time of those that they call",
-        f"trace: {os.path.relpath(path)}; open it at ui.perfetto.dev, or with TensorBoard and its profiler plugin "
-        f"(tensorboard --logdir {os.path.relpath(folder)})",
     ]
+    log.info(
+        "trace: %s; open it at ui.perfetto.dev, or with TensorBoard and its profiler plugin (tensorboard --logdir %s)",
+        os.path.relpath(path),
+        os.path.relpath(folder),
+    )
     name = file_name("profile", programs.precision, "nhwc", gpu_name(programs.gpus))
     return [Table(name, "Profile: the largest costs of a training step", trace.rows(), remarks)]
 
