@@ -29,6 +29,7 @@ class DataParallel(DDPStrategy):
 
     def teardown(self) -> None:
         # Also where training was broken off: NCCL waits at its end for recorded steps that are still there.
-        if isinstance(self.lightning_module, SegmentationTask):
-            self.lightning_module.gpu_step = None
+        task = self.lightning_module
+        if isinstance(task, SegmentationTask) and task.gpu_step is not None:
+            task.gpu_step.close()
         super().teardown()

@@ -24,7 +24,7 @@ class GpuStep:
     - After a few steps the whole step is recorded as a CUDA graph and replayed: one launch instead of some 300. A batch
       of another shape, an epoch's last, is taken as it comes; it needs room beside what the graph keeps for itself.
     - Of several processes each takes the same steps, as their gradients are averaged within. Those of twins are on
-      their way, in bfloat16, while those of earlier layers are computed.
+      their way, in bfloat16, while those of earlier layers are computed (a compiled network has all at once).
 
     Args:
         network: the network that ``loss`` uses.
@@ -85,6 +85,12 @@ class GpuStep:
         self.graph.replay()
         return self.result
 
+    def close(self) -> None:
+        """Give up what was recorded; the next step is taken one launch after the other."""
+        if self.graph is not None:
+            self.graph.reset()
+            self.graph, self.taken = None, 0
+
     def _step(self, loss: Loss, image: Tensor, label: Tensor) -> Tensor:
         self.optimizer.zero_grad()
         # Without its cache: each weight is used once, and what a graph records must not come from before it.
@@ -116,7 +122,7 @@ class GpuStep:
 
 
 class SummedGradients:
-    """Gradients, summed over the processes where they lie."""
+    """Gradients, summed over the processes in place."""
 
     def __init__(self) -> None:
         self.sent: list[Any] = []

@@ -139,15 +139,16 @@ class SegmentationTask(LightningModule):
     def takes_whole_steps(self) -> bool:
         """Whether a :class:`GpuStep` does what Lightning's loop and torch's DistributedDataParallel do elsewhere."""
         own = all(getattr(type(self), name) is getattr(SegmentationTask, name) for name in OF_THE_STEP)
-        return self._on_gpu() and own and self.trainer.accumulate_grad_batches == 1
+        # In fp32 nothing is sent while backward goes on, which DistributedDataParallel does.
+        sent_early = self.trainer.world_size == 1 or self.trainer.precision == "bf16-mixed"
+        return self._on_gpu() and own and sent_early and self.trainer.accumulate_grad_batches == 1
 
-    def on_train_start(self) -> None:
-        if self.takes_whole_steps():
-            trainer, optimizer = self.trainer, self.trainer.optimizers[0]
-            assert isinstance(optimizer, TwinAdam)
-            losses = partial(self._part_of_loss, self.compute_loss), partial(self._part_of_loss, self._compute_loss)
-            bf16, clip = trainer.precision == "bf16-mixed", trainer.gradient_clip_val
-            self.gpu_step = GpuStep(self.network, *losses, optimizer, bf16, clip, trainer.world_size)  # type: ignore[arg-type]
+    def _build_gpu_step(self) -> GpuStep:
+        trainer, optimizer = self.trainer, self.trainer.optimizers[0]
+        assert isinstance(optimizer, TwinAdam)
+        losses = partial(self._part_of_loss, self.compute_loss), partial(self._part_of_loss, self._compute_loss)
+        bf16, clip = trainer.precision == "bf16-mixed", trainer.gradient_clip_val
+        return GpuStep(self.network, *losses, optimizer, bf16, clip, trainer.world_size)  # type: ignore[arg-type]
 
     def _on_gpu(self) -> bool:
         return self.device.type == "cuda"
@@ -171,6 +172,9 @@ class SegmentationTask(LightningModule):
             super().backward(loss, *args, **rest)
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        # The first of a step's hooks. Not at training's start: that hook a subclass may override without a thought of it.
+        if self.gpu_step is None and self.takes_whole_steps():
+            self.gpu_step = self._build_gpu_step()
         if self.gpu_step is None:
             super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         else:
@@ -192,6 +196,7 @@ class SegmentationTask(LightningModule):
         return value * (self.trainer.world_size * scored / total.clamp(min=1))
 
     def configure_optimizers(self) -> Any:
+        self.gpu_step = None  # that of an earlier fit updates what the earlier optimiser knows
         decoder_kernels = list(self.network.decoder_kernels())
         in_decoder = {id(p) for p in decoder_kernels}
         others = [p for p in self.network.parameters() if id(p) not in in_decoder]

@@ -1,4 +1,4 @@
-"""The step for one GPU takes the steps that Lightning would take; on a GPU the recorded one does too."""
+"""The step for GPUs takes the steps that Lightning would take; on a GPU the recorded one does too."""
 
 import copy
 from collections.abc import Iterator, Sequence
