@@ -172,7 +172,7 @@ class SegmentationTask(LightningModule):
             super().backward(loss, *args, **rest)
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        # The first of a step's hooks. Not at training's start: a subclass may override that hook without a thought of it.
+        # The first of a step's hooks. A subclass may override that of training's start without a thought of it.
         if self.gpu_step is None and self.takes_whole_steps():
             self.gpu_step = self._build_gpu_step()
         if self.gpu_step is None:
