@@ -129,13 +129,11 @@ class SummedGradients:
 
     def send_early(self, tensors: Iterable[Tensor]) -> None:
         """From now on, send the gradient of each of ``tensors`` as soon as backward has it."""
-        sent = self.sent
-
-        def send(tensor: Tensor) -> None:
-            sent.append(torch.distributed.all_reduce(tensor.grad, async_op=True))
-
         for tensor in tensors:
-            tensor.register_post_accumulate_grad_hook(send)
+            tensor.register_post_accumulate_grad_hook(self._send)
+
+    def _send(self, tensor: Tensor) -> None:
+        self.sent.append(torch.distributed.all_reduce(tensor.grad, async_op=True))
 
     def finish(self, others: Iterable[Tensor]) -> None:
         """Send the gradients of ``others`` as one, and let the GPU wait for all."""

@@ -138,10 +138,11 @@ class SegmentationTask(LightningModule):
 
     def takes_whole_steps(self) -> bool:
         """Whether a :class:`GpuStep` does what Lightning's loop and torch's DistributedDataParallel do elsewhere."""
-        own = all(getattr(type(self), name) is getattr(SegmentationTask, name) for name in OF_THE_STEP)
-        # In fp32 nothing is sent while backward goes on, which DistributedDataParallel does.
-        sent_early = self.trainer.world_size == 1 or self.trainer.precision == "bf16-mixed"
-        return self._on_gpu() and own and sent_early and self.trainer.accumulate_grad_batches == 1
+        if not self._on_gpu() or self.trainer.accumulate_grad_batches > 1:
+            return False
+        if self.trainer.world_size > 1 and self.trainer.precision != "bf16-mixed":
+            return False  # in fp32 nothing would be sent while backward goes on, which DistributedDataParallel does
+        return all(getattr(type(self), name) is getattr(SegmentationTask, name) for name in OF_THE_STEP)
 
     def _build_gpu_step(self) -> GpuStep:
         trainer, optimizer = self.trainer, self.trainer.optimizers[0]
