@@ -9,7 +9,7 @@ import os
 import sys
 from contextlib import nullcontext
 
-from segkit.engine.ranks import Ranks, as_leader
+from segkit.distributed.ranks import Ranks, as_leader
 from segkit.errors import UserError
 
 COMMANDS = {

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segkit.geometry import Calibration
+from segkit.road import Calibration
 
 KITTI_SIZES = [(40, 120), (41, 119), (38, 118)]
 RED, MAGENTA, BLACK = (255, 0, 0), (255, 0, 255), (0, 0, 0)

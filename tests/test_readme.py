@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segkit.data.kitti_layout import PUBLISHED
+from segkit.road.layout import PUBLISHED
 from tests.fixtures import level_camera, road_scene, write_calibrations, write_kitti, write_rgb
 
 REPOSITORY = Path(__file__).resolve().parents[1]

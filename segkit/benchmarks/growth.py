@@ -14,13 +14,13 @@ from typing import Any
 import torch
 
 from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, told
+from segkit.benchmarks.repeated import vary
 from segkit.benchmarks.table import Table, file_name, rounded
-from segkit.cores import cores
-from segkit.data.kitti import KittiRoadDataModule
 from segkit.data.records import Record
-from segkit.data.repeated import vary
-from segkit.engine.devices import gpu_indices
-from segkit.engine.run_folder import gpu_name
+from segkit.distributed.cores import cores
+from segkit.distributed.devices import gpu_indices
+from segkit.road.dataset import KittiRoadDataModule
+from segkit.runs.folder import gpu_name
 
 AREAS = [[96, 320, 16], [160, 576, 16], [256, 832, 16], [384, 1248, 16]]
 BATCHES = [[160, 576, batch] for batch in (1, 2, 4, 8, 16, 32, 64, 128)]

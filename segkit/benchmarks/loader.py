@@ -29,14 +29,14 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from segkit.benchmarks.pictures import labelled_pictures
+from segkit.benchmarks.repeated import repeat, vary
 from segkit.benchmarks.table import Table, file_name, rounded
-from segkit.commands.composed import CONF
-from segkit.cores import cores
-from segkit.data.kitti import KittiRoadDataModule
+from segkit.config.compose import CONF
 from segkit.data.png import isal_zlib
 from segkit.data.records import Record
-from segkit.data.repeated import repeat, vary
 from segkit.data.workers import start_worker
+from segkit.distributed.cores import cores
+from segkit.road.dataset import KittiRoadDataModule
 
 SHAPE, LARGE_SHAPE = (160, 576), (384, 1248)
 BATCH = 16

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from segkit.data.kitti import KittiRoadDataModule
 from segkit.data.records import Record
-from segkit.data.scenes.generate import generate_scenes
+from segkit.road.dataset import KittiRoadDataModule
+from segkit.scenes.generate import generate_scenes
 
 
 def labelled_pictures(settings: dict[str, Any], scratch: Path) -> list[Record]:

@@ -26,9 +26,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from segkit.benchmarks.bare import MEAN, STD, FCN8s
-from segkit.cores import cores
-from segkit.data.kitti import KittiRoadDataModule
 from segkit.data.records import UNSCORED, Record
+from segkit.distributed.cores import cores
+from segkit.road.dataset import KittiRoadDataModule
 
 
 class RoadPictures(Dataset[tuple[Tensor, Tensor]]):

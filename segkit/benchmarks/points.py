@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 
-from segkit.commands.composed import CONF, resolved
-from segkit.engine.fitting import fit
+from segkit.config.compose import CONF, resolved
 from segkit.errors import UserError
+from segkit.train.fit import fit
 
 
 def measure(runs: list[list[str]], folder: Path) -> list[dict[str, Any]]:

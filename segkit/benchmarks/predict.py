@@ -20,18 +20,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from segkit.benchmarks.pictures import labelled_pictures
 from segkit.benchmarks.table import Table, file_name
 from segkit.benchmarks.timing import matrix_peak, median_step_ms, told_peak
-from segkit.cores import cores
 from segkit.data.images import decode_image, resize_image
-from segkit.engine.checkpoints import read_checkpoint
-from segkit.engine.devices import one_gpu
-from segkit.engine.inference_network import InferenceNetwork, prediction_precision
-from segkit.engine.predictor import Predictor, trained_task
-from segkit.engine.run_folder import gpu_name
-from segkit.engine.task import SegmentationTask
-from segkit.inference import logits_at_size, to_confidence
-from segkit.inputs import find_checkpoint
-from segkit.painting import Picture, paint_pictures
-from segkit.visual import paint
+from segkit.data.overlay import paint
+from segkit.distributed.cores import cores
+from segkit.distributed.devices import one_gpu
+from segkit.predict.inputs import find_checkpoint
+from segkit.predict.postprocess import logits_at_size, to_confidence
+from segkit.predict.predictor import Predictor, trained_task
+from segkit.predict.writers import Picture, paint_pictures
+from segkit.runs.folder import gpu_name
+from segkit.speed.inference import InferenceNetwork, prediction_precision
+from segkit.train.checkpoints import read_checkpoint
+from segkit.train.task import SegmentationTask
 
 CASES = {"cuda": [[160, 576, 1], [160, 576, 64], [384, 1248, 1]], "cpu": [[160, 576, 1], [384, 1248, 1]]}
 

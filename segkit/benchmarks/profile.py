@@ -19,10 +19,10 @@ from torch.profiler import ProfilerActivity, profile, schedule, tensorboard_trac
 from segkit.benchmarks.programs import Programs, told
 from segkit.benchmarks.table import Table, file_name
 from segkit.benchmarks.train import CASES
-from segkit.commands.arguments import override
-from segkit.engine.devices import one_gpu
-from segkit.engine.run_folder import gpu_name
-from segkit.engine.task import SegmentationTask
+from segkit.config.overrides import override
+from segkit.distributed.devices import one_gpu
+from segkit.runs.folder import gpu_name
+from segkit.train.task import SegmentationTask
 
 STEPS, WARM_UP = 10, 3
 """Steps that are traced, and those before them in which the profiler runs already but keeps nothing."""
@@ -47,7 +47,7 @@ class ProfiledTask(SegmentationTask):
 
     Args:
         trace: folder for the trace.
-        **rest: as :class:`segkit.engine.task.SegmentationTask`.
+        **rest: as :class:`segkit.train.task.SegmentationTask`.
     """
 
     def __init__(self, trace: str, **rest: Any) -> None:

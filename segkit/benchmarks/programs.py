@@ -13,11 +13,11 @@ from statistics import median
 from typing import Any
 
 from segkit.benchmarks.pictures import labelled_pictures
-from segkit.commands.arguments import override
-from segkit.data.repeated import repeat
-from segkit.engine.devices import lightning_precision
-from segkit.engine.run_folder import read_result
+from segkit.benchmarks.repeated import repeat
+from segkit.config.overrides import override
+from segkit.distributed.devices import lightning_precision
 from segkit.errors import UserError
+from segkit.runs.folder import read_result
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

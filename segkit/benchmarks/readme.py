@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from segkit.benchmarks.table import Table, rounded
-from segkit.files import write_whole
 from segkit.reporting.markdown import table as as_markdown
+from segkit.runs.files import write_whole
 
 
 def put(table: Table, into: Path) -> None:

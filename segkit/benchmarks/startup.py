@@ -23,11 +23,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from segkit.benchmarks.pictures import labelled_pictures
 from segkit.benchmarks.programs import REPOSITORY, ProgramError, as_a_user
+from segkit.benchmarks.repeated import repeat
 from segkit.benchmarks.table import Table, file_name, rounded
-from segkit.commands.arguments import override
-from segkit.cores import cores
-from segkit.data.repeated import repeat
-from segkit.engine.run_folder import read_result
+from segkit.config.overrides import override
+from segkit.distributed.cores import cores
+from segkit.runs.folder import read_result
 
 TURNS = 5
 PICTURES = 8

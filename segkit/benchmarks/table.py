@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from segkit.files import write_whole
+from segkit.runs.files import write_whole
 
 DIGITS = 4
 """Significant digits that are kept: more than any measurement here repeats."""
@@ -38,7 +38,7 @@ def file_name(what: str, precision: str, layout: str, gpu: str | None) -> str:
         what: what was measured, such as ``train``.
         precision: ``bf16``, ``fp32``, or ``uint8`` where pictures alone are handled.
         layout: ``nhwc`` (channels last) or ``nchw``.
-        gpu: its name as ``segkit.engine.run_folder.gpu_name`` gives it (``NVIDIA H200``); None for the CPU.
+        gpu: its name as ``segkit.runs.folder.gpu_name`` gives it (``NVIDIA H200``); None for the CPU.
     """
     major, minor = version("torch").split(".")[:2]
     device = (

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from segkit.engine.inference_network import PackedConvolution
+from segkit.speed.inference import PackedConvolution
 
 PEAK_SIZE = {"cuda": 8192, "cpu": 2048}
 """Rows and columns of the matrices whose product gives ``matrix_peak``: large enough to fill the device."""

@@ -16,9 +16,9 @@ from segkit.benchmarks.bare import FCN8s
 from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, told
 from segkit.benchmarks.table import Table, file_name, rounded
 from segkit.benchmarks.timing import count_flops, matrix_peak, told_peak
-from segkit.cores import cores
-from segkit.engine.devices import one_gpu
-from segkit.engine.run_folder import gpu_name
+from segkit.distributed.cores import cores
+from segkit.distributed.devices import one_gpu
+from segkit.runs.folder import gpu_name
 
 CASES = [[160, 576, 64], [160, 576, 16], [160, 576, 1], [384, 1248, 16]]
 

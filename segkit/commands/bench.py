@@ -11,9 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from segkit.engine.run_folder import RunFolder, environment, write_result
+from segkit.config.schema import BenchSettings
 from segkit.errors import UserError
-from segkit.settings import BenchSettings
+from segkit.runs.folder import RunFolder, environment, write_result
 
 SETTINGS = BenchSettings
 ALL = ("train", "loader", "predict", "startup")

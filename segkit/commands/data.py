@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from segkit.config.schema import DataCommandSettings
 from segkit.console import progress_bar
-from segkit.engine.run_folder import RunFolder, write_result
 from segkit.errors import UserError
-from segkit.settings import DataCommandSettings
+from segkit.runs.folder import RunFolder, write_result
 
 SETTINGS = DataCommandSettings
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
 
 def _module(config: dict[str, Any]) -> Any:
-    from segkit.build import build
+    from segkit.config.instantiate import build
     from segkit.data.module import SegmentationDataModule
 
     return build("data", SegmentationDataModule, config)
@@ -106,7 +106,7 @@ def _download(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _generate(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from segkit.data.scenes.generate import generate_scenes
+    from segkit.scenes.generate import generate_scenes
 
     training, test = settings["count"]
     root = Path(settings["data"]["root"]).expanduser()

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from segkit.commands.arguments import override, split_flags
+from segkit.config.overrides import override, split_flags
+from segkit.config.schema import EvaluateSettings
 from segkit.console import progress_bar
-from segkit.engine.run_folder import CONFIG, RunFolder, environment, gpu_name, write_result
 from segkit.errors import UserError
-from segkit.evaluation.runs import TrainedRun, find_runs, is_sweep
-from segkit.inputs import find_folder
-from segkit.settings import EvaluateSettings
+from segkit.predict.inputs import find_folder
+from segkit.runs.folder import CONFIG, RunFolder, environment, gpu_name, write_result
+from segkit.runs.trained import TrainedRun, find_runs, is_sweep
 
 if TYPE_CHECKING:
     from segkit.data.module import SegmentationDataModule
     from segkit.data.records import Record
-    from segkit.evaluation.scoring import Scored
+    from segkit.road.evaluation import Scored
 
 SETTINGS = EvaluateSettings
 log = logging.getLogger(__name__)
@@ -104,8 +104,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         runs, maps = find_runs(settings["checkpoint"]), Path()
 
     started = time.perf_counter()
-    from segkit.evaluation.figure_files import write_figures
     from segkit.evaluation.result import describe, tables
+    from segkit.road.figure_files import write_figures
 
     seconds = {"import": round(time.perf_counter() - started, 3)}
     started = time.perf_counter()
@@ -137,8 +137,8 @@ class _Outcome:
 
 
 def _score_maps(settings: dict[str, Any], folder: Path) -> _Outcome:
-    from segkit.evaluation.saved_maps import SavedMaps
-    from segkit.evaluation.scoring import check_calibrations, score_maps, views_of
+    from segkit.road.evaluation import check_calibrations, score_maps, views_of
+    from segkit.road.saved_maps import SavedMaps
 
     data = _data_module(settings)
     records = _records(data, settings["part"])
@@ -155,11 +155,11 @@ def _score_maps(settings: dict[str, Any], folder: Path) -> _Outcome:
 
 
 def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcome:
-    from segkit.engine.devices import one_gpu
+    from segkit.distributed.devices import one_gpu
     from segkit.evaluation.corruptions import Corruption
     from segkit.evaluation.folds import held_out_parts
     from segkit.evaluation.network import Corrupt, Part, score_networks
-    from segkit.evaluation.scoring import check_calibrations, views_of
+    from segkit.road.evaluation import check_calibrations, views_of
 
     gpu = one_gpu(settings["gpus"], "gpus")
     if not is_sweep(settings["checkpoint"]):
@@ -213,7 +213,7 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
 
 
 def _data_module(settings: dict[str, Any]) -> "SegmentationDataModule":
-    from segkit.build import build
+    from segkit.config.instantiate import build
     from segkit.data.module import SegmentationDataModule
 
     module: SegmentationDataModule = build("data", SegmentationDataModule, settings["data"])

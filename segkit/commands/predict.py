@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from segkit.config.schema import PredictSettings
 from segkit.console import progress_bar
-from segkit.engine.run_folder import RunFolder, environment, gpu_name, write_result
 from segkit.errors import UserError
-from segkit.inputs import find_calibrations, find_checkpoint, find_pictures
-from segkit.settings import PredictSettings
+from segkit.predict.inputs import find_calibrations, find_checkpoint, find_pictures
+from segkit.runs.folder import RunFolder, environment, gpu_name, write_result
 
 SETTINGS = PredictSettings
 SUBMISSION = "submission.zip"
@@ -32,11 +32,11 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     checkpoint = find_checkpoint(settings["checkpoint"], "checkpoint")
     files = find_calibrations(paths, settings["calibration"])
 
-    from segkit.engine.checkpoints import read_checkpoint
-    from segkit.engine.devices import one_gpu
-    from segkit.engine.inference_network import prediction_precision
-    from segkit.engine.predictor import Predictor
-    from segkit.painting import Picture, paint_pictures
+    from segkit.distributed.devices import one_gpu
+    from segkit.predict.predictor import Predictor
+    from segkit.predict.writers import Picture, paint_pictures
+    from segkit.speed.inference import prediction_precision
+    from segkit.train.checkpoints import read_checkpoint
 
     pictures = [Picture.from_files(path, file) for path, file in zip(paths, files, strict=True)]
     gpu = one_gpu(settings["gpus"], "gpus")
@@ -85,8 +85,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
 
 def _submission(root: Path, class_list: Any, pictures: Any) -> Any:
-    from segkit.painting import road_class
-    from segkit.submission import Submission
+    from segkit.predict.writers import road_class
+    from segkit.road.submission import Submission
 
     road = road_class(class_list)
     if road is None:

@@ -4,14 +4,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from segkit.commands.arguments import override
-from segkit.engine.run_folder import RunFolder
+from segkit.config.overrides import override
+from segkit.config.schema import ReportSettings
 from segkit.errors import UserError
 from segkit.reporting.entry import finished_in, write_entry
 from segkit.reporting.markdown import check_writable
-from segkit.reporting.runs import find_sweep, is_training, read_run, run_folders
 from segkit.reporting.sweep_report import write_report
-from segkit.settings import ReportSettings
+from segkit.runs.folder import RunFolder
+from segkit.runs.read import find_sweep, is_training, read_run, run_folders
 
 SETTINGS = ReportSettings
 KEEPS_CONFIG = False  # the entry is for committing

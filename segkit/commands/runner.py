@@ -19,11 +19,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from segkit.commands.arguments import MULTIRUN, is_sweep, quoted, split_flags
-from segkit.commands.composed import CONF, kept_files, readable, resolved
-from segkit.engine.run_folder import RunFolder, remove_empty
+from segkit.config.compose import CONF, kept_files, readable, resolved
+from segkit.config.overrides import MULTIRUN, is_sweep, quoted, split_flags
+from segkit.config.schema import Strict, validate
 from segkit.errors import UserError
-from segkit.settings import Strict, validate
+from segkit.runs.folder import RunFolder, remove_empty
 
 # A full disk, and places that cannot be written: the system's errors that the user can put right.
 PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.EEXIST)

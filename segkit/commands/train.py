@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from segkit.config.schema import TrainSettings
 from segkit.console import log_to, progress_bar
-from segkit.engine.run_folder import CONFIG, RunFolder, environment, place, read_result, write_result
-from segkit.engine.study import Trial
 from segkit.errors import UserError
-from segkit.settings import TrainSettings
+from segkit.runs.folder import CONFIG, RunFolder, environment, place, read_result, write_result
+from segkit.runs.study import Trial
 
 SETTINGS = TrainSettings
 SWEEPS = True
@@ -60,20 +60,20 @@ def run(
     """
     watch, started = Stopwatch(), time.time()
     with watch.phase("import"):
-        from segkit.build import build, import_subclass
+        from segkit.config.instantiate import build, import_subclass
         from segkit.data.module import SegmentationDataModule
-        from segkit.engine.checkpoints import epochs_done, read_checkpoint
-        from segkit.engine.devices import training_processes
-        from segkit.engine.fitting import fit
-        from segkit.engine.interruption import Interrupted
-        from segkit.engine.launch import launch
-        from segkit.engine.predictor import Predictor
-        from segkit.engine.pruning import Pruned
-        from segkit.engine.ranks import Ranks, hand_out
-        from segkit.engine.task import SegmentationTask
-        from segkit.engine.trainer import RunLogger, log_scores
-        from segkit.metrics.pooling import write_counts
-        from segkit.painting import Picture, paint_pictures
+        from segkit.distributed.devices import training_processes
+        from segkit.distributed.launch import launch
+        from segkit.distributed.ranks import Ranks, hand_out
+        from segkit.metrics.cross_validation import write_counts
+        from segkit.predict.predictor import Predictor
+        from segkit.predict.writers import Picture, paint_pictures
+        from segkit.train.callbacks.interruption import Interrupted
+        from segkit.train.callbacks.pruning import Pruned
+        from segkit.train.checkpoints import epochs_done, read_checkpoint
+        from segkit.train.fit import fit
+        from segkit.train.task import SegmentationTask
+        from segkit.train.trainer import RunLogger, log_scores
 
     ranks = Ranks.from_environment()
     processes = training_processes(settings["trainer"], ranks)
@@ -174,8 +174,8 @@ def follow() -> None:
     Raises:
         Interrupted, UserError: as ``run``.
     """
-    from segkit.engine.fitting import fit
-    from segkit.engine.ranks import joined, receive
+    from segkit.distributed.ranks import joined, receive
+    from segkit.train.fit import fit
 
     log_to(False, None)
     warnings.simplefilter("ignore")

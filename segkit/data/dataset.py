@@ -13,7 +13,7 @@ from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, load
 from segkit.data.records import UNSCORED
 from segkit.data.sampler import SampleKey
-from segkit.geometry import Calibration
+from segkit.road import Calibration
 
 Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], str]
 """Image uint8 (H, W, 3), label uint8, name."""

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from segkit.cores import cores
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, PictureCache
 from segkit.data.checks import (
@@ -34,14 +33,15 @@ from segkit.data.checks import (
     summary_table,
 )
 from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, collate_training
+from segkit.data.gpu_loader import ResidentLoader, fits
 from segkit.data.images import read_bytes
 from segkit.data.records import UNSCORED, Record, SegmentationClass
-from segkit.data.resident import ResidentLoader, fits
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import start_worker, worker_count
+from segkit.distributed.cores import cores
+from segkit.distributed.forkserver import server_context
 from segkit.errors import UserError
-from segkit.forkserver import server_context
-from segkit.geometry import Calibration
+from segkit.road import Calibration
 
 PARTS = ("train", "val", "test")
 

@@ -24,7 +24,7 @@ class Record:
 
     ``name`` is unique within the data set (``um_000005``). Records of one ``group`` (KITTI's category, a CamVid drive)
     in name order are consecutive frames. ``label`` is ``None`` for pictures without a published label, ``calibration``
-    (a file that :class:`segkit.geometry.Calibration` reads) for those whose place over the road is not known.
+    (a file that :class:`segkit.road.Calibration` reads) for those whose place over the road is not known.
     """
 
     name: str

@@ -13,8 +13,8 @@ from segkit.data.checks import SIZES, DataSetError, PictureError, report
 from segkit.data.difficulty import best_grey_threshold_iou, grey_histograms
 from segkit.data.images import decode_image, resize_image
 from segkit.data.module import SegmentationDataModule
+from segkit.data.overlay import paint
 from segkit.data.records import Record
-from segkit.visual import paint
 
 CELL_WIDTH = 414
 """Width in pixels of one picture of the sheet."""

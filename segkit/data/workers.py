@@ -5,9 +5,9 @@ import signal
 import cv2
 import torch
 
-from segkit.cores import cores
 from segkit.data.memory import keep_freed_memory
-from segkit.forkserver import BLOCKED
+from segkit.distributed.cores import cores
+from segkit.distributed.forkserver import BLOCKED
 
 MOST_WORKERS = 8
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segkit.build import build
+from segkit.config.instantiate import build
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import Record
 from segkit.data.splits import FOLDS
 from segkit.errors import UserError
-from segkit.evaluation.runs import TrainedRun
-from segkit.identity import counted
+from segkit.runs.identity import counted
+from segkit.runs.trained import TrainedRun
 
 
 def held_out_parts(

@@ -14,13 +14,13 @@ from segkit.data.checks import SIZES, PictureError
 from segkit.data.images import decode_image
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import Record
-from segkit.engine.checkpoints import read_checkpoint
-from segkit.engine.predictor import Predictor
 from segkit.errors import UserError
-from segkit.evaluation.scoring import RoadEvaluation, Scored
-from segkit.inference import to_confidence
 from segkit.metrics.confusion import ConfusionMatrix
-from segkit.pipeline import ahead
+from segkit.predict.pipeline import ahead
+from segkit.predict.postprocess import to_confidence
+from segkit.predict.predictor import Predictor
+from segkit.road.evaluation import RoadEvaluation, Scored
+from segkit.train.checkpoints import read_checkpoint
 
 Image = NDArray[np.uint8]
 Corrupt = Callable[[Image, str], Image]

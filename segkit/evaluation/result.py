@@ -5,9 +5,9 @@ from typing import Any
 
 from segkit.data.records import SegmentationClass
 from segkit.evaluation import VIEWS
-from segkit.evaluation.scoring import Scored
 from segkit.evaluation.tables import class_table, leaderboard, side_by_side
 from segkit.metrics.confusion import class_report
+from segkit.road.evaluation import Scored
 
 HEADINGS = {"perspective": "In the picture", "bev": "Bird's-eye view"}
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segkit.metrics.road_score import SCORE_NAMES, Scores
+from segkit.road.score import SCORE_NAMES, Scores
 
 NOTHING = "–"
 """Stands where a score does not exist."""

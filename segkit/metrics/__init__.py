@@ -1,6 +1,6 @@
 """Scores that are summed picture by picture, over batches and ranks: of classes, and KITTI road's own."""
 
 from segkit.metrics.confusion import ClassScores, ConfusionMatrix
-from segkit.metrics.road_score import RoadScore
+from segkit.road.score import RoadScore
 
 __all__ = ["ClassScores", "ConfusionMatrix", "RoadScore"]

@@ -10,7 +10,7 @@ import torch
 from torchvision.models import WeightsEnum, get_model_weights
 
 from segkit.errors import UserError
-from segkit.models.vgg import IMAGENET_MEAN, IMAGENET_STD, VGGEncoder
+from segkit.models.encoders.vgg import IMAGENET_MEAN, IMAGENET_STD, VGGEncoder
 
 _START_RANDOM = "model.weights=null starts from random weights on purpose"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.reporting.comparison import Comparison
-from segkit.reporting.runs import Run
+from segkit.runs.read import Run
 
 
 @dataclass(frozen=True)

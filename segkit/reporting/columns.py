@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from segkit.engine.monitor import mode
 from segkit.reporting.comparison import Comparison, Row, known_score
 from segkit.reporting.swept import NOTHING, is_number, shown, sort_key
+from segkit.runs.monitor import mode
 
 MAIN = ("iou", "mean_iou", "accuracy", "loss")
 """Scores that the table shows besides the one that ranks, and every ``…/MaxF``."""

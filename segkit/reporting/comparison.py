@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from segkit.data.splits import FOLDS
-from segkit.engine.monitor import mode
-from segkit.identity import short_names
-from segkit.reporting.runs import Run
 from segkit.reporting.swept import shown, swept_values
+from segkit.runs.identity import short_names
+from segkit.runs.monitor import mode
+from segkit.runs.read import Run
 
 COUNTS = "counts.json"
 FOLD, SPLIT = "data.fold", "data.split"
@@ -174,7 +174,7 @@ def _pooled_row(division: Sequence[Row]) -> Row | None:
     counted = {fold: by_fold[fold] for fold in sorted(by_fold, key=str) if _has_counts(by_fold[fold])}
     if not counted:
         return None
-    from segkit.metrics.pooling import pooled, read_counts  # imports torch, for folds only
+    from segkit.metrics.cross_validation import pooled, read_counts  # imports torch, for folds only
 
     counts = [read_counts(row.runs[0].folder / COUNTS) for row in counted.values()]
     pixels = [sum(map(sum, one["classes"]["pixels"])) if "classes" in one else 0 for one in counts]

@@ -9,14 +9,14 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from segkit.engine.run_folder import CONFIG, write_result
 from segkit.errors import UserError
 from segkit.evaluation import VIEWS
 from segkit.evaluation.entry import Evaluation, class_rows, commands, figures, score_rows
-from segkit.files import write_whole
 from segkit.reporting.markdown import WRITTEN, made_on, table
 from segkit.reporting.pictures import overlays, small_jpeg, spread
-from segkit.reporting.runs import run_folders
+from segkit.runs.files import write_whole
+from segkit.runs.folder import CONFIG, write_result
+from segkit.runs.read import run_folders
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
-from segkit.engine.monitor import mode
 from segkit.reporting.comparison import FOLD, Comparison, Row
 from segkit.reporting.swept import is_number, shown, sort_key
+from segkit.runs.monitor import mode
 
 DOT, MEDIAN = "#0072B2", "#D55E00"  # Okabe and Ito, which colour-blind people can tell apart
 UNKNOWN = "#888888"

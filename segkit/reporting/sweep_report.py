@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segkit.engine.run_folder import write_result
-from segkit.files import write_whole
 from segkit.reporting.about import About, describe, failures, summary
 from segkit.reporting.columns import cell_rows, columns, csv_text, score_text, screen_text
 from segkit.reporting.comparison import Comparison, Row, compare
 from segkit.reporting.markdown import WRITTEN, made_on, table
 from segkit.reporting.pictures import same_pictures, small_jpeg
-from segkit.reporting.runs import Run
+from segkit.runs.files import write_whole
+from segkit.runs.folder import write_result
+from segkit.runs.read import Run
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segkit.identity import flat, swept
-from segkit.reporting.runs import Run
+from segkit.runs.identity import flat, swept
+from segkit.runs.read import Run
 
 TRANSFORMS, AUGMENT = "augment.transforms", "augment"
 NOTHING = "–"

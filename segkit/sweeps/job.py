@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from segkit.engine.study import Trial
+from segkit.runs.study import Trial
 
 Status = Literal["finished", "failed", "interrupted", "pruned"]
 

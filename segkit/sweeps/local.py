@@ -16,19 +16,19 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 
-from segkit.cores import LIMIT, cores
-from segkit.forkserver import BLOCKED, server_context
-from segkit.processes import die_with_parent
+from segkit.distributed.cores import LIMIT, cores
+from segkit.distributed.forkserver import BLOCKED, server_context
+from segkit.distributed.processes import die_with_parent
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.run_job import CONSOLE, one_line, record_death, run_job
 
 HEAVY = (
     "segkit.sweeps.local",
-    "segkit.engine.fitting",
-    "segkit.engine.launch",
-    "segkit.engine.predictor",
-    "segkit.data.kitti",
-    "segkit.painting",
+    "segkit.train.fit",
+    "segkit.distributed.launch",
+    "segkit.predict.predictor",
+    "segkit.road.dataset",
+    "segkit.predict.writers",
     "albumentations",
     "torch.utils.tensorboard",
 )

@@ -17,12 +17,8 @@ from hydra import compose
 from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig, OmegaConf
 
-from segkit.commands.composed import kept_files, resolved
-from segkit.engine.study import Trial
-from segkit.errors import UserError
-from segkit.identity import folder_name, job_key, short_names
-from segkit.settings import TrainSettings, validate
-from segkit.sweeps.composing import (
+from segkit.config.compose import kept_files, resolved
+from segkit.config.multirun import (
     hydra_ready,
     is_group,
     own_configs,
@@ -31,6 +27,10 @@ from segkit.sweeps.composing import (
     tell_run_folder,
     without_hydra,
 )
+from segkit.config.schema import TrainSettings, validate
+from segkit.errors import UserError
+from segkit.runs.identity import folder_name, job_key, short_names
+from segkit.runs.study import Trial
 from segkit.sweeps.job import Job
 
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from segkit.cores import cores
+from segkit.distributed.cores import cores
 from segkit.errors import UserError
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.local import NOT_BEGUN, run_here

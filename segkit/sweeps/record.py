@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from segkit.engine.run_folder import LOCK, remove_empty
 from segkit.errors import UserError
-from segkit.files import write_whole
+from segkit.runs.files import write_whole
+from segkit.runs.folder import LOCK, remove_empty
 from segkit.sweeps.plan import Plan
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from segkit.commands import train
-from segkit.commands.composed import readable
+from segkit.config.compose import readable
+from segkit.config.schema import validate
 from segkit.console import log_to
-from segkit.engine.run_folder import RunFolder, is_locked, read_result, write_result
 from segkit.errors import UserError
-from segkit.settings import validate
+from segkit.runs.folder import RunFolder, is_locked, read_result, write_result
 from segkit.sweeps.job import Job, Outcome
 
 LOG, CONSOLE = "train.log", "console.log"
@@ -65,7 +65,7 @@ def _train(job: Job, folder: RunFolder) -> Outcome:
         return Outcome("failed", f"ended with exit code {stop.code}, see {LOG}")
     except UserError as error:
         log.error("%s", readable(error))
-        from segkit.engine.pruning import Pruned
+        from segkit.train.callbacks.pruning import Pruned
 
         return Outcome("pruned" if isinstance(error, Pruned) else "failed", _reason(error))
     except Exception as error:

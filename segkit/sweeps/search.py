@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from hydra.core.override_parser.types import IntervalSweep, RangeSweep
 
-from segkit.engine.monitor import mode
-from segkit.engine.study import NAME, PRUNING, STARTUP, Trial, address, database, open_storage, optuna
+from segkit.config.schema import Count, Positive, Strict, validate
 from segkit.errors import UserError
-from segkit.identity import counted
-from segkit.settings import Count, Positive, Strict, validate
+from segkit.runs.identity import counted
+from segkit.runs.monitor import mode
+from segkit.runs.study import NAME, PRUNING, STARTUP, Trial, address, database, open_storage, optuna
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.plan import Axis, Plan, first_valid
 

@@ -10,9 +10,9 @@ import signal
 from pathlib import Path
 from types import FrameType
 
-from segkit.engine.run_folder import is_locked
 from segkit.errors import UserError
-from segkit.identity import NOT_COUNTED
+from segkit.runs.folder import is_locked
+from segkit.runs.identity import NOT_COUNTED
 from segkit.sweeps.display import Display, duration, shown
 from segkit.sweeps.job import Job, Outcome, Pool
 from segkit.sweeps.plan import Plan

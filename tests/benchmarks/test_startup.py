@@ -6,7 +6,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from segkit.benchmarks import startup
 from segkit.benchmarks.programs import ProgramError
-from segkit.commands.arguments import split_flags
+from segkit.config.overrides import split_flags
 
 
 class FakeRun:

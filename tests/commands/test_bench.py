@@ -12,8 +12,8 @@ import pytest
 from segkit.benchmarks import programs
 from segkit.benchmarks.table import Table
 from segkit.commands.bench import run
-from segkit.engine.run_folder import RunFolder
 from segkit.errors import UserError
+from segkit.runs.folder import RunFolder
 
 
 def bench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -8,8 +8,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from segkit.commands.data import run
-from segkit.engine.run_folder import RunFolder
 from segkit.errors import UserError
+from segkit.runs.folder import RunFolder
 from tests.fixtures import write_kitti
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -78,7 +78,7 @@ def test_a_zip_that_is_not_the_whole_set_is_not_installed(kitti_root: Path, tmp_
 
 def test_a_whole_zip_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "segkit.data.kitti.PUBLISHED",
+        "segkit.road.dataset.PUBLISHED",
         {"training": {"um": 6, "umm": 6, "uu": 6}, "testing": {"um": 2, "umm": 2, "uu": 2}},
     )
     source = write_kitti(tmp_path / "source")

@@ -16,14 +16,14 @@ from omegaconf import OmegaConf
 
 from segkit.commands.evaluate import prepare_arguments, run
 from segkit.commands.runner import CONF
-from segkit.data.kitti import KittiRoadDataModule
 from segkit.data.records import UNSCORED
-from segkit.data.scenes.generate import generate_scenes
-from segkit.engine.run_folder import RunFolder
 from segkit.errors import UserError
-from segkit.evaluation.runs import find_runs
-from segkit.geometry import BirdsEyeView, Calibration
-from segkit.metrics.road_score import RoadScore, confidence_counts
+from segkit.road import BirdsEyeView, Calibration
+from segkit.road.dataset import KittiRoadDataModule
+from segkit.road.score import RoadScore, confidence_counts
+from segkit.runs.folder import RunFolder
+from segkit.runs.trained import find_runs
+from segkit.scenes.generate import generate_scenes
 from tests.fixtures import write_calibrations, write_camvid, write_kitti
 
 SMALL = [
@@ -222,9 +222,9 @@ def test_the_lane_has_one_benchmark(root: Path, tmp_path: Path) -> None:
 
 
 def test_folds_are_joined_by_their_counts(folds: Path, root: Path, tmp_path: Path) -> None:
-    from segkit.engine.checkpoints import read_checkpoint
-    from segkit.engine.predictor import Predictor
-    from segkit.inference import to_confidence
+    from segkit.predict.postprocess import to_confidence
+    from segkit.predict.predictor import Predictor
+    from segkit.train.checkpoints import read_checkpoint
 
     joined = evaluate(tmp_path / "out", f"checkpoint={folds}", "view=perspective")
     assert joined["pictures"] == {"um": 6, "umm": 6, "uu": 6}

@@ -11,14 +11,14 @@ import torch
 from PIL import Image
 
 from segkit.commands.predict import run
-from segkit.data.scenes.generate import generate_scenes
-from segkit.engine.inference_network import prediction_precision
-from segkit.engine.run_folder import RunFolder
-from segkit.engine.task import SegmentationTask
+from segkit.config.schema import PredictSettings, validate
 from segkit.errors import UserError
-from segkit.geometry import BirdsEyeView, Calibration
-from segkit.inputs import find_calibrations, find_pictures
-from segkit.settings import PredictSettings, validate
+from segkit.predict.inputs import find_calibrations, find_pictures
+from segkit.road import BirdsEyeView, Calibration
+from segkit.runs.folder import RunFolder
+from segkit.scenes.generate import generate_scenes
+from segkit.speed.inference import prediction_precision
+from segkit.train.task import SegmentationTask
 from tests.fixtures import level_camera, write_rgb
 
 ROAD = [{"name": "background", "colour": None}, {"name": "road", "colour": [0, 255, 0]}]
@@ -30,7 +30,7 @@ def write_checkpoint(path: Path, classes: list[dict] = ROAD) -> Path:
     content = {
         "state_dict": task.state_dict(),
         "hyper_parameters": dict(task.hparams),
-        "segkit": {"task": "segkit.engine.task.SegmentationTask", "epoch": 1, "scores": {}},
+        "segkit": {"task": "segkit.train.task.SegmentationTask", "epoch": 1, "scores": {}},
     }
     torch.save(content, path)
     return path

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from segkit.commands.report import prepare_arguments, run
-from segkit.engine.run_folder import RunFolder
 from segkit.errors import UserError
+from segkit.runs.folder import RunFolder
 from tests.reporting import run_folders
 
 RESULT: dict[str, Any] = {

@@ -35,8 +35,8 @@ SETTINGS = [
 MINE = """
 import json, multiprocessing, os, signal
 from pathlib import Path
-from segkit.engine.checkpoints import LastCheckpoint
-from segkit.engine.task import SegmentationTask
+from segkit.train.checkpoints import LastCheckpoint
+from segkit.train.task import SegmentationTask
 
 LastCheckpoint.EVERY_SECONDS = 0
 

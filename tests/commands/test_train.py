@@ -9,7 +9,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from segkit.engine.checkpoints import read_checkpoint
+from segkit.train.checkpoints import read_checkpoint
 from tests.fixtures import write_kitti
 
 SETTINGS = [
@@ -32,12 +32,12 @@ SETTINGS = [
 # A signal to the run itself at an exact point of it, so that the test needs neither sleep nor luck.
 SIGNALLED = """
 import os, signal
-from segkit.engine.progress import ProgressBar
+from segkit.train.callbacks.progress import ProgressBar
 def send(self, trainer, module, outputs=None, batch=None, batch_idx=None):
     if (trainer.current_epoch, batch_idx) == {point}:
         os.kill(os.getpid(), signal.{signal})
 ProgressBar.{hook} = send
-from segkit.engine.checkpoints import LastCheckpoint
+from segkit.train.checkpoints import LastCheckpoint
 LastCheckpoint.EVERY_SECONDS = 0
 from segkit.cli import main
 main()
@@ -198,7 +198,7 @@ def test_a_run_is_not_mixed_with_another(kitti_root: Path, work: Path, whole: Pa
 
 
 MINE = """
-from segkit.engine.task import SegmentationTask
+from segkit.train.task import SegmentationTask
 
 class Halved(SegmentationTask):
     def __init__(self, share=0.5, **rest):

@@ -9,8 +9,8 @@ import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from segkit.data.kitti import KittiRoadDataModule
 from segkit.errors import UserError
+from segkit.road.dataset import KittiRoadDataModule
 
 AUGMENT = [{"name": "HorizontalFlip", "p": 0.5}, {"name": "RandomBrightnessContrast", "p": 1.0}]
 
@@ -172,7 +172,7 @@ def test_a_full_disk_is_reported_at_once(kitti_root):
 
 INTERRUPTED = """
 import os, signal, sys, time
-from segkit.data.kitti import KittiRoadDataModule
+from segkit.road.dataset import KittiRoadDataModule
 
 def main():
     data = KittiRoadDataModule(sys.argv[1], [16, 48], 1, split="fraction", workers=2, cache_dir=sys.argv[2])

@@ -9,7 +9,7 @@ import torch
 from torchvision import models
 
 from segkit.errors import UserError
-from segkit.models.vgg import VGGEncoder
+from segkit.models.encoders.vgg import VGGEncoder
 from segkit.models.weights import load_pretrained
 
 

@@ -11,7 +11,7 @@ import yaml
 
 SETTINGS: dict[str, Any] = {
     "data": {
-        "_target_": "segkit.data.kitti.KittiRoadDataModule",
+        "_target_": "segkit.road.dataset.KittiRoadDataModule",
         "root": "data/data_road",
         "image_shape": [160, 576],
         "batch_size": 4,
@@ -20,7 +20,7 @@ SETTINGS: dict[str, Any] = {
         "augment": "${augment.transforms}",
         "seed": "${seed}",
     },
-    "model": {"_target_": "segkit.engine.task.SegmentationTask", "learning_rate": 0.0001},
+    "model": {"_target_": "segkit.train.task.SegmentationTask", "learning_rate": 0.0001},
     "augment": {"transforms": [{"name": "HorizontalFlip", "p": 0.5}]},
     "trainer": {"gpus": "auto", "max_epochs": 4, "monitor": "val/iou"},
     "name": "train",

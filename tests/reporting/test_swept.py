@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from segkit.reporting.runs import Run, read_run
 from segkit.reporting.swept import shown, sort_key, swept_values
+from segkit.runs.read import Run, read_run
 from tests.reporting.run_folders import write_run
 
 FLIP = [{"name": "HorizontalFlip", "p": 0.5}]

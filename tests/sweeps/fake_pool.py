@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from segkit.config.schema import TrainSettings, validate
 from segkit.errors import UserError
-from segkit.settings import TrainSettings, validate
 from segkit.sweeps.job import Job, Outcome
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
 
-from segkit.commands.composed import CONF, kept_files, resolved
+from segkit.config.compose import CONF, kept_files, resolved
 from segkit.sweeps.job import Job, Outcome, Pool
 from tests.commands.test_train import SETTINGS
 
@@ -34,7 +34,7 @@ while True:
         break
     talk.sendall(b"done ")
 
-from segkit.engine.task import SegmentationTask
+from segkit.train.task import SegmentationTask
 
 class Task(SegmentationTask):
     def on_train_batch_end(self, *rest):

@@ -12,12 +12,12 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from segkit.commands.arguments import split_flags
-from segkit.commands.composed import CONF, readable
 from segkit.commands.train import prepare_arguments
+from segkit.config.compose import CONF, readable
+from segkit.config.overrides import split_flags
+from segkit.config.schema import TrainSettings, validate
 from segkit.errors import UserError
-from segkit.identity import job_key
-from segkit.settings import TrainSettings, validate
+from segkit.runs.identity import job_key
 from segkit.sweeps.job import Job
 from segkit.sweeps.plan import Plan
 from segkit.sweeps.sweep import run_sweep

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from segkit.commands import train
-from segkit.engine.interruption import Interrupted
-from segkit.engine.pruning import Pruned
-from segkit.engine.run_folder import RunFolder, read_result, write_result
-from segkit.engine.study import Trial
 from segkit.errors import UserError
+from segkit.runs.folder import RunFolder, read_result, write_result
+from segkit.runs.study import Trial
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.run_job import record_death, run_job
+from segkit.train.callbacks.interruption import Interrupted
+from segkit.train.callbacks.pruning import Pruned
 from tests.sweeps.jobs import make_job
 
 EPOCHS = [{"epoch": 1, "loss": 0.5}]

@@ -12,16 +12,16 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from segkit.commands.arguments import split_flags
-from segkit.commands.composed import readable
-from segkit.engine import study as studies
-from segkit.engine.pruning import Pruned, Pruning
-from segkit.engine.study import Trial
+from segkit.config.compose import readable
+from segkit.config.overrides import split_flags
 from segkit.errors import UserError
+from segkit.runs import study as studies
+from segkit.runs.study import Trial
 from segkit.sweeps import sweep
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.plan import Plan
 from segkit.sweeps.search import Search
+from segkit.train.callbacks.pruning import Pruned, Pruning
 from tests.sweeps.fake_pool import FakePool, finished, folders, write_run
 
 SEARCH = ["hydra/sweeper=optuna", "sweep.name=mine"]

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from segkit.commands import evaluate, runner, train
-from segkit.commands.arguments import split_flags
+from segkit.config.overrides import split_flags
 from segkit.errors import UserError
 from segkit.sweeps import display, sweep
 from segkit.sweeps.display import Display, Watched, duration

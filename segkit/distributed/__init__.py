@@ -1,0 +1,1 @@
+"""The processes, devices and cores that a run has."""

@@ -1,6 +1,0 @@
-"""The road in metres: a picture's calibration, and the bird's-eye view of the road plane that follows from it."""
-
-from segkit.geometry.birds_eye import BirdsEyeView
-from segkit.geometry.calibration import Calibration
-
-__all__ = ["BirdsEyeView", "Calibration"]

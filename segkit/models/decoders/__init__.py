@@ -1,0 +1,1 @@
+"""Decoders: feature maps in, logits out."""

@@ -1,0 +1,1 @@
+"""Encoders: a picture in, feature maps out."""

@@ -1,0 +1,176 @@
+"""KITTI road: ``<root>/training/{image_2,gt_image_2}`` and, where there are such, ``<root>/testing/image_2`` and the
+``calib`` folders of both."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.data.checks import (
+    NAMES,
+    NO_IMAGE,
+    NO_IMAGES,
+    NO_LABEL,
+    SPLIT,
+    VALUES,
+    DataSetError,
+    Layout,
+    PictureError,
+    Problem,
+    find_root,
+    shortened,
+)
+from segkit.data.images import decode_rgb
+from segkit.data.module import SegmentationDataModule
+from segkit.data.records import UNSCORED, Record, SegmentationClass
+from segkit.data.splits import Split, split_records
+from segkit.errors import UserError
+from segkit.road.layout import PUBLISHED, calibration_path
+
+IMAGES, LABELS, TEST_IMAGES = "training/image_2", "training/gt_image_2", "testing/image_2"
+IMAGE_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<id>\d+)\.png")
+LABEL_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<target>road|lane)_(?P<id>\d+)\.png")
+
+
+class KittiRoadDataModule(SegmentationDataModule):
+    """KITTI road, class 1 being the road or the own lane.
+
+    Args:
+        root: folder with ``training`` and ``testing``.
+        url: where ``data_road.zip`` can be had (``segkit data action=download``).
+        target: ``road``, or ``lane`` = the own lane, which only the category um has.
+        unscored: what black label pixels are (other roads, the opposite carriageway): ``ignore`` = 255, in neither
+            loss nor score; ``road`` = class 1, as whatever is not exactly red was in the script behind the paper.
+        split: how the labelled pictures are divided, see ``split_records``.
+        fold: 0…4, with ``split="fold"``.
+        val_fraction: with ``split="fraction"``.
+        **common: as ``SegmentationDataModule``.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        image_shape: Sequence[int],
+        batch_size: int,
+        url: str = "",
+        target: Literal["road", "lane"] = "road",
+        unscored: Literal["ignore", "road"] = "ignore",
+        split: Split = "kittiseg",
+        fold: int = 0,
+        val_fraction: float = 0.2,
+        augment: Sequence[Mapping[str, Any]] = (),
+        workers: int | None = None,
+        cache_dir: str | Path = ".cache",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(root, image_shape, batch_size, augment, workers, cache_dir, seed)
+        self.url, self.target, self.unscored = url, target, unscored
+        self.split, self.fold, self.val_fraction = split, fold, val_fraction
+
+    @property
+    def class_list(self) -> tuple[SegmentationClass, ...]:
+        return SegmentationClass("background", None), SegmentationClass(self.target, (0, 255, 0))
+
+    @property
+    def road_target(self) -> Literal["road", "lane"] | None:
+        # With black areas counted as road the score would be another one than the benchmark's.
+        return self.target if self.unscored == "ignore" else None
+
+    @property
+    def label_settings(self) -> str:
+        return f"kitti unscored={self.unscored}"
+
+    def decode_label(self, data: bytes, path: Path) -> NDArray[np.uint8]:
+        pixels = decode_rgb(data, path)
+        split, between = cast(Any, cv2.split), cast(Any, cv2.inRange)  # their types allow for other arrays than these
+        red, green, blue = split(pixels)
+        # Magenta is road, red is not, black is unscored; nothing else occurs. By OpenCV, at several times numpy's pace.
+        impossible = between(red, 1, 254) | green | between(blue, 1, 254) | (blue & ~red)
+        if cv2.countNonZero(impossible):
+            wrong = impossible != 0
+            colour = tuple(int(value) for value in pixels[wrong][0])
+            detail = f"has {int(wrong.sum())} pixels that are not red, magenta or black, such as RGB {colour}"
+            raise PictureError(VALUES, path, detail)
+        return (blue & 1) | (~red & (UNSCORED if self.unscored == "ignore" else 1))
+
+    def check_published(self) -> None:
+        """Hold the counts per category against the published set's.
+
+        Raises:
+            DataSetError: naming the parts and categories that have another number of pictures.
+        """
+        summary = self.summary()
+        held = {"training": Counter(summary["train"]) + Counter(summary["val"]), "testing": Counter(summary["test"])}
+        wrong = [
+            f"{part} has {held[part][category]} {category} pictures instead of {count}"
+            for part, counts in PUBLISHED.items()
+            for category, count in counts.items()
+            if held[part][category] != count
+        ]
+        if wrong:
+            raise DataSetError("\n".join(wrong))
+
+    def scan(self) -> Layout:
+        root = find_root(self.root, [IMAGES, LABELS])
+        images, problems = _named(root, IMAGES, IMAGE_NAME)
+        labels, more = _named(root, LABELS, LABEL_NAME)
+        tests, most = _named(root, TEST_IMAGES, IMAGE_NAME) if (root / TEST_IMAGES).is_dir() else ({}, [])
+        problems += more + most
+        if not images:
+            problems.append(Problem(NO_IMAGES, f"{IMAGES}/ has no <category>_<number>.png"))
+        pictures = {(category, number) for category, number in images}
+        for category, target, number in sorted(labels):
+            if (category, number) not in pictures:
+                name = f"{category}_{target}_{number}.png"
+                problems.append(Problem(NO_IMAGE, f"{LABELS}/{name} has no {IMAGES}/{category}_{number}.png"))
+        records = []
+        for (category, number), path in sorted(images.items()):
+            label = labels.get((category, self.target, number))
+            if label is None and self.target == "lane" and category != "um":
+                continue  # KITTI labels the own lane in um alone
+            if label is None:
+                wanted = f"{LABELS}/{category}_{self.target}_{number}.png"
+                problems.append(Problem(NO_LABEL, f"{shortened(path, root)} has no {wanted}"))
+            records.append(Record(path.stem, category, path, label, _calibration(path)))
+        tested = [key for key in sorted(tests) if self.target == "road" or key[0] == "um"]
+        test = [Record(tests[key].stem, key[0], tests[key], None, _calibration(tests[key])) for key in tested]
+        train, val = list(records), list[Record]()
+        try:
+            if images:
+                train, val = split_records(records, self.split, fold=self.fold, val_fraction=self.val_fraction)
+        except UserError as error:
+            problems.append(Problem(SPLIT, str(error)))
+        kinds = Counter(target for _, target, _ in labels)
+        found = [
+            f"{len(images)} images in {IMAGES}/ ({_counts(category for category, _ in images)})",
+            f"{len(labels)} labels in {LABELS}/ ({_counts(f'{c} {t}' for c, t, _ in labels)})",
+            f"{len(tests)} images in {TEST_IMAGES}/ ({_counts(category for category, _ in tests)})",
+        ]
+        return Layout({"train": train, "val": val, "test": test}, found, dict(kinds), problems)
+
+
+def _named(root: Path, folder: str, pattern: re.Pattern[str]) -> tuple[dict[Any, Path], list[Problem]]:
+    """The folder's PNG files by the parts of their names, and those with other names."""
+    files: dict[Any, Path] = {}
+    problems = []
+    for path in sorted((root / folder).glob("*.png")):
+        match = pattern.fullmatch(path.name)
+        if match:
+            files[match.groups()] = path
+        elif not path.name.startswith("."):
+            problems.append(Problem(NAMES, f"{folder}/{path.name}"))
+    return files, problems
+
+
+def _calibration(image: Path) -> Path | None:
+    path = calibration_path(image)
+    return path if path.is_file() else None
+
+
+def _counts(words: Any) -> str:
+    return ", ".join(f"{word} {count}" for word, count in sorted(Counter(words).items())) or "none"

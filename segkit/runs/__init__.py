@@ -1,0 +1,1 @@
+"""Run folders: who writes them, who reads them, which are the same."""

@@ -1,0 +1,207 @@
+"""The run folder: its layout, the lock that gives it to one process, its copy of the config, and ``result.json``."""
+
+import fcntl
+import json
+import math
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segkit.errors import UserError
+from segkit.runs.files import write_whole
+
+LOCK, CONFIG = ".lock", ".hydra"
+
+ATTEMPTS = 3
+"""To take the lock: one who only looks whether it is taken (``is_locked``) has it for a moment."""
+
+
+class RunFolder:
+    """A folder that one process writes: ``checkpoints/``, ``tensorboard/``, ``predictions/`` and ``result.json``.
+
+    The lock is the kernel's (flock), so it ends with the process however that dies.
+
+    Raises:
+        UserError: another process is writing this folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        self._before = {entry.name for entry in path.iterdir()}
+        self._config_before: dict[str, str] = {}
+        self._result_before = self._result_time()
+        self._lock = open(path / LOCK, "a")  # noqa: SIM115 - held open for as long as the folder is ours
+        for attempt in range(ATTEMPTS):
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if attempt + 1 < ATTEMPTS:
+                    time.sleep(0.05)
+        self._lock.close()
+        raise UserError(f"{path}: another process is writing this run folder; wait for it, or give another folder")
+
+    def close(self) -> None:
+        """Give the folder back. The lock's file stays: removing it would let two processes lock two files."""
+        self._lock.close()
+
+    def check_owner(self, files: Mapping[str, str], resuming: bool) -> None:
+        """Refuse a folder that another command has written, and for training one that holds another run.
+
+        ``files`` are those that ``write_config`` is to write; ``resuming``: the user named the folder to go on with.
+
+        Raises:
+            UserError: saying what the folder is.
+        """
+        saved = {name: self.path / CONFIG / name for name in files}
+        if not saved["hydra.yaml"].is_file():
+            return
+        texts = saved["hydra.yaml"].read_text(), files["hydra.yaml"]
+        owner, own = (yaml.safe_load(text)["job"]["name"] for text in texts)
+        if owner != own:
+            raise UserError(f"{self.path} is a folder of segkit {owner}; give segkit {own} another one")
+        if own == "train" and not resuming and saved["config.yaml"].read_text() != files["config.yaml"]:
+            raise UserError(f"{self.path} holds a run with other settings; resume={self.path} goes on with it")
+
+    def write_config(self, files: Mapping[str, str]) -> None:
+        """Keep the config that the run is made from, as ``.hydra/<name>``."""
+        folder = self.path / CONFIG
+        folder.mkdir(exist_ok=True)
+        for name, text in files.items():
+            if (folder / name).exists():
+                self._config_before[name] = (folder / name).read_text()
+            (folder / name).write_text(text)
+
+    def undo(self, files: Mapping[str, str], log: str) -> None:
+        """Take back what a run that came to nothing has written.
+
+        ``files`` are those of ``write_config``, ``log`` the name of the log file. A config that was there before is
+        put back. Where the run has left anything else (a checkpoint, a result), its config stays with it.
+        """
+        if self._result_time() == self._result_before:  # else there is a new result, and the config is its
+            for name, text in self._config_before.items():
+                (self.path / CONFIG / name).write_text(text)
+        new = {entry.name for entry in self.path.iterdir()} - self._before
+        if new - {CONFIG, LOCK, log}:
+            return
+        if CONFIG in new:
+            for name in files:
+                (self.path / CONFIG / name).unlink(missing_ok=True)
+            (self.path / CONFIG).rmdir()
+        for name in new & {LOCK, log}:
+            (self.path / name).unlink()
+        remove_empty(self.path)
+
+    def _result_time(self) -> int | None:
+        path = self.path / "result.json"
+        return path.stat().st_mtime_ns if path.exists() else None
+
+    @property
+    def best(self) -> Path:
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def counts(self) -> Path:
+        return self.path / "counts.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions"
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process is writing the run folder. The lock is tried shared and let go at once: nobody is kept out."""
+    try:
+        with open(folder / LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove an empty run folder, and ``outputs/<name>/`` and ``outputs/`` above it where they are empty too."""
+    outputs = Path.cwd() / "outputs"
+    for candidate in (folder, folder.parent, folder.parent.parent):
+        ours = candidate == folder or candidate.resolve().is_relative_to(outputs)
+        if not ours or candidate.resolve() == Path.cwd() or any(candidate.iterdir()):
+            return
+        candidate.rmdir()
+
+
+def write_result(folder: Path, result: dict[str, Any]) -> None:
+    """Write ``result.json`` in one step: a reader sees the old file or the new one, never half of one."""
+    write_whole(folder / "result.json", (json.dumps(_finite(result), indent=2, allow_nan=False) + "\n").encode())
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with null for numbers that JSON does not know: a score that does not exist is NaN in the code."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """A run's ``result.json``; empty where there is none, or a damaged one."""
+    try:
+        result = json.loads((folder / "result.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return result if isinstance(result, dict) else {}
+
+
+def environment() -> dict[str, Any]:
+    """What a result depends on besides its settings and the device: versions of the main libraries, the commit."""
+    packages = ("torch", "torchvision", "pytorch-lightning", "albumentations", "hydra-core", "numpy")
+    return {
+        "versions": {name: version(name) for name in packages},
+        "commit": _git_commit(),
+    }
+
+
+def place(gpus: Sequence[int], nodes: int = 1) -> dict[str, Any]:
+    """Where a run runs: the host (of rank 0), the devices as the machine numbers them, and what GPUs they are.
+
+    Args:
+        gpus: those that are used on each machine, as torch numbers them; none for the CPU.
+        nodes: machines.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    numbers = [visible[i] if i < len(visible) and visible[i] else str(i) for i in gpus]
+    return {"host": socket.gethostname(), "devices": ",".join(numbers) or None, "gpu": gpu_name(gpus, nodes)}
+
+
+def gpu_name(gpus: Sequence[int], nodes: int = 1) -> str | None:
+    """What GPUs these are, and how many if several; arguments as for ``place``. None for the CPU."""
+    import torch
+
+    if not gpus:
+        return None
+    count = len(gpus) * nodes
+    return (f"{count} × " if count > 1 else "") + torch.cuda.get_device_name(gpus[0])
+
+
+def _git_commit() -> str | None:
+    """The commit of the code in use, with ``-dirty`` where tracked files differ from it; None outside a checkout."""
+    here = Path(__file__).resolve().parents[2]
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

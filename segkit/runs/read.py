@@ -1,0 +1,165 @@
+"""Training runs as they lie on disk: settings, result and state, read while they are being written or after.
+
+Nothing is built and nothing heavy is imported, and a run that is under way is not disturbed.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from omegaconf import OmegaConf
+
+from segkit.errors import UserError
+from segkit.runs.folder import CONFIG, LOCK, is_locked, read_result
+from segkit.runs.monitor import mode
+from segkit.sweeps.job import Status as Ended
+
+SWEEPS = Path("outputs", "sweeps")
+
+Status = Literal[Ended, "running", "cut off", "waiting"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder of ``segkit train``.
+
+    Attributes:
+        folder: where it lies.
+        settings: its resolved config.
+        result: its ``result.json``; empty where there is none yet.
+        status: what became of it. ``running``: a process holds its lock; ``cut off``: it ended without saying so;
+            ``waiting``: nobody has begun with it.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    result: dict[str, Any]
+    status: Status
+
+    @property
+    def monitor(self) -> str:
+        """The score that chooses its best epoch, ``val/iou``."""
+        return str(self.settings["trainer"].get("monitor", "val/iou"))
+
+    @property
+    def epochs(self) -> list[dict[str, Any]]:
+        """Its epochs so far, the first one first, as ``result.json`` has them."""
+        return list(self.result.get("epochs", []))
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch of its scores; None where it has none."""
+        if "best" in self.result:
+            return int(self.result["best"]["epoch"])
+        best = self._best_so_far()
+        return None if best is None else int(best["epoch"])
+
+    @property
+    def scores(self) -> dict[str, float | None]:
+        """The scores of its best epoch, of those so far while it has not finished: names without ``val/``."""
+        if "scores" in self.result:
+            return dict(self.result["scores"])
+        best = self._best_so_far() or {}
+        validated = {key.removeprefix("val/"): value for key, value in best.items() if key.startswith("val/")}
+        return validated or {key: best[key] for key in ("mean_loss",) if key in best}
+
+    def _best_so_far(self) -> dict[str, Any] | None:
+        scored = [epoch for epoch in self.epochs if epoch.get(self.monitor) is not None]
+        if not scored:
+            return self.epochs[-1] if self.epochs else None
+        choose = {"min": min, "max": max}[mode(self.monitor)]
+        return choose(scored, key=lambda epoch: epoch[self.monitor])
+
+    @property
+    def reason(self) -> str:
+        """Why it did not finish; empty where it did, or has not said."""
+        return str(self.result.get("reason", ""))
+
+    @property
+    def progress(self) -> str:
+        """What became of it, for people: ``running, 3 of 20 epochs``."""
+        if self.status in ("finished", "waiting"):
+            return self.status
+        done = self.epochs[-1]["epoch"] if self.epochs else 0
+        return f"{self.status}, {done} of {self.settings['trainer']['max_epochs']} epochs"
+
+    def choice(self, group: str) -> str | None:
+        """The file under ``conf/<group>/`` that it was made with, ``road``; None where that is not recorded."""
+        try:
+            saved = yaml.safe_load((self.folder / CONFIG / "hydra.yaml").read_text())
+        except OSError:
+            return None
+        chosen = saved["runtime"]["choices"].get(group)
+        return None if chosen is None else str(chosen)
+
+    def overrides(self) -> list[str]:
+        """The settings that it was started with, as they were typed."""
+        return [str(word) for word in OmegaConf.load(self.folder / CONFIG / "overrides.yaml")]
+
+
+def read_run(folder: Path) -> Run:
+    """The run in ``folder``.
+
+    Raises:
+        UserError: it is no run folder of ``segkit train``, or its config is damaged.
+    """
+    settings = _settings(folder)
+    if "trainer" not in settings:
+        raise UserError(f"{folder}: no run folder of segkit train")
+    locked = is_locked(folder)  # before its result is read, which may be its last one then
+    result = read_result(folder)
+    said: Any = result.get("status")
+    status: Status
+    if said == "finished":
+        status = "finished"  # also while it paints its pictures
+    elif locked:
+        status = "running"  # a failed one too: it is being tried again
+    elif said in get_args(Ended):
+        status = said
+    else:
+        status = "cut off" if result or (folder / LOCK).exists() else "waiting"
+    return Run(folder, settings, result, status)
+
+
+def is_training(folder: Path) -> bool:
+    """Whether ``folder`` was written by ``segkit train``.
+
+    Raises:
+        UserError: its config is damaged.
+    """
+    return "epochs" in read_result(folder) or "trainer" in _settings(folder)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    try:
+        config = OmegaConf.to_container(OmegaConf.load(folder / CONFIG / "config.yaml"), resolve=True)
+    except FileNotFoundError:
+        return {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{folder}: its {CONFIG}/config.yaml is damaged") from error
+    assert isinstance(config, dict)
+    return {str(key): value for key, value in config.items()}
+
+
+def run_folders(place: Path) -> list[Path]:
+    """A run folder as itself, the folder of a sweep as the run folders in it, by their names."""
+    if (place / CONFIG).is_dir() or not place.is_dir():
+        return [place]
+    found = [child for child in place.iterdir() if (child / CONFIG).is_dir()]
+    return sorted(found, key=lambda path: (len(path.name), path.name)) or [place]
+
+
+def find_sweep(place: str) -> Path:
+    """The folder of the sweep that ``place`` names: one in ``outputs/sweeps/``, or any folder.
+
+    Raises:
+        UserError: there is none, or it is a run folder.
+    """
+    named, folder = SWEEPS / place, Path(place).expanduser()
+    found = named if place and named.is_dir() else folder
+    if not place or not found.is_dir():
+        raise UserError(f"sweep={place}: no such sweep; give a name under {SWEEPS} or a folder of run folders")
+    if (found / CONFIG).is_dir():
+        raise UserError(f"sweep={place}: this is a run folder; give run={place}")
+    return found

@@ -1,0 +1,1 @@
+"""An own renderer of road scenes in exactly KITTI road's layout: layout → camera → render → files."""

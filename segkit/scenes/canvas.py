@@ -1,0 +1,138 @@
+"""The picture being painted: shapes given in drive coordinates, lit, hazed and recorded as hiding what is behind."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from segkit.scenes.arrays import Array
+from segkit.scenes.layout import FARTHEST, Drive, View
+from segkit.scenes.textures import Colour, crown, foliage, house_front, stone_wall
+
+Point = tuple[float, float, float]
+_NEAR = 1.0
+
+
+class Canvas:
+    """``image`` is uint8 (H, W, 3) BGR and ``hidden`` uint8 (H, W), 255 where a thing stands before the ground.
+
+    Points are (d, s, h): metres across and along the drive, and above the road.
+    """
+
+    def __init__(self, view: View, image: Array) -> None:
+        self.view = view
+        self.image = image
+        self.hidden = np.zeros(image.shape[:2], np.uint8)
+        self._course = view.centre(np.arange(0.0, FARTHEST + 20, 0.5))
+        self._matrix = view.calibration.projection()
+
+    def pixels(self, points: Sequence[Point]) -> Array:
+        """(N, 2) float32 pixels of N points; what lies behind the camera is moved just before it."""
+        d, s, h = np.array(points, np.float64).T
+        z = np.maximum(s - self.view.s, _NEAR)
+        x = d + np.interp(z * 2, np.arange(len(self._course)), self._course)
+        u, v, w = self._matrix @ np.stack([x, -h, z, np.ones_like(z)])
+        return np.stack([u / w, v / w], 1).astype(np.float32)
+
+    def distance(self, s: float) -> float:
+        """Metres ahead of the camera."""
+        return max(s - self.view.s, _NEAR)
+
+    def colour(self, colour: Colour, light: float, s: float) -> Colour:
+        """A colour as it looks in ``light`` (1 is full sun) through the air up to ``s``."""
+        clear, haze = np.exp(-self.distance(s) / self.view.drive.light.haze), self.view.drive.light.horizon
+        blue, green, red = (clear * light * c + (1 - clear) * 0.85 * h for c, h in zip(colour, haze, strict=True))
+        return (blue, green, red)
+
+    def face_light(self, towards: tuple[float, float]) -> float:
+        """Light on an upright face whose outward normal is ``towards`` (across, along)."""
+        light = self.view.drive.light
+        if not light.sunny:
+            return 0.8
+        across, along = light.shadow
+        cosine = -(across * towards[0] + along * towards[1]) / np.hypot(1.0, np.hypot(across, along))
+        return 1.05 if cosine > 0.25 else 0.75 if cosine > 0 else light.shade[1] + 0.12
+
+    def polygon(self, points: Sequence[Point], colour: Colour, light: float = 1.0) -> None:
+        """Fill the convex hull of some points."""
+        self.flat(cv2.convexHull(self.pixels(points))[:, 0], self.colour(colour, light, points[0][1]))
+
+    def flat(self, outline: Array, colour: Colour) -> None:
+        """Fill a convex outline given in pixels, (N, 2), with a colour as it is."""
+        # Four fractional bits keep thin poles from jumping by whole pixels; clipping keeps them in OpenCV's range.
+        fixed = np.round(np.clip(outline, -8000, 8000) * 16).astype(np.int32)
+        cv2.fillConvexPoly(self.image, fixed, colour, cv2.LINE_AA, 4)
+        cv2.fillConvexPoly(self.hidden, fixed, 255, cv2.LINE_8, 4)
+
+    def textured(self, corners: Sequence[Point], texture: Array, light: float, part: float = 0.0) -> None:
+        """Stretch a texture (H, W, 3) over four corners: top left, top right, bottom right, bottom left in it.
+
+        ``part``, 0…1, of the texture's left lies behind the camera and is left out.
+        """
+        quad = self.pixels(corners)
+        left, top = np.floor(np.maximum(quad.min(0), 0)).astype(int)
+        height, width = self.image.shape[:2]
+        right, bottom = np.ceil(np.minimum(quad.max(0) + 1, (width, height))).astype(int)
+        if right - left < 1 or bottom - top < 1:
+            return
+        rows, columns = texture.shape[:2]
+        start = part * columns
+        source = np.array([(start, 0), (columns, 0), (columns, rows), (start, rows)], np.float32)
+        matrix = cv2.getPerspectiveTransform(source, quad - np.array((left, top), np.float32))
+        size = (int(right - left), int(bottom - top))
+        shade = self._shade(texture, light, corners[0][1])
+        # A texture much finer than its place in the picture would sparkle.
+        shrink = min(rows / max(size[1], 1), columns / max(size[0], 1))
+        if shrink > 2:
+            shade = cv2.blur(shade, (int(shrink), int(shrink)))
+        warped = cv2.warpPerspective(shade, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        mask = np.zeros(warped.shape[:2], np.uint8)
+        fixed = np.round(np.clip(quad - (left, top), -8000, 8000) * 16).astype(np.int32)
+        cv2.fillConvexPoly(mask, fixed, 255, cv2.LINE_8, 4)
+        cv2.copyTo(warped, mask, self.image[top:bottom, left:right])
+        np.maximum(self.hidden[top:bottom, left:right], mask, out=self.hidden[top:bottom, left:right])
+
+    def sprite(self, foot: Point, size: tuple[float, float], sprite: Array, light: float) -> None:
+        """Paint an upright cut-out (H, W, 4), ``size`` (width, height) in metres, its foot's middle at ``foot``."""
+        d, s, h = foot
+        (left, bottom), (right, top) = self.pixels([(d - size[0] / 2, s, h), (d + size[0] / 2, s, h + size[1])])
+        height, width = self.image.shape[:2]
+        first = max(int(left), 0), max(int(top), 0)
+        last = min(int(np.ceil(right)), width), min(int(np.ceil(bottom)), height)
+        if last[0] - first[0] < 1 or last[1] - first[1] < 1:
+            return
+        across, down = (right - left) / sprite.shape[1], (bottom - top) / sprite.shape[0]
+        matrix = np.array([[across, 0, left - first[0]], [0, down, top - first[1]]])
+        if across < 0.5:
+            small = (max(int(sprite.shape[1] * across), 4), max(int(sprite.shape[0] * down), 4))
+            sprite = cv2.resize(sprite, small, interpolation=cv2.INTER_AREA)
+            matrix[0, 0], matrix[1, 1] = (right - left) / small[0], (bottom - top) / small[1]
+        patch = cv2.warpAffine(sprite, matrix, (last[0] - first[0], last[1] - first[1]), flags=cv2.INTER_LINEAR)
+        colour = self._shade(np.ascontiguousarray(patch[..., :3]), light, s)
+        alpha = patch[..., 3]
+        region = self.image[first[1] : last[1], first[0] : last[0]]
+        weight = cv2.merge([alpha] * 3)
+        region[:] = cv2.add(
+            cv2.multiply(colour, weight, scale=1 / 255), cv2.multiply(region, cv2.bitwise_not(weight), scale=1 / 255)
+        )
+        hidden = self.hidden[first[1] : last[1], first[0] : last[0]]
+        np.maximum(hidden, np.where(alpha > 127, 255, 0).astype(np.uint8), out=hidden)
+
+    def _shade(self, texture: Array, light: float, s: float) -> Array:
+        black, white = self.colour((0, 0, 0), light, s), self.colour((255, 255, 255), light, s)
+        ramp = np.linspace(black, white, 256)[None]
+        return cv2.LUT(texture, np.clip(ramp, 0, 255).astype(np.uint8))
+
+
+@lru_cache(maxsize=2)
+def textures_of(drive: Drive) -> dict[str, list[Array]]:
+    """The drive's own fronts, walls, hedges, crowns and bushes."""
+    rng = np.random.default_rng([*drive.key, 4000])
+    return {
+        "house": [house_front(rng) for _ in range(5)],
+        "wall": [stone_wall(rng) for _ in range(2)],
+        "hedge": [foliage(rng, (96, 256)) for _ in range(2)],
+        "tree": [crown(rng) for _ in range(4)],
+        "bush": [crown(rng, 0.5) for _ in range(2)],
+    }

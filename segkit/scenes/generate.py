@@ -1,0 +1,146 @@
+"""A whole data set of road scenes in KITTI road's layout, rendered in parallel."""
+
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from segkit.data.records import UNSCORED
+from segkit.distributed.cores import cores
+from segkit.errors import UserError
+from segkit.road.layout import CATEGORIES, PARTS, PUBLISHED, Category, Part
+from segkit.scenes.arrays import Array
+from segkit.scenes.layout import locate
+from segkit.scenes.render import render
+
+# RGB by label value: not road, road, not scored.
+_COLOURS = np.zeros((256, 3), np.uint8)
+_COLOURS[0], _COLOURS[1], _COLOURS[UNSCORED] = (255, 0, 0), (255, 0, 255), (0, 0, 0)
+# Pictures are noisy: more effort takes twice the time and saves nothing.
+_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB)
+
+
+class _Job(NamedTuple):
+    root: Path
+    seed: int
+    part: Part
+    category: Category
+    number: int
+
+
+def divide(count: int, part: Part) -> dict[Category, int]:
+    """Share ``count`` pictures among the categories as the real set does; none stays empty from 3 pictures on."""
+    weights = [PUBLISHED[part][category] for category in CATEGORIES]
+    exact = [count * weight / sum(weights) for weight in weights]
+    shares = [int(share) for share in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda index: shares[index] - exact[index])
+    for index in by_remainder[: count - sum(shares)]:
+        shares[index] += 1
+    return dict(zip(CATEGORIES, shares, strict=True))
+
+
+def generate_scenes(
+    root: Path,
+    count: tuple[int, int],
+    seed: int = 0,
+    workers: int | None = None,
+    on_done: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write ``count`` (training, test) pictures with labels and calibration under ``root`` in KITTI road's layout.
+
+    A picture depends on seed, part, category and number alone. ``workers`` processes render (``None``: one for each
+    CPU this process may use, 1: no further process). ``on_done(done, total)`` is called after each picture.
+    The two parts appear under ``root`` when all is written, or not at all.
+
+    Raises ``UserError`` for a wrong count or seed, for a ``root`` that holds pictures already, and where the disk
+    refuses.
+    """
+    if len(count) != 2 or min(count) < 0 or sum(count) < 1:
+        raise UserError(f"count={list(count)}: expected [training, test] pictures, none negative, e.g. count=[289,290]")
+    if seed < 0:
+        raise UserError(f"seed={seed}: expected 0 or more")
+    if workers is not None and workers < 1:
+        raise UserError(f"workers={workers}: expected 1 or more")
+    for part in PARTS:
+        held = next((path for path in (root / part).rglob("*") if not path.is_dir()), None)
+        if held is not None:
+            raise UserError(
+                f"{root} already holds pictures ({held.relative_to(root)}); nothing was written.\n"
+                "Choose another data.root, or delete its training/ and testing/ folders first."
+            )
+    new = not root.exists()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".generating-", dir=root))
+    except OSError as error:
+        raise UserError(f"data.root={root}: cannot write there ({error.strerror}); choose another folder") from error
+    try:
+        jobs = _jobs(staging, count, seed)
+        for done, _ in enumerate(_run(jobs, workers or cores()), start=1):
+            if on_done is not None:
+                on_done(done, len(jobs))
+        for part in PARTS:
+            # Only empty folders can be in the way here.
+            shutil.rmtree(root / part, ignore_errors=True)
+            os.replace(staging / part, root / part)
+    except OSError as error:
+        raise UserError(f"data.root={root}: writing failed ({error.strerror}); nothing was kept") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if new and not any(root.iterdir()):
+            root.rmdir()
+
+
+def _jobs(root: Path, count: tuple[int, int], seed: int) -> list[_Job]:
+    jobs = []
+    for part, pictures in zip(PARTS, count, strict=True):
+        for folder in ("image_2", "calib", *(("gt_image_2",) if part == "training" else ())):
+            (root / part / folder).mkdir(parents=True)
+        for category, share in divide(pictures, part).items():
+            jobs += [_Job(root, seed, part, category, number) for number in range(share)]
+    return jobs
+
+
+def _run(jobs: list[_Job], workers: int) -> Iterator[Path]:
+    workers = min(workers, len(jobs))
+    if workers == 1:
+        for job in jobs:
+            yield _write(job)
+        return
+    # Spawned: a fork of a process that runs threads, as training does, may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
+        try:
+            for future in as_completed([pool.submit(_write, job) for job in jobs]):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _write(job: _Job) -> Path:
+    """Render one picture into its files; returns the picture's."""
+    view = locate(job.seed, job.part, job.category, job.number)
+    picture = render(view)
+    folder, name = job.root / job.part, f"{job.number:06d}"
+    path = folder / "image_2" / f"{job.category}_{name}.png"
+    _save(path, picture.image)
+    (folder / "calib" / f"{job.category}_{name}.txt").write_text(view.calibration.text(), encoding="ascii")
+    if job.part == "training":
+        _save(folder / "gt_image_2" / f"{job.category}_road_{name}.png", _COLOURS[picture.road])
+        if job.category == "um":
+            _save(folder / "gt_image_2" / f"{job.category}_lane_{name}.png", _COLOURS[picture.lane])
+    return path
+
+
+def _save(path: Path, image: Array) -> None:
+    # Encoded in memory, since OpenCV's own writer reports a full disk by a return value at best.
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".png", bgr, _PNG)
+    path.write_bytes(data.tobytes())

@@ -1,0 +1,1 @@
+"""Kernels, recorded steps and layer swaps: everything works, slower, without them."""

@@ -1,0 +1,173 @@
+"""VGG's layers on a GPU with fewer passes over memory: what follows a convolution is done with it or in one pass.
+
+In half precision the first layers' maps are so large, and their convolutions so cheap, that bias, ReLU and pooling one
+after the other take as long as the convolutions. The numbers are those of torch's operations but for rounding: sums
+that torch rounds to half precision in between stay in float32 here. Maps are (B, C, H, W) in channels-last memory.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segkit.speed.conv_as_matmul import wide_convolution
+
+
+def applies(image: Tensor, layer: nn.Conv2d) -> bool:
+    """Whether a map is on a GPU and ``layer`` computes in half precision there."""
+    return image.is_cuda and compute_dtype(image, layer) in (torch.bfloat16, torch.float16)
+
+
+def compute_dtype(image: Tensor, layer: nn.Conv2d) -> torch.dtype:
+    """The dtype that ``layer`` computes in: autocast's where that is on, else its weight's."""
+    kind = image.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else layer.weight.dtype
+
+
+def convolve_rectify(image: Tensor, layer: nn.Conv2d, pool: bool) -> Tensor:
+    """``relu(layer(image))``, with ``pool`` followed by 2×2 maximum pooling; where ``applies``."""
+    dtype = compute_dtype(image, layer)
+    assert layer.bias is not None
+    first = layer.in_channels == 3 and layer.kernel_size == (3, 3)
+    if first and not pool and not image.requires_grad:
+        image = image.to(dtype).contiguous(memory_format=torch.channels_last)
+        return first_layer(image, layer.weight.contiguous(memory_format=torch.channels_last), layer.bias)
+    values = F.conv2d(image.to(dtype), layer.weight.to(dtype), padding=layer.padding)  # type: ignore[arg-type]
+    values = values.contiguous(memory_format=torch.channels_last)
+    return rectify_pool(values, layer.bias)[0] if pool else rectify(values, layer.bias)
+
+
+def convolve_wide_rectify(image: Tensor, layer: nn.Conv2d) -> Tensor:
+    """``relu(layer(image))`` for a wide kernel over a small map (:mod:`segkit.speed.conv_as_matmul`)."""
+    assert layer.bias is not None
+    return rectify(wide_convolution(image, layer.weight.to(image.dtype)), layer.bias)
+
+
+# The kernels as operations that autograd and torch.compile know. They are imported with the first use, on a GPU.
+
+
+@torch.library.custom_op("segkit::rectify", mutates_args=())
+def rectify(values: Tensor, bias: Tensor) -> Tensor:
+    """``relu(values + bias)``, bias (C,)."""
+    from segkit.speed import triton_kernels as kernels
+
+    return kernels.rectify(values, bias)
+
+
+@torch.library.custom_op("segkit::rectify_gradients", mutates_args=())
+def rectify_gradients(gradient: Tensor, result: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients with respect to values and bias."""
+    from segkit.speed import triton_kernels as kernels
+
+    return kernels.rectify_gradients(_ordered(gradient), result)
+
+
+@torch.library.custom_op("segkit::rectify_pool", mutates_args=())
+def rectify_pool(values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """2×2 maximum pooling of ``relu(values + bias)``, and which of the four each maximum is (uint8)."""
+    from segkit.speed import triton_kernels as kernels
+
+    return kernels.rectify_pool(values, bias)
+
+
+@torch.library.custom_op("segkit::rectify_pool_gradients", mutates_args=())
+def rectify_pool_gradients(gradient: Tensor, result: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients with respect to values and bias."""
+    from segkit.speed import triton_kernels as kernels
+
+    return kernels.rectify_pool_gradients(_ordered(gradient), result, which)
+
+
+@torch.library.custom_op("segkit::first_layer", mutates_args=())
+def first_layer(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``relu(conv2d(image, weight, bias, padding=1))`` of a picture of three channels."""
+    from segkit.speed import triton_kernels as kernels
+
+    return kernels.first_layer(image, weight, bias)
+
+
+@torch.library.custom_op("segkit::first_layer_gradients", mutates_args=())
+def first_layer_gradients(gradient: Tensor, result: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients with respect to weight and bias, float32."""
+    from segkit.speed import triton_kernels as kernels
+
+    return kernels.first_layer_gradients(_ordered(gradient), result, image)
+
+
+def _ordered(gradient: Tensor) -> Tensor:
+    return gradient.contiguous(memory_format=torch.channels_last)
+
+
+@rectify.register_fake
+def _(values: Tensor, bias: Tensor) -> Tensor:
+    return torch.empty_like(values)
+
+
+@rectify_gradients.register_fake
+def _(gradient: Tensor, result: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(result), result.new_empty(result.shape[1], dtype=torch.float32)
+
+
+@rectify_pool.register_fake
+def _(values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    batch, channels, height, width = values.shape
+    result = _ordered(values.new_empty(batch, channels, height // 2, width // 2))
+    return result, torch.empty_like(result, dtype=torch.uint8)
+
+
+@rectify_pool_gradients.register_fake
+def _(gradient: Tensor, result: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+    batch, channels, height, width = result.shape
+    values = _ordered(result.new_empty(batch, channels, 2 * height, 2 * width))
+    return values, result.new_empty(channels, dtype=torch.float32)
+
+
+@first_layer.register_fake
+def _(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return _ordered(image.new_empty(image.shape[0], weight.shape[0], *image.shape[2:]))
+
+
+@first_layer_gradients.register_fake
+def _(gradient: Tensor, result: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    out, channels = result.shape[1], image.shape[1]
+    weight = result.new_empty(out, 3, 3, channels, dtype=torch.float32).permute(0, 3, 1, 2)
+    return weight, result.new_empty(out, dtype=torch.float32)
+
+
+def _keep_result(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.save_for_backward(output)
+    ctx.bias_dtype = inputs[1].dtype
+
+
+def _keep_pooled(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.save_for_backward(*output)
+    ctx.mark_non_differentiable(output[1])
+    ctx.bias_dtype = inputs[1].dtype
+
+
+def _keep_first(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    image, weight, bias = inputs
+    ctx.save_for_backward(output, image)
+    ctx.dtypes = weight.dtype, bias.dtype
+
+
+def _rectify_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    values, bias = rectify_gradients(gradient, *ctx.saved_tensors)
+    return values, bias.to(ctx.bias_dtype)
+
+
+def _rectify_pool_backward(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor, Tensor]:
+    values, bias = rectify_pool_gradients(gradient, *ctx.saved_tensors)
+    return values, bias.to(ctx.bias_dtype)
+
+
+def _first_layer_backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor]:
+    weight, bias = first_layer_gradients(gradient, *ctx.saved_tensors)
+    of_weight, of_bias = ctx.dtypes
+    return None, weight.to(of_weight), bias.to(of_bias)
+
+
+rectify.register_autograd(_rectify_backward, setup_context=_keep_result)
+rectify_pool.register_autograd(_rectify_pool_backward, setup_context=_keep_pooled)
+first_layer.register_autograd(_first_layer_backward, setup_context=_keep_first)

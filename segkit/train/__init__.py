@@ -1,0 +1,1 @@
+"""Training: the task, the trainer, the fit."""

@@ -1,0 +1,47 @@
+"""Painted validation pictures in TensorBoard: what the network has learnt, epoch by epoch."""
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from segkit.data.overlay import paint
+from segkit.train.task import SegmentationTask
+
+
+class ValidationPictures(Callback):
+    """``count`` validation pictures, evenly spread, painted with the prediction (left) and with the label (right).
+
+    They are drawn at the network's input size, where they cost little, every ``every`` epochs and at the last.
+    """
+
+    def __init__(self, count: int = 4, every: int = 1) -> None:
+        self.count = count
+        self.every = every
+
+    def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        due = (trainer.current_epoch + 1) % self.every == 0 or trainer.current_epoch + 1 == trainer.max_epochs
+        total = len(trainer.val_dataloaders.sampler)  # type: ignore[union-attr]  # this process's share of them
+        chosen = {i * total // self.count for i in range(self.count)}
+        self.wanted = chosen if due and trainer.is_global_zero else set()
+        self.seen = 0
+
+    def on_validation_batch_end(self, trainer, module, outputs, batch, batch_idx, *rest) -> None:  # type: ignore[no-untyped-def]
+        chosen = [i for i in range(len(batch["name"])) if self.seen + i in self.wanted]
+        self.seen += len(batch["name"])
+        if not chosen or not isinstance(trainer.logger, TensorBoardLogger):
+            return
+        assert isinstance(module, SegmentationTask)
+        images = batch["image"][chosen]
+        with torch.inference_mode():
+            predicted = module.network(images).argmax(1).byte().cpu().numpy()
+        height, width = images.shape[2:]
+        for picture, classes, i in zip(images.permute(0, 2, 3, 1).cpu().numpy(), predicted, chosen, strict=True):
+            # Nearest pixel centre: labels are never blended.
+            label = batch["label"][i].cpu().numpy()
+            rows = ((np.arange(height) + 0.5) * label.shape[0] / height).astype(int)
+            columns = ((np.arange(width) + 0.5) * label.shape[1] / width).astype(int)
+            pair = [paint(picture, ids, module.class_list) for ids in (classes, label[rows[:, None], columns])]
+            trainer.logger.experiment.add_image(
+                f"validation/{batch['name'][i]}", np.concatenate(pair, axis=1), trainer.global_step, dataformats="HWC"
+            )

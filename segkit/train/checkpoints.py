@@ -1,0 +1,112 @@
+"""Checkpoints: what they hold, how they are written so that a full disk loses nothing, how they are read."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from segkit.errors import UserError
+from segkit.models.weights import read_tensors
+from segkit.runs.monitor import mode
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the old checkpoint and renames: until the new one is whole, the old one is there.
+
+    That holds however the process ends. It is not flushed through to the device at every epoch, which would take longer
+    than many epochs do.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Raises UserError when the disk is full or the folder cannot be written."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.part")  # one name: a killed run's leftover is written over
+        # Checksums take three quarters of the time, and the file is whole or not there at all.
+        torch.serialization.set_crc32_options(False)
+        try:
+            torch.save(checkpoint, temporary)
+            os.replace(temporary, path)
+        # torch's zip writer turns a failed write into a RuntimeError of its own.
+        except (OSError, RuntimeError) as error:
+            kept = "; the checkpoint before it is kept" if path.exists() else ""
+            raise UserError(
+                f"{path}: could not be saved ({error}){kept}. Make room, then resume=<run folder>"
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+class FolderCheckpoint(ModelCheckpoint):
+    """One checkpoint file of a run folder. A resumed run knows it again wherever the folder has been moved to."""
+
+    def __init__(self, folder: Path, name: str, **choice: Any) -> None:
+        super().__init__(folder, name, enable_version_counter=False, **choice)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        here = str(Path(str(self.dirpath), f"{self.filename}{self.FILE_EXTENSION}"))
+        scores = list(state_dict["best_k_models"].values())
+        moved = {
+            "dirpath": self.dirpath,
+            "best_model_path": here,
+            "last_model_path": "",
+            "kth_best_model_path": here if scores else "",
+            "best_k_models": dict.fromkeys([here], scores[0]) if scores else {},
+        }
+        super().load_state_dict(state_dict | moved)
+
+
+class LastCheckpoint(FolderCheckpoint):
+    """``last.ckpt`` at the end of an epoch: everything that a resumed run needs.
+
+    With Adam that is three times the weights (1.6 GB for FCN-8s), so epochs of a few seconds would be spent on writing
+    it. It is written when the last one is ``EVERY_SECONDS`` old, and after the final epoch.
+    """
+
+    EVERY_SECONDS = 20.0
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "last", save_on_train_epoch_end=True, every_n_epochs=1)
+        self.written = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        final = trainer.max_epochs is not None and trainer.current_epoch + 1 >= trainer.max_epochs
+        due = final or time.monotonic() - self.written >= self.EVERY_SECONDS
+        # All processes take part in saving; their clocks may differ.
+        if trainer.strategy.broadcast(due):
+            super().on_train_epoch_end(trainer, pl_module)
+            self.written = time.monotonic()
+
+
+def checkpoint_callbacks(folder: Path, monitor: str | None, max_epochs: int) -> list[ModelCheckpoint]:
+    """What writes ``best.ckpt`` and ``last.ckpt`` into ``folder``.
+
+    ``best.ckpt`` holds the weights of the epoch with the best ``monitor``: the lowest of a loss, the highest of any
+    other score. Without a validation part (``monitor`` None) those of the final epoch.
+    """
+    choice: dict[str, Any] = {"every_n_epochs": max_epochs}
+    if monitor is not None:
+        choice = {"monitor": monitor, "mode": mode(monitor)}
+    return [FolderCheckpoint(folder, "best", save_weights_only=True, **choice), LastCheckpoint(folder)]
+
+
+def epochs_done(last: Path) -> int:
+    """Whole epochs behind a ``last.ckpt``; 0 where there is none."""
+    return torch.load(last, weights_only=True, mmap=True)["segkit"]["epoch"] if last.exists() else 0
+
+
+def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
+    """A checkpoint of ``segkit train``, on the CPU.
+
+    Raises:
+        UserError: naming ``key``: not a checkpoint, or not one of segkit's.
+    """
+    checkpoint = read_tensors(path, key, "Give the checkpoint of another run, or another one of this run.")
+    if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters", "segkit"} <= checkpoint.keys():
+        raise UserError(f"{key}: {path} was not written by segkit train; give the .ckpt file of a run folder")
+    return checkpoint

@@ -1,0 +1,242 @@
+"""Predictions on disk, with a made-up network whose road is known in metres."""
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from segkit.data.images import decode_image
+from segkit.data.overlay import paint
+from segkit.data.records import SegmentationClass
+from segkit.predict.postprocess import to_confidence
+from segkit.predict.writers import Painted, Picture, paint_pictures, road_class
+from segkit.road import BirdsEyeView
+from tests.fixtures import level_camera, write_rgb
+
+SIZE = (375, 1242)
+CALIBRATION = level_camera(720, (SIZE[1] / 2, SIZE[0] / 2), 1.65)
+VIEW = BirdsEyeView()
+GREEN, BLUE = (0, 255, 0), (0, 0, 255)
+BACKGROUND, ROAD = SegmentationClass("background", None), SegmentationClass("road", GREEN)
+
+
+class KnownRoad:
+    """Stands in for the predictor: the road is 6 m wide, to both sides alike, and ends 30 m ahead."""
+
+    def __init__(self, class_list: Sequence[SegmentationClass] = (BACKGROUND, ROAD), road: int = 1) -> None:
+        self.class_list, self.road = class_list, road
+
+    def resized(self, picture: np.ndarray) -> np.ndarray:
+        return picture
+
+    def probabilities_at(self, resized: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+        x, z = VIEW.to_metres(np.arange(800)[:, None], np.arange(400))
+        from_above = ((np.abs(x) < 3) & (z < 30)).astype(np.uint8)
+        road = torch.from_numpy(VIEW.unwarp(from_above, CALIBRATION, size))
+        of_road = torch.where(road == 1, 0.6, 0.25)
+        others = len(self.class_list) - 1
+        result = ((1 - of_road) / others).expand(others + 1, *road.shape).clone()
+        result[self.road] = of_road
+        return result
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / "in" / f"{name}.png" for name in ("a", "b", "c")]
+    for seed, path in enumerate(paths):
+        write_rgb(path, np.random.default_rng(seed).integers(0, 256, (*SIZE, 3), np.uint8))
+    return paths
+
+
+def painted(predictor: Any, pictures: list[Picture], folder: Path, *formats: str) -> Painted:
+    return paint_pictures(predictor, pictures, folder, *([formats] if formats else []))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_only_what_is_asked_for_is_written(pictures: list[Path], tmp_path: Path) -> None:
+    bare = [Picture(path) for path in pictures]
+    done = painted(KnownRoad(), bare, tmp_path / "all")
+    assert files(tmp_path / "all") == [
+        f"{kind}/{n}.png" for kind in ("confidence", "mask", "overlay") for n in ("a", "b", "c")
+    ]
+    assert done.written == {"overlay": 3, "mask": 3, "confidence": 3}
+    painted(KnownRoad(), bare, tmp_path / "one", "confidence")
+    assert files(tmp_path / "one") == ["confidence/a.png", "confidence/b.png", "confidence/c.png"]
+    assert painted(KnownRoad(), [Picture(pictures[0], CALIBRATION)], tmp_path / "two", "bev").written == {
+        "bev": 1,
+        "road": 1,
+    }
+    assert files(tmp_path / "two") == ["bev/a.png", "road.json"]
+
+
+def test_each_picture_is_told_here_and_in_order_readable_or_not(pictures: list[Path], tmp_path: Path) -> None:
+    pictures[1].write_bytes(b"")
+    told: list[tuple[Path, bool]] = []
+    here = threading.get_ident()
+    predictor: Any = KnownRoad()
+    done = paint_pictures(
+        predictor,
+        [Picture(path) for path in pictures],
+        tmp_path / "out",
+        ["mask"],
+        on_done=lambda path: told.append((path, threading.get_ident() == here)),
+    )
+    assert told == [(path, True) for path in pictures]
+    assert list(done.unreadable) == [str(pictures[1])]
+    assert files(tmp_path / "out") == ["mask/a.png", "mask/c.png"]
+    seconds = done.seconds
+    assert 0 < max(seconds.reading, seconds.network, seconds.writing) <= seconds.wall
+
+
+def test_what_cannot_be_written_ends_it_with_its_own_message(pictures: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "out" / "mask" / "b.png").mkdir(parents=True)  # in the way of the file
+    with pytest.raises(IsADirectoryError, match=r"b\.png"):
+        painted(KnownRoad(), [Picture(path) for path in pictures], tmp_path / "out", "mask")
+
+
+def test_the_free_road_in_metres(pictures: list[Path], tmp_path: Path) -> None:
+    first, second, third = pictures
+    third.write_bytes(b"")
+    done = painted(KnownRoad(), [Picture(first, CALIBRATION), Picture(second), Picture(third, CALIBRATION)], tmp_path)
+    road = json.loads((tmp_path / "road.json").read_text())
+    assert list(road) == ["pictures", "without_calibration"]
+    assert list(road["pictures"]) == ["a"]
+    assert road["without_calibration"] == done.without_calibration == ["b"]
+    assert list(done.unreadable) == [str(third)]
+    assert done.written == {"overlay": 2, "mask": 2, "confidence": 2, "road": 1}
+    # A pixel is 0.06 m wide and 0.8 m long at 30 m.
+    free = road["pictures"]["a"]
+    assert free["free_ahead_m"] == pytest.approx(30, abs=0.8)
+    assert free["width_m"]["10"] == pytest.approx(6, abs=0.1)
+    assert free["width_m"]["20"] == pytest.approx(6, abs=0.1)
+    assert free["width_m"]["40"] is None
+    assert free["free_area_m2"] == pytest.approx(6 * 23.7, rel=0.05)  # the picture shows the road from 6.3 m on
+
+
+def test_the_free_road_is_drawn_on_overlays_with_calibration_alone(pictures: list[Path], tmp_path: Path) -> None:
+    painted(KnownRoad(), [Picture(pictures[0])], tmp_path / "bare")
+    painted(KnownRoad(), [Picture(pictures[0], CALIBRATION)], tmp_path / "drawn")
+    image = decode_image(pictures[0])
+    classes = cv2.imread(str(tmp_path / "bare" / "confidence" / "a.png"), cv2.IMREAD_UNCHANGED) > 127
+    assert 0.05 < classes.mean() < 0.5
+    expected = paint(image, classes.astype(np.uint8), (BACKGROUND, ROAD))
+    assert np.array_equal(decode_image(tmp_path / "bare" / "overlay" / "a.png"), expected)
+    assert not np.array_equal(decode_image(tmp_path / "drawn" / "overlay" / "a.png"), expected)
+    for kind in ("mask", "confidence"):
+        name = f"{kind}/a.png"
+        assert (tmp_path / "bare" / name).read_bytes() == (tmp_path / "drawn" / name).read_bytes()
+
+
+def test_the_birds_eye_picture_is_the_overlay_from_above(pictures: list[Path], tmp_path: Path) -> None:
+    # Nothing is drawn where no class is the road, so that the picture can be held against the overlay.
+    sky = [SegmentationClass("sky", BLUE), SegmentationClass("car", GREEN), BACKGROUND]
+    painted(KnownRoad(sky), [Picture(pictures[0], CALIBRATION)], tmp_path / "plain", "overlay", "bev")
+    overlay = decode_image(tmp_path / "plain" / "overlay" / "a.png")
+    plain = decode_image(tmp_path / "plain" / "bev" / "a.png")
+    assert plain.shape == (800, 400, 3)
+    assert np.array_equal(plain, VIEW.warp(overlay, CALIBRATION))
+    road = [SegmentationClass("sky", BLUE), SegmentationClass("road", GREEN), BACKGROUND]
+    painted(KnownRoad(road), [Picture(pictures[0], CALIBRATION)], tmp_path / "drawn", "bev")
+    drawn = decode_image(tmp_path / "drawn" / "bev" / "a.png")
+    assert drawn.shape == plain.shape
+    share = (drawn != plain).any(-1).mean()
+    assert 0 < share < 0.5
+
+
+def test_a_picture_without_calibration_is_said_and_not_guessed(
+    pictures: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bare = [Picture(path) for path in pictures]
+    painted(KnownRoad(), bare, tmp_path / "unasked", "overlay")
+    assert caplog.messages == []
+    done = painted(KnownRoad(), bare, tmp_path / "none", "bev")
+    assert files(tmp_path / "none") == ["road.json"]
+    assert json.loads((tmp_path / "none" / "road.json").read_text()) == {
+        "pictures": {},
+        "without_calibration": ["a", "b", "c"],
+    }
+    assert done.written == {"road": 0}
+    painted(KnownRoad(), [Picture(pictures[0], CALIBRATION), *bare[1:]], tmp_path / "some", "bev")
+    assert files(tmp_path / "some") == ["bev/a.png", "road.json"]
+    text = "without calibration, so no bird's-eye view, no metres: "
+    assert caplog.messages == [text + "a, b, c", text + "b, c"]
+
+
+def test_a_network_without_road_gives_no_metres_and_says_so_once(
+    pictures: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sky = [SegmentationClass(name, BLUE) for name in ("sky", "car", "tree")]
+    painted(KnownRoad(sky), [Picture(path, CALIBRATION) for path in pictures], tmp_path / "out", "overlay", "bev")
+    assert caplog.messages == ["none of this network's classes is named road or lane: no metres"]
+    assert {name.split("/")[0] for name in files(tmp_path / "out")} == {"overlay", "bev"}
+
+
+@pytest.mark.parametrize(
+    ("names", "road"),
+    [
+        (["background", "road"], 1),
+        (["road", "background"], 0),
+        (["background", "lane"], 1),
+        (["nothing", "something"], 1),
+        (["sky", "car", "road"], 2),
+        (["sky", "lane", "road"], 2),
+        (["sky", "lane", "car"], 1),
+        (["sky", "car", "tree"], None),
+        (["sky"], None),
+    ],
+)
+def test_which_class_is_the_road(names: list[str], road: int | None) -> None:
+    assert road_class([SegmentationClass(name, None) for name in names]) == road
+
+
+def test_metres_are_of_the_class_named_road(pictures: list[Path], tmp_path: Path) -> None:
+    names = ["sky", "car", "road"]
+    classes = [SegmentationClass(name, None) for name in names]
+    for index, name in enumerate(names):
+        painted(KnownRoad(classes, index), [Picture(pictures[0], CALIBRATION)], tmp_path / name)
+    ahead = {
+        name: json.loads((tmp_path / name / "road.json").read_text())["pictures"]["a"]["free_ahead_m"] for name in names
+    }
+    assert ahead["road"] == pytest.approx(30, abs=0.8)
+    assert (ahead["sky"], ahead["car"]) == (0, 0)
+
+
+def test_a_submission_is_given_the_probability_of_road(pictures: list[Path], tmp_path: Path) -> None:
+    given: dict[Path, np.ndarray] = {}
+
+    class Recorder:
+        def add(self, path: Path, confidence: np.ndarray) -> None:
+            given[path] = confidence
+
+    sky = [SegmentationClass(name, BLUE) for name in ("sky", "car", "road")]
+    recorder: Any = Recorder()
+    paint_pictures(
+        KnownRoad(sky, 2),  # type: ignore[arg-type]
+        [Picture(path, CALIBRATION) for path in pictures],
+        tmp_path / "out",
+        ["confidence"],
+        recorder,
+    )
+    assert set(given) == set(pictures)
+    confidence = given[pictures[0]]
+    assert (confidence.dtype, confidence.shape) == (np.uint8, SIZE)
+    # 0.6 and 0.25 of 255. The map for people is of the class that was chosen: 0.6, or 0.375 for each of the others.
+    assert set(np.unique(confidence)) == {153, 64}
+    chosen = cv2.imread(str(tmp_path / "out" / "confidence" / "a.png"), cv2.IMREAD_UNCHANGED)
+    assert set(np.unique(chosen)) == {153, 96}
+
+
+def test_a_confidence_is_the_probability_rounded_to_8_bit() -> None:
+    probabilities = torch.tensor([[0, 1, 1 / 255, 254 / 255], [0.49 / 255, 0.51 / 255, 127.6 / 255, 127.4 / 255]])
+    confidence = to_confidence(probabilities)
+    assert confidence.dtype == torch.uint8
+    assert confidence.tolist() == [[0, 255, 1, 254], [0, 1, 128, 127]]

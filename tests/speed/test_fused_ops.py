@@ -1,0 +1,89 @@
+"""VGG's layers in few passes, held against torch's operations."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from segkit.speed import fused_ops as fused
+
+pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alone")
+
+
+@pytest.fixture(autouse=True)
+def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The GPU where there is one, its convolutions without TF32; else Triton's interpreter."""
+    monkeypatch.setattr("torch.backends.cudnn.allow_tf32", False)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        yield
+
+
+LAST = torch.channels_last
+
+
+@pytest.fixture(autouse=True)
+def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that each program takes several tiles."""
+    monkeypatch.setattr("segkit.speed.triton_kernels.PROGRAMS", 3)
+
+
+def same(result: torch.Tensor, expected: torch.Tensor, inputs: tuple[torch.Tensor, ...]) -> None:
+    torch.testing.assert_close(result, expected)
+    assert result.is_contiguous(memory_format=LAST)
+    into = torch.randn_like(expected)
+    gradients = torch.autograd.grad(result, inputs, into)
+    for mine, its in zip(gradients, torch.autograd.grad(expected, inputs, into), strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(2, 16, 6, 4), (1, 24, 2, 2), (3, 512, 4, 6), (1, 1024, 5, 18)])
+def test_rectify(shape) -> None:
+    torch.manual_seed(0)
+    values = torch.randn(shape).contiguous(memory_format=LAST).requires_grad_()
+    bias = torch.randn(shape[1], requires_grad=True)
+    same(fused.rectify(values, bias), torch.relu(values + bias[:, None, None]), (values, bias))
+
+
+@pytest.mark.parametrize("shape", [(2, 16, 6, 4), (1, 24, 2, 2), (3, 512, 4, 6)])
+def test_rectify_pool(shape) -> None:
+    torch.manual_seed(0)
+    values = torch.randn(shape).contiguous(memory_format=LAST).requires_grad_()
+    bias = torch.randn(shape[1], requires_grad=True)
+    expected = F.max_pool2d(torch.relu(values + bias[:, None, None]), 2)
+    same(fused.rectify_pool(values, bias)[0], expected, (values, bias))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 7, 9), (1, 3, 1, 1), (2, 3, 16, 20)])
+def test_first_layer(shape) -> None:
+    torch.manual_seed(0)
+    image = torch.randn(shape).contiguous(memory_format=LAST)
+    weight = torch.randn(16, 3, 3, 3).contiguous(memory_format=LAST).requires_grad_()
+    bias = torch.randn(16, requires_grad=True)
+    same(fused.first_layer(image, weight, bias), torch.relu(F.conv2d(image, weight, bias, padding=1)), (weight, bias))
+
+
+def test_what_compilers_are_told_is_true() -> None:
+    values = torch.randn(2, 16, 6, 4).contiguous(memory_format=LAST).requires_grad_()
+    bias = torch.randn(16, requires_grad=True)
+    torch.library.opcheck(fused.rectify, (values, bias))
+    torch.library.opcheck(fused.rectify_pool, (values, bias))
+    image = torch.randn(2, 3, 6, 4).contiguous(memory_format=LAST)
+    weight = torch.randn(16, 3, 3, 3).contiguous(memory_format=LAST).requires_grad_()
+    torch.library.opcheck(fused.first_layer, (image, weight, bias))
+
+
+def test_a_layer_is_convolution_rectification_and_pooling() -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(16, 16, 3, padding=1)
+    image = torch.randn(1, 16, 8, 6).contiguous(memory_format=LAST)
+    torch.testing.assert_close(fused.convolve_rectify(image, layer, pool=False), torch.relu(layer(image)))
+    torch.testing.assert_close(
+        fused.convolve_rectify(image, layer, pool=True), F.max_pool2d(torch.relu(layer(image)), 2)
+    )
+    first = nn.Conv2d(3, 16, 3, padding=1)
+    picture = torch.randn(1, 3, 8, 6)
+    torch.testing.assert_close(fused.convolve_rectify(picture, first, pool=False), torch.relu(first(picture)))
+    wide = nn.Conv2d(16, 8, 7, padding=3)
+    torch.testing.assert_close(fused.convolve_wide_rectify(image, wide), torch.relu(wide(image)))

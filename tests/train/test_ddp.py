@@ -1,0 +1,116 @@
+"""The step for GPUs in several processes: joined through gloo on the CPU."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning.plugins.environments import TorchElasticEnvironment
+from torch import Tensor, nn
+
+from segkit.data.records import UNSCORED
+from segkit.distributed.launch import launch
+from segkit.speed import cuda_graph_step as gpu_step
+from segkit.train.ddp import DataParallel
+from segkit.train.task import SegmentationTask
+
+CLASSES = [{"name": "background", "colour": None}, {"name": "road", "colour": [0, 255, 0]}]
+
+
+class Halves:
+    """Of the batches of four, this process's two pictures; all four in a process of its own."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        generator = torch.Generator().manual_seed(1)
+        together = torch.distributed.is_initialized()
+        part = slice(torch.distributed.get_rank(), None, 2) if together else slice(None)
+        for _ in range(3):
+            image = torch.randint(0, 256, (4, 3, 32, 32), generator=generator, dtype=torch.uint8)
+            label = (image[:, 0] > 100).byte()
+            label[0, :20] = UNSCORED
+            yield {"image": image[part], "label": label[part]}
+
+
+class TwoLayers(nn.Module):
+    """The first held twice, the second not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 2, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layers(image / 255)
+
+    def decoder_kernels(self) -> Iterator[Tensor]:
+        yield self.layers[2].weight
+
+
+class Own(SegmentationTask):
+    """Overrides a hook that is empty in Lightning, as one may."""
+
+    def on_train_start(self) -> None:
+        pass
+
+
+def train_halves(precision: Any, clip: float | None, whole_steps: bool) -> tuple[list[float], list[Tensor], bool, bool]:
+    """In one of two processes: losses, weights, whether the other has the same, and whether steps were whole."""
+    gpu_step.BEFORE_RECORDING, gpu_step.HELD_TWICE_FROM = 10**9, 256
+    SegmentationTask.takes_whole_steps = lambda self: whole_steps  # type: ignore[method-assign]
+    SegmentationTask.build_network = lambda self: TwoLayers()  # type: ignore[method-assign,assignment,return-value]
+    together = torch.distributed.is_initialized()
+    seed_everything(torch.distributed.get_rank() if together else 0, verbose=False)  # rank 0's weights are to count
+    task = Own(CLASSES, [32, 32], learning_rate=1e-2)
+    losses: list[float] = []
+    wholes = []
+
+    class Losses(Callback):
+        def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, *rest: Any) -> None:
+            losses.append(float(trainer.strategy.reduce(outputs["loss"], reduce_op="mean")))
+            wholes.append(module.gpu_step is not None)
+
+    quiet: dict[str, Any] = dict.fromkeys(
+        ("logger", "enable_checkpointing", "enable_model_summary", "enable_progress_bar"), False
+    )
+    if together:
+        quiet |= {"strategy": DataParallel(), "plugins": [TorchElasticEnvironment()]}
+    trainer = Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        devices=2 if together else 1,
+        precision=precision,
+        gradient_clip_val=clip,
+        callbacks=[Losses()],
+        use_distributed_sampler=False,
+        **quiet,
+    )
+    trainer.fit(task, Halves())
+    weights = [weight.detach().clone() for weight in task.parameters()]
+    alike = True
+    for weight in weights if together else []:
+        first = weight.clone()
+        torch.distributed.broadcast(first, src=0)
+        differs = torch.tensor(float(not torch.equal(first, weight)))
+        torch.distributed.all_reduce(differs)
+        alike = alike and not differs
+    return losses, weights, alike, all(wholes)
+
+
+@pytest.mark.parametrize(("precision", "clip"), [("32-true", 0.02), ("bf16-mixed", None)])
+def test_two_processes_take_the_steps_of_one(monkeypatch, precision: str, clip: float | None) -> None:
+    for name in ("BEFORE_RECORDING", "HELD_TWICE_FROM"):
+        monkeypatch.setattr(gpu_step, name, getattr(gpu_step, name))
+    for name in ("takes_whole_steps", "build_network"):
+        monkeypatch.setattr(SegmentationTask, name, getattr(SegmentationTask, name))
+    expected, weights, *_ = train_halves("32-true", clip, False)
+    found, mine, alike, whole = launch(2, train_halves, precision, clip, True)
+    assert alike
+    assert whole
+    exact = precision == "32-true"
+    assert found == pytest.approx(expected, rel=1e-5 if exact else 2e-2)
+    if exact:
+        for one, other in zip(mine, weights, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=2e-5)
