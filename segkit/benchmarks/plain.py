@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from segkit.benchmarks.bare import MEAN, STD, FCN8s
-from segkit.data.records import UNSCORED, Record
+from segkit.data.records import IGNORE_INDEX, Record
 from segkit.distributed.cores import cores
 from segkit.road.dataset import KittiRoadDataModule
 
@@ -45,7 +45,7 @@ class RoadPictures(Dataset[tuple[Tensor, Tensor]]):
         record = self.records[index]
         image = cv2.resize(read_rgb(record.image), self.size)
         colours = cv2.resize(read_rgb(record.label), self.size, interpolation=cv2.INTER_NEAREST)
-        label = np.where(colours[..., 0] == 0, UNSCORED, colours[..., 2] // 255)
+        label = np.where(colours[..., 0] == 0, IGNORE_INDEX, colours[..., 2] // 255)
         augmented = self.augment(image=image, mask=label)
         normal = (augmented["image"].astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
         return torch.from_numpy(normal.transpose(2, 0, 1).copy()), torch.from_numpy(augmented["mask"].astype(np.int64))
@@ -63,7 +63,7 @@ class PlainTask(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         image, label = batch
-        loss = F.cross_entropy(self.network(image), label, ignore_index=UNSCORED)
+        loss = F.cross_entropy(self.network(image), label, ignore_index=IGNORE_INDEX)
         self.log("train_loss", loss, prog_bar=True)
         return loss
 

@@ -64,7 +64,7 @@ def run(
         from segkit.data.module import SegmentationDataModule
         from segkit.distributed.devices import training_processes
         from segkit.distributed.launch import launch
-        from segkit.distributed.ranks import Ranks, hand_out
+        from segkit.distributed.ranks import Ranks, share_from_leader
         from segkit.metrics.cross_validation import write_counts
         from segkit.predict.predictor import Predictor
         from segkit.predict.writers import Picture, paint_pictures
@@ -97,7 +97,7 @@ def run(
 
     try:
         if ranks is not None:
-            hand_out((settings, folder.last))  # to follow(), on the other ranks
+            share_from_leader((settings, folder.last))  # to follow(), on the other ranks
         if ranks is None and processes.count > 1:
             fitted = launch(processes.count, fit, settings, folder.last, trial)
         else:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from segkit.data.records import UNSCORED
+from segkit.data.records import IGNORE_INDEX
 from segkit.errors import UserError
 
 # albumentations asks a server for updates when it is imported.
@@ -87,7 +87,7 @@ class Augmentation:
         """Apply the list a few times to a made-up picture, so that mistakes show before the first epoch."""
         noise = np.random.default_rng(0)
         image = noise.integers(0, 256, (*self.image_shape, 3), np.uint8)
-        label = noise.choice(np.array([0, 100, 200, UNSCORED], np.uint8), self.image_shape)
+        label = noise.choice(np.array([0, 100, 200, IGNORE_INDEX], np.uint8), self.image_shape)
         for trial in range(TRIALS):
             try:
                 changed, mask = self(image, label, (trial,))
@@ -104,7 +104,7 @@ class Augmentation:
             if made_up.size:
                 raise UserError(
                     f"augment.transforms puts values into labels that were not there ({made_up[0]}): "
-                    f"only padding is new in a label, and it is {UNSCORED}"
+                    f"only padding is new in a label, and it is {IGNORE_INDEX}"
                 )
 
 
@@ -142,7 +142,7 @@ def _build(settings: Mapping[str, Any], key: str) -> Any:
     forced = {"mask_interpolation": 0} if "mask_interpolation" in known else {}
     # None (of the dropouts) leaves the label as it is; a number is what the transform pads with.
     if "fill_mask" in known and parameters["fill_mask"].default is not None:
-        forced["fill_mask"] = UNSCORED
+        forced["fill_mask"] = IGNORE_INDEX
     for argument, value in forced.items():
         if arguments.setdefault(argument, value) != value:
             raise UserError(f"{key}: {argument}={arguments[argument]} would falsify labels; it is always {value}")

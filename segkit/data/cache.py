@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from segkit.data.checks import SIZES, PictureError
 from segkit.data.images import decode_rgb, read_bytes, resize_image
 from segkit.data.memory import keep_freed_memory
-from segkit.data.records import UNSCORED, Record
+from segkit.data.records import IGNORE_INDEX, Record
 from segkit.errors import UserError
 
 FORMAT = 1
@@ -90,7 +90,7 @@ class PictureCache:
         rgb = decode_rgb(image, record.image)
         height, width = rgb.shape[:2]
         if record.label is None or label is None:
-            own = np.full((height, width), UNSCORED, np.uint8)
+            own = np.full((height, width), IGNORE_INDEX, np.uint8)
         else:
             own = self.decode_label(label, record.label)
             if own.shape != (height, width):

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, load
-from segkit.data.records import UNSCORED
+from segkit.data.records import IGNORE_INDEX
 from segkit.data.sampler import SampleKey
 from segkit.road import Calibration
 
@@ -36,7 +36,7 @@ class TrainingSet(Dataset[Sample]):
         rgb, classes = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), cv2.extractChannel(pixels, 3)
         image, label = self.augmentation(rgb, classes, (self.seed, epoch, number))  # type: ignore[arg-type]
         if not counts:
-            label = np.full_like(label, UNSCORED)
+            label = np.full_like(label, IGNORE_INDEX)
         return image, label, entry.record.name
 
 
@@ -60,9 +60,9 @@ class EvaluationSet(Dataset[EvaluationSample]):
         assert entry.own_label is not None
         label = load(entry.own_label)
         if label.ndim == 1:
-            label = np.full(tuple(label), UNSCORED, np.uint8)
+            label = np.full(tuple(label), IGNORE_INDEX, np.uint8)
         elif not key.counts:
-            label = np.full_like(label, UNSCORED)
+            label = np.full_like(label, IGNORE_INDEX)
         record = entry.record
         return load(entry.pixels)[..., :3], label, record.name, record.group, self.calibrations[key.number]
 

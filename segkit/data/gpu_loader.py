@@ -9,7 +9,7 @@ from torch import Tensor
 
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, load
-from segkit.data.records import UNSCORED
+from segkit.data.records import IGNORE_INDEX
 from segkit.data.sampler import EpochSampler
 from segkit.predict.pipeline import ahead
 
@@ -69,7 +69,7 @@ class ResidentLoader:
                 image = torch.where(chosen[:, None, None, None], image.flip(2), image)
                 label = torch.where(chosen[:, None, None], label.flip(2), label)
             if not all(key.counts for key in part):
-                label = label.masked_fill(self._sent([not key.counts for key in part])[:, None, None], UNSCORED)
+                label = label.masked_fill(self._sent([not key.counts for key in part])[:, None, None], IGNORE_INDEX)
             names = [self.names[key.number] for key in part]
             yield {"image": image.permute(0, 3, 1, 2), "label": label, "name": names}
 

@@ -35,7 +35,7 @@ from segkit.data.checks import (
 from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, collate_training
 from segkit.data.gpu_loader import ResidentLoader, fits
 from segkit.data.images import read_bytes
-from segkit.data.records import UNSCORED, Record, SegmentationClass
+from segkit.data.records import IGNORE_INDEX, Record, SegmentationClass
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import start_worker, worker_count
 from segkit.distributed.cores import cores
@@ -199,7 +199,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
     def _checked_label(self, data: bytes, path: Path) -> NDArray[np.uint8]:
         label = self.decode_label(data, path)
         values = np.flatnonzero(cv2.calcHist([label], [0], None, [256], [0, 256]))
-        wrong = [int(value) for value in values if value >= self.num_classes and value != UNSCORED]
+        wrong = [int(value) for value in values if value >= self.num_classes and value != IGNORE_INDEX]
         if wrong:
             raise PictureError(VALUES, path, f"gives the class number {wrong[0]}; there are {self.num_classes} classes")
         return label

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-UNSCORED = 255
+IGNORE_INDEX = 255
 """Label value of pixels that neither the loss nor any score counts, from the reader to the metric."""
 
 

@@ -106,7 +106,7 @@ def as_leader() -> Iterator[None]:
                 raise
             mistake = error
         if not _handed:
-            hand_out(None)
+            share_from_leader(None)
     if mistake is not None:
         raise mistake
 
@@ -115,7 +115,7 @@ _handed: list[bool] = []
 """Not empty once rank 0 has handed something out."""
 
 
-def hand_out(value: Any) -> None:
+def share_from_leader(value: Any) -> None:
     """Called on rank 0: let the others have ``value``."""
     from torch import distributed
 

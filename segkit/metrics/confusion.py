@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from segkit.data.records import UNSCORED, SegmentationClass
+from segkit.data.records import IGNORE_INDEX, SegmentationClass
 
 
 class ConfusionMatrix(Metric):
@@ -27,7 +27,7 @@ class ConfusionMatrix(Metric):
     def update(self, predicted: Tensor, label: Tensor) -> None:
         """Count pixels. Both hold class numbers in the same shape (any); label 255 is not counted."""
         # One count over (label, predicted) pairs; unscored pixels fall into an extra row that is cut off.
-        rows = torch.where(label == UNSCORED, self.num_classes, label.long())
+        rows = torch.where(label == IGNORE_INDEX, self.num_classes, label.long())
         pairs = rows * self.num_classes + predicted
         counts = torch.bincount(pairs.flatten(), minlength=(self.num_classes + 1) * self.num_classes)
         self.matrix += counts.view(self.num_classes + 1, self.num_classes)[: self.num_classes]

@@ -81,10 +81,10 @@ class Calibration:
         ``P2 · R0_rect · inv(Tr_cam_to_road)``, the two right ones filled up to 4 × 4 (KITTI road's readme). Pixels
         count from 1.
         """
-        rectify, to_road = np.eye(4), np.eye(4)
-        rectify[:3, :3] = self.matrices["R0_rect"]
+        bias_relu, to_road = np.eye(4), np.eye(4)
+        bias_relu[:3, :3] = self.matrices["R0_rect"]
         to_road[:3] = self.matrices["Tr_cam_to_road"]
-        return self.matrices["P2"] @ rectify @ np.linalg.inv(to_road)
+        return self.matrices["P2"] @ bias_relu @ np.linalg.inv(to_road)
 
     def ground_homography(self) -> NDArray[np.float64]:
         """Points (x, z, 1) of the road plane in metres to homogeneous pixels: (3, 3)."""

@@ -27,7 +27,7 @@ from segkit.data.checks import (
 )
 from segkit.data.images import decode_rgb
 from segkit.data.module import SegmentationDataModule
-from segkit.data.records import UNSCORED, Record, SegmentationClass
+from segkit.data.records import IGNORE_INDEX, Record, SegmentationClass
 from segkit.data.splits import Split, split_records
 from segkit.errors import UserError
 from segkit.road.layout import PUBLISHED, calibration_path
@@ -96,7 +96,7 @@ class KittiRoadDataModule(SegmentationDataModule):
             colour = tuple(int(value) for value in pixels[wrong][0])
             detail = f"has {int(wrong.sum())} pixels that are not red, magenta or black, such as RGB {colour}"
             raise PictureError(VALUES, path, detail)
-        return (blue & 1) | (~red & (UNSCORED if self.unscored == "ignore" else 1))
+        return (blue & 1) | (~red & (IGNORE_INDEX if self.unscored == "ignore" else 1))
 
     def check_published(self) -> None:
         """Hold the counts per category against the published set's.

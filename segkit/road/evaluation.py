@@ -13,7 +13,7 @@ from torch import Tensor
 from segkit.data.checks import PictureError, Problem, grouped
 from segkit.data.images import decode_image
 from segkit.data.module import SegmentationDataModule
-from segkit.data.records import UNSCORED, Record
+from segkit.data.records import IGNORE_INDEX, Record
 from segkit.errors import UserError
 from segkit.evaluation import VIEWS
 from segkit.metrics.confusion import ConfusionMatrix
@@ -51,7 +51,7 @@ def in_view(view: str, confidence: Tensor, label: Tensor, calibration: Calibrati
     assert calibration is not None
     if confidence.shape == label.shape:
         confidence = GRID.warp(confidence, calibration)
-    return confidence, GRID.warp(label, calibration, UNSCORED)
+    return confidence, GRID.warp(label, calibration, IGNORE_INDEX)
 
 
 class RoadEvaluation:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segkit.data.records import UNSCORED
+from segkit.data.records import IGNORE_INDEX
 from segkit.road.score import precision_recall, road_scores
 
 CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -86,7 +86,7 @@ def error_picture(
     """
     found, missed, wrong = positive & (label == 1), ~positive & (label == 1), positive & (label == 0)
     painted = image.astype(np.float32)
-    painted[label == UNSCORED] *= 0.4
+    painted[label == IGNORE_INDEX] *= 0.4
     for pixels, colour, share in ((found, GREEN, 0.25), (wrong, FALSE_POSITIVE, 0.65), (missed, FALSE_NEGATIVE, 0.65)):
         painted[pixels] = (1 - share) * painted[pixels] + share * np.array(colour, np.float32)
     strip = _strip(image.shape[1], caption)

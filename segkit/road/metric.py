@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics.wrappers.abstract import WrapperMetric
 
 from segkit.road import BirdsEyeView, Calibration
-from segkit.road.score import LEVELS, PAIRS, UNSCORED_PAIR, RoadScore, count_pairs, pairs, road_scores
+from segkit.road.score import IGNORED_PAIR, LEVELS, PAIRS, RoadScore, count_pairs, pairs, road_scores
 
 TOGETHER = 32
 """Views of pictures that are counted together, because each count waits for the GPU to have done all before it."""
@@ -44,7 +44,7 @@ class RoadViews(WrapperMetric):
         pixels = pairs(confidence, label)
         self._waiting.append((0, category, pixels))
         if calibration is not None:
-            above = self.birds_eye_view.warp(pixels, calibration, fill=UNSCORED_PAIR)
+            above = self.birds_eye_view.warp(pixels, calibration, fill=IGNORED_PAIR)
             self._waiting.append((1, category, above))
         if len(self._waiting) >= TOGETHER:
             self._count()

@@ -18,7 +18,7 @@ SCORE_NAMES = ("MaxF", "AP", "PRE", "REC", "FPR", "FNR", "threshold")
 LEVELS = 256
 """Confidence values, and thresholds: at threshold k/255 a pixel is called road where its confidence is k or more."""
 
-UNSCORED_PAIR = 2 * LEVELS
+IGNORED_PAIR = 2 * LEVELS
 """See :func:`pairs`."""
 
 PAIRS = 3 * LEVELS
@@ -45,7 +45,7 @@ def confidence_counts(confidence: Tensor, label: Tensor) -> Tensor:
 
 
 def pairs(confidence: Tensor, label: Tensor) -> Tensor:
-    """Label and confidence of each pixel as one number, ``256 · label + confidence``; ``UNSCORED_PAIR`` and more is not
+    """Label and confidence of each pixel as one number, ``256 · label + confidence``; ``IGNORED_PAIR`` and more is not
     scored. int16 of the arguments' shape; arguments and errors as :func:`confidence_counts`."""
     if confidence.dtype != torch.uint8:
         raise ValueError(f"confidence is {confidence.dtype}, it has to be torch.uint8")

@@ -29,14 +29,14 @@ def make_calibration(rig: int, height: float, pitch: float, roll: float) -> Cali
                 [0.0, 0.0, 1.0, depth_offset],
             ]
         )
-    rectify = _rotation(-0.0043, 0.0075, -0.0099 + 0.001 * rig)
-    matrices["R0_rect"] = rectify
+    bias_relu = _rotation(-0.0043, 0.0075, -0.0099 + 0.001 * rig)
+    matrices["R0_rect"] = bias_relu
     matrices["Tr_velo_to_cam"] = np.column_stack(
         [_rotation(0.0, -0.0075, 0.004) @ [[0, -1, 0], [0, 0, -1], [1, 0, 0]], [-0.004, -0.076, -0.272]]
     )
     matrices["Tr_imu_to_velo"] = np.column_stack([_rotation(0.0148, -0.002, -0.0008), [-0.81, 0.32, -0.8]])
     # Tr_cam_to_road starts from the camera before rectification, hence the second factor.
-    matrices["Tr_cam_to_road"] = np.column_stack([_rotation(-pitch, 0.0, roll) @ rectify, [0.01, -height, 0.29]])
+    matrices["Tr_cam_to_road"] = np.column_stack([_rotation(-pitch, 0.0, roll) @ bias_relu, [0.01, -height, 0.29]])
     return Calibration(matrices)
 
 

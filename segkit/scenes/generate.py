@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from segkit.data.records import UNSCORED
+from segkit.data.records import IGNORE_INDEX
 from segkit.distributed.cores import cores
 from segkit.errors import UserError
 from segkit.road.layout import CATEGORIES, PARTS, PUBLISHED, Category, Part
@@ -22,7 +22,7 @@ from segkit.scenes.render import render
 
 # RGB by label value: not road, road, not scored.
 _COLOURS = np.zeros((256, 3), np.uint8)
-_COLOURS[0], _COLOURS[1], _COLOURS[UNSCORED] = (255, 0, 0), (255, 0, 255), (0, 0, 0)
+_COLOURS[0], _COLOURS[1], _COLOURS[IGNORE_INDEX] = (255, 0, 0), (255, 0, 255), (0, 0, 0)
 # Pictures are noisy: more effort takes twice the time and saves nothing.
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB)
 

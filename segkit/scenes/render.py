@@ -6,7 +6,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from segkit.data.records import UNSCORED
+from segkit.data.records import IGNORE_INDEX
 from segkit.scenes.arrays import Array
 from segkit.scenes.canvas import Canvas
 from segkit.scenes.ground import paint_ground
@@ -72,7 +72,7 @@ def _labels(view: View, ground: Ground, painted: Array) -> tuple[Array, Array, A
     labels = []
     for inside in (on_road, on_lane):
         label = np.zeros(painted.shape, np.uint8)
-        label[ground.top :] = np.where(unscored, UNSCORED, inside)
+        label[ground.top :] = np.where(unscored, IGNORE_INDEX, inside)
         label[hidden] = 0
         labels.append(label)
     return labels[0], labels[1], hidden

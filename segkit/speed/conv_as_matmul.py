@@ -15,8 +15,8 @@ FILLS = 128
 """Rows of a product from which on a GPU's matrix units are filled."""
 
 
-@torch.library.custom_op("segkit::wide_convolution", mutates_args=())
-def wide_convolution(image: Tensor, weight: Tensor) -> Tensor:
+@torch.library.custom_op("segkit::conv_as_matmul", mutates_args=())
+def conv_as_matmul(image: Tensor, weight: Tensor) -> Tensor:
     """``conv2d(image, weight, padding=k // 2)`` without bias, on a GPU.
 
     Args:
@@ -40,7 +40,7 @@ def wide_convolution(image: Tensor, weight: Tensor) -> Tensor:
     return result.view(batch, width, height, out).permute(0, 3, 2, 1).contiguous(memory_format=torch.channels_last)
 
 
-@torch.library.custom_op("segkit::wide_convolution_input", mutates_args=())
+@torch.library.custom_op("segkit::conv_as_matmul_input", mutates_args=())
 def input_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
     """Gradient with respect to the image (B, C, H, W), from that of the result (B, O, H, W)."""
     from segkit.speed.triton_kernels import sum_windows
@@ -60,7 +60,7 @@ def input_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
     return summed.permute(0, 3, 1, 2)
 
 
-@torch.library.custom_op("segkit::wide_convolution_weight", mutates_args=())
+@torch.library.custom_op("segkit::conv_as_matmul_weight", mutates_args=())
 def weight_gradient(gradient: Tensor, image: Tensor, size: int) -> Tensor:
     """Gradient with respect to the weight (O, C, k, k), ``size`` = k, from that of the result (B, O, H, W)."""
     batch, out, height, width = gradient.shape
@@ -131,7 +131,7 @@ def _like(batch: int, channels: int, height: int, width: int, tensor: Tensor) ->
     return tensor.new_empty(batch, channels, height, width).contiguous(memory_format=torch.channels_last)
 
 
-@wide_convolution.register_fake
+@conv_as_matmul.register_fake
 def _(image: Tensor, weight: Tensor) -> Tensor:
     return _like(image.shape[0], weight.shape[0], image.shape[2], image.shape[3], image)
 
@@ -159,4 +159,4 @@ def _backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # 
     )
 
 
-wide_convolution.register_autograd(_backward, setup_context=_remember)
+conv_as_matmul.register_autograd(_backward, setup_context=_remember)

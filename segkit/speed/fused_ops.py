@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segkit.speed.conv_as_matmul import wide_convolution
+from segkit.speed.conv_as_matmul import conv_as_matmul
 
 
 def applies(image: Tensor, layer: nn.Conv2d) -> bool:
@@ -25,7 +25,7 @@ def compute_dtype(image: Tensor, layer: nn.Conv2d) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else layer.weight.dtype
 
 
-def convolve_rectify(image: Tensor, layer: nn.Conv2d, pool: bool) -> Tensor:
+def conv_bias_relu(image: Tensor, layer: nn.Conv2d, pool: bool) -> Tensor:
     """``relu(layer(image))``, with ``pool`` followed by 2×2 maximum pooling; where ``applies``."""
     dtype = compute_dtype(image, layer)
     assert layer.bias is not None
@@ -35,48 +35,48 @@ def convolve_rectify(image: Tensor, layer: nn.Conv2d, pool: bool) -> Tensor:
         return first_layer(image, layer.weight.contiguous(memory_format=torch.channels_last), layer.bias)
     values = F.conv2d(image.to(dtype), layer.weight.to(dtype), padding=layer.padding)  # type: ignore[arg-type]
     values = values.contiguous(memory_format=torch.channels_last)
-    return rectify_pool(values, layer.bias)[0] if pool else rectify(values, layer.bias)
+    return bias_relu_pool(values, layer.bias)[0] if pool else bias_relu(values, layer.bias)
 
 
-def convolve_wide_rectify(image: Tensor, layer: nn.Conv2d) -> Tensor:
+def wide_conv_bias_relu(image: Tensor, layer: nn.Conv2d) -> Tensor:
     """``relu(layer(image))`` for a wide kernel over a small map (:mod:`segkit.speed.conv_as_matmul`)."""
     assert layer.bias is not None
-    return rectify(wide_convolution(image, layer.weight.to(image.dtype)), layer.bias)
+    return bias_relu(conv_as_matmul(image, layer.weight.to(image.dtype)), layer.bias)
 
 
 # The kernels as operations that autograd and torch.compile know. They are imported with the first use, on a GPU.
 
 
-@torch.library.custom_op("segkit::rectify", mutates_args=())
-def rectify(values: Tensor, bias: Tensor) -> Tensor:
+@torch.library.custom_op("segkit::bias_relu", mutates_args=())
+def bias_relu(values: Tensor, bias: Tensor) -> Tensor:
     """``relu(values + bias)``, bias (C,)."""
     from segkit.speed import triton_kernels as kernels
 
-    return kernels.rectify(values, bias)
+    return kernels.bias_relu(values, bias)
 
 
-@torch.library.custom_op("segkit::rectify_gradients", mutates_args=())
-def rectify_gradients(gradient: Tensor, result: Tensor) -> tuple[Tensor, Tensor]:
+@torch.library.custom_op("segkit::bias_relu_backward", mutates_args=())
+def bias_relu_backward(gradient: Tensor, result: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients with respect to values and bias."""
     from segkit.speed import triton_kernels as kernels
 
-    return kernels.rectify_gradients(_ordered(gradient), result)
+    return kernels.bias_relu_backward(_ordered(gradient), result)
 
 
-@torch.library.custom_op("segkit::rectify_pool", mutates_args=())
-def rectify_pool(values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+@torch.library.custom_op("segkit::bias_relu_pool", mutates_args=())
+def bias_relu_pool(values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """2×2 maximum pooling of ``relu(values + bias)``, and which of the four each maximum is (uint8)."""
     from segkit.speed import triton_kernels as kernels
 
-    return kernels.rectify_pool(values, bias)
+    return kernels.bias_relu_pool(values, bias)
 
 
-@torch.library.custom_op("segkit::rectify_pool_gradients", mutates_args=())
-def rectify_pool_gradients(gradient: Tensor, result: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+@torch.library.custom_op("segkit::bias_relu_pool_backward", mutates_args=())
+def bias_relu_pool_backward(gradient: Tensor, result: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients with respect to values and bias."""
     from segkit.speed import triton_kernels as kernels
 
-    return kernels.rectify_pool_gradients(_ordered(gradient), result, which)
+    return kernels.bias_relu_pool_backward(_ordered(gradient), result, which)
 
 
 @torch.library.custom_op("segkit::first_layer", mutates_args=())
@@ -99,24 +99,24 @@ def _ordered(gradient: Tensor) -> Tensor:
     return gradient.contiguous(memory_format=torch.channels_last)
 
 
-@rectify.register_fake
+@bias_relu.register_fake
 def _(values: Tensor, bias: Tensor) -> Tensor:
     return torch.empty_like(values)
 
 
-@rectify_gradients.register_fake
+@bias_relu_backward.register_fake
 def _(gradient: Tensor, result: Tensor) -> tuple[Tensor, Tensor]:
     return torch.empty_like(result), result.new_empty(result.shape[1], dtype=torch.float32)
 
 
-@rectify_pool.register_fake
+@bias_relu_pool.register_fake
 def _(values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     batch, channels, height, width = values.shape
     result = _ordered(values.new_empty(batch, channels, height // 2, width // 2))
     return result, torch.empty_like(result, dtype=torch.uint8)
 
 
-@rectify_pool_gradients.register_fake
+@bias_relu_pool_backward.register_fake
 def _(gradient: Tensor, result: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
     batch, channels, height, width = result.shape
     values = _ordered(result.new_empty(batch, channels, 2 * height, 2 * width))
@@ -152,22 +152,22 @@ def _keep_first(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.dtypes = weight.dtype, bias.dtype
 
 
-def _rectify_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    values, bias = rectify_gradients(gradient, *ctx.saved_tensors)
+def _bias_relu_vjp(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    values, bias = bias_relu_backward(gradient, *ctx.saved_tensors)
     return values, bias.to(ctx.bias_dtype)
 
 
-def _rectify_pool_backward(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor, Tensor]:
-    values, bias = rectify_pool_gradients(gradient, *ctx.saved_tensors)
+def _bias_relu_pool_vjp(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor, Tensor]:
+    values, bias = bias_relu_pool_backward(gradient, *ctx.saved_tensors)
     return values, bias.to(ctx.bias_dtype)
 
 
-def _first_layer_backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor]:
+def _first_layer_vjp(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor]:
     weight, bias = first_layer_gradients(gradient, *ctx.saved_tensors)
     of_weight, of_bias = ctx.dtypes
     return None, weight.to(of_weight), bias.to(of_bias)
 
 
-rectify.register_autograd(_rectify_backward, setup_context=_keep_result)
-rectify_pool.register_autograd(_rectify_pool_backward, setup_context=_keep_pooled)
-first_layer.register_autograd(_first_layer_backward, setup_context=_keep_first)
+bias_relu.register_autograd(_bias_relu_vjp, setup_context=_keep_result)
+bias_relu_pool.register_autograd(_bias_relu_pool_vjp, setup_context=_keep_pooled)
+first_layer.register_autograd(_first_layer_vjp, setup_context=_keep_first)

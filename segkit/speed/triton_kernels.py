@@ -57,29 +57,29 @@ def _relu(value):
     return tl.maximum(value, 0.0, propagate_nan=tl.PropagateNan.ALL)
 
 
-def rectify(values: Tensor, bias: Tensor) -> Tensor:
+def bias_relu(values: Tensor, bias: Tensor) -> Tensor:
     """``relu(values + bias)`` of (B, C, H, W) in channels-last memory; bias (C,)."""
     result = torch.empty_like(values)
     channels, count = values.shape[1], values.numel()
-    _rectify[(triton.cdiv(count, 2048),)](values, bias, result, count, channels, BLOCK=2048)
+    _bias_relu[(triton.cdiv(count, 2048),)](values, bias, result, count, channels, BLOCK=2048)
     return result
 
 
 @triton.jit
-def _rectify(values, bias, result, count, channels, BLOCK: tl.constexpr):
+def _bias_relu(values, bias, result, count, channels, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
     value = tl.load(values + at, mask=inside).to(tl.float32) + tl.load(bias + at % channels).to(tl.float32)
     tl.store(result + at, _relu(value).to(result.dtype.element_ty), mask=inside)
 
 
-def rectify_gradients(gradient: Tensor, result: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of ``rectify`` with respect to values and bias (float32), from that of its ``result``."""
+def bias_relu_backward(gradient: Tensor, result: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of ``bias_relu`` with respect to values and bias (float32), from that of its ``result``."""
     values = torch.empty_like(result)
     channels = result.shape[1]
     rows = result.numel() // channels
     programs, partial = _partial_sums(result, rows)
-    _rectify_gradients[(programs, triton.cdiv(channels, WIDTH))](
+    _bias_relu_backward[(programs, triton.cdiv(channels, WIDTH))](
         gradient, result, values, partial, rows, channels, programs, TILE=TILE, WIDTH=WIDTH, num_warps=8
     )
     return values, partial.sum(0)
@@ -93,7 +93,7 @@ def _partial_sums(result: Tensor, rows: int) -> tuple[int, Tensor]:
 
 
 @triton.jit(do_not_specialize=["rows", "programs"])
-def _rectify_gradients(
+def _bias_relu_backward(
     gradient, result, values, partial, rows, channels, programs, TILE: tl.constexpr, WIDTH: tl.constexpr
 ):
     channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)[None]
@@ -112,7 +112,7 @@ def _rectify_gradients(
     tl.store(partial + tl.program_id(0) * channels + channel, tl.sum(total, 0), mask=channel < channels)
 
 
-def rectify_pool(values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+def bias_relu_pool(values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """The largest of ``relu(values + bias)`` in every 2×2 square.
 
     Args:
@@ -126,12 +126,12 @@ def rectify_pool(values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     result = _channels_last(values, batch, channels, height // 2, width // 2)
     which = torch.empty_like(result, dtype=torch.uint8)
     count = result.numel()
-    _rectify_pool[(triton.cdiv(count, 1024),)](values, bias, result, which, count, width // 2, channels, BLOCK=1024)
+    _bias_relu_pool[(triton.cdiv(count, 1024),)](values, bias, result, which, count, width // 2, channels, BLOCK=1024)
     return result, which
 
 
 @triton.jit(do_not_specialize=["width"])
-def _rectify_pool(values, bias, result, which, count, width, channels, BLOCK: tl.constexpr):
+def _bias_relu_pool(values, bias, result, which, count, width, channels, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
     channel = at % channels
@@ -150,20 +150,20 @@ def _rectify_pool(values, bias, result, which, count, width, channels, BLOCK: tl
     tl.store(which + at, chosen.to(tl.uint8), mask=inside)
 
 
-def rectify_pool_gradients(gradient: Tensor, result: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of ``rectify_pool`` with respect to values and bias (float32), from that of its ``result``."""
+def bias_relu_pool_backward(gradient: Tensor, result: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of ``bias_relu_pool`` with respect to values and bias (float32), from that of its ``result``."""
     batch, channels, height, width = result.shape
     values = _channels_last(result, batch, channels, 2 * height, 2 * width)
     rows = result.numel() // channels
     programs, partial = _partial_sums(result, rows)
-    _rectify_pool_gradients[(programs, triton.cdiv(channels, WIDTH))](
+    _bias_relu_pool_backward[(programs, triton.cdiv(channels, WIDTH))](
         gradient, result, which, values, partial, rows, width, channels, programs, TILE=TILE, WIDTH=WIDTH, num_warps=8
     )
     return values, partial.sum(0)
 
 
 @triton.jit(do_not_specialize=["rows", "width", "programs"])
-def _rectify_pool_gradients(
+def _bias_relu_pool_backward(
     gradient, result, which, values, partial, rows, width, channels, programs, TILE: tl.constexpr, WIDTH: tl.constexpr
 ):
     channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)[None]

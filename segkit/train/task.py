@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torchmetrics import Metric, MetricCollection, SumMetric
 
-from segkit.data.records import UNSCORED, SegmentationClass
+from segkit.data.records import IGNORE_INDEX, SegmentationClass
 from segkit.errors import UserError
 from segkit.losses.cross_entropy import cross_entropy
 from segkit.metrics.confusion import ClassScores
@@ -188,7 +188,7 @@ class SegmentationTask(LightningModule):
         """
         if self.trainer.world_size == 1:
             return loss(image, label, *rest)
-        scored = (label != UNSCORED).sum().float()
+        scored = (label != IGNORE_INDEX).sum().float()
         total = scored.clone()
         # Lightning's own reduction waits for the GPU; here the processes tell each other while they compute.
         told = torch.distributed.all_reduce(total, async_op=True)
@@ -235,7 +235,7 @@ class SegmentationTask(LightningModule):
         for logits, label, group, calibration in pictures:
             logits = logits_at_size(logits, label.shape)
             # Weighted by the scored pixels: every pixel counts the same, whatever its picture.
-            pixels = (label != UNSCORED).sum()
+            pixels = (label != IGNORE_INDEX).sum()
             self.val_loss.update(self.loss(logits[None], label[None]) * pixels)
             self.val_pixels.update(pixels)
             confidence = to_confidence(logits.softmax(0)[1]) if len(logits) == 2 else None

@@ -7,7 +7,7 @@ import torch
 
 from segkit.benchmarks import bare, plain, programs, timing, train
 from segkit.benchmarks.programs import ProgramError, Programs, Speed
-from segkit.data.records import UNSCORED, Record
+from segkit.data.records import IGNORE_INDEX, Record
 from segkit.errors import UserError
 from segkit.models.decoders.fcn import FCN
 from tests.fixtures import BLACK, MAGENTA, RED, write_rgb
@@ -130,7 +130,7 @@ def test_the_plain_programs_samples(tmp_path: Path) -> None:
     assert pixels.shape == (3, 2, 4)
     assert torch.allclose(pixels.mean((1, 2)), torch.tensor(expected), atol=1e-5)
     assert classes.dtype == torch.int64
-    assert classes[0].tolist() in ([0, 1, UNSCORED, 0], [0, UNSCORED, 1, 0])
+    assert classes[0].tolist() in ([0, 1, IGNORE_INDEX, 0], [0, IGNORE_INDEX, 1, 0])
 
 
 def test_a_program_that_fails_costs_its_own_figures_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from segkit.commands.evaluate import prepare_arguments, run
 from segkit.commands.runner import CONF
-from segkit.data.records import UNSCORED
+from segkit.data.records import IGNORE_INDEX
 from segkit.errors import UserError
 from segkit.road import BirdsEyeView, Calibration
 from segkit.road.dataset import KittiRoadDataModule
@@ -239,7 +239,7 @@ def test_folds_are_joined_by_their_counts(folds: Path, root: Path, tmp_path: Pat
             image = cv2.imread(str(record.image))[..., ::-1]
             confidence = to_confidence(predictor.probabilities(np.ascontiguousarray(image))[1])
             label = torch.from_numpy(data.read_label(record.label))
-            assert int((label == UNSCORED).sum()) > 0
+            assert int((label == IGNORE_INDEX).sum()) > 0
             score.add(confidence_counts(confidence, label), record.group)
     for name, figures in score.compute().items():
         assert joined["perspective"][name] == pytest.approx(figures)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from segkit.data.records import UNSCORED, Record
+from segkit.data.records import IGNORE_INDEX, Record
 from segkit.road.evaluation import GRID, RoadEvaluation, in_view
 from segkit.road.score import confidence_counts
 from tests.fixtures import level_camera
@@ -27,7 +27,7 @@ def test_what_the_picture_does_not_show_is_not_scored() -> None:
     confidence, label = in_view("bev", ones * 200, ones, CAMERA)
     seen = torch.from_numpy(GRID.seen(CAMERA, SIZE))
     assert 0 < int((~seen).sum()) < seen.numel()
-    assert torch.equal(label, torch.where(seen, 1, UNSCORED).byte())
+    assert torch.equal(label, torch.where(seen, 1, IGNORE_INDEX).byte())
     assert torch.equal(confidence, torch.where(seen, 200, 0).byte())
 
 
@@ -66,9 +66,9 @@ def test_f1_of_each_picture_at_the_common_working_point(tmp_path: Path) -> None:
 def test_both_views_are_counted(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     confidence = torch.from_numpy(rng.integers(0, 256, SIZE, np.uint8))
-    label = torch.from_numpy(rng.choice(np.array([0, 1, UNSCORED], np.uint8), SIZE))
+    label = torch.from_numpy(rng.choice(np.array([0, 1, IGNORE_INDEX], np.uint8), SIZE))
     road = RoadEvaluation("road", ["perspective", "bev"])
     counts = road.count(record(tmp_path), confidence, label)
     assert torch.equal(counts["perspective"], confidence_counts(confidence, label))
-    above = confidence_counts(GRID.warp(confidence, CAMERA), GRID.warp(label, CAMERA, UNSCORED))
+    above = confidence_counts(GRID.warp(confidence, CAMERA), GRID.warp(label, CAMERA, IGNORE_INDEX))
     assert torch.equal(counts["bev"], above)

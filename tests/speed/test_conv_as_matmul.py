@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segkit.speed import conv_as_matmul as wide_kernel
+from segkit.speed import conv_as_matmul
 
 triton = pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alone")
 
@@ -22,13 +22,13 @@ def device() -> Iterator[None]:
 @pytest.mark.parametrize("size", [3, 7])
 @pytest.mark.parametrize("shape", [(2, 4, 5, 6), (1, 3, 1, 1), (3, 2, 2, 9), (1, 2, 9, 3)])
 def test_equals_the_convolution_and_its_gradients(monkeypatch, fills, size, shape) -> None:
-    monkeypatch.setattr(wide_kernel, "FILLS", fills)
+    monkeypatch.setattr(conv_as_matmul, "FILLS", fills)
     torch.manual_seed(0)
     channels = shape[1]
     image = torch.randn(shape, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()
     weight = torch.randn(5, channels, size, size, dtype=torch.float64).requires_grad_()
     expected = F.conv2d(image, weight, padding=size // 2)
-    result = wide_kernel.wide_convolution(image, weight)
+    result = conv_as_matmul.conv_as_matmul(image, weight)
     torch.testing.assert_close(result, expected)
     assert result.is_contiguous(memory_format=torch.channels_last)
     into = torch.randn_like(expected)
@@ -42,4 +42,4 @@ def test_equals_the_convolution_and_its_gradients(monkeypatch, fills, size, shap
 def test_what_compilers_are_told_is_true() -> None:
     image = torch.randn(2, 4, 5, 6).contiguous(memory_format=torch.channels_last).requires_grad_()
     weight = torch.randn(3, 4, 7, 7).contiguous(memory_format=torch.channels_last).requires_grad_()
-    torch.library.opcheck(wide_kernel.wide_convolution, (image, weight))
+    torch.library.opcheck(conv_as_matmul.conv_as_matmul, (image, weight))

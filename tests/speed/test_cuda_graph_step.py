@@ -11,7 +11,7 @@ from pytorch_lightning import Trainer, seed_everything
 from torch import Tensor, nn
 
 from segkit.losses.cross_entropy import cross_entropy
-from segkit.speed import cuda_graph_step as gpu_step
+from segkit.speed import cuda_graph_step
 from segkit.speed.cuda_graph_step import GpuStep
 from segkit.speed.mixed_precision_adam import TwinAdam
 from segkit.train.callbacks.seeding import EpochSeed
@@ -57,7 +57,7 @@ def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
         return taken[-1]
 
     monkeypatch.setattr(GpuStep, "__call__", call)
-    monkeypatch.setattr(gpu_step, "BEFORE_RECORDING", 10**9)
+    monkeypatch.setattr(cuda_graph_step, "BEFORE_RECORDING", 10**9)
     monkeypatch.setattr(SegmentationTask, "_on_gpu", lambda self: True)
     return taken
 
@@ -106,7 +106,7 @@ def test_a_class_with_a_loss_of_its_own_trains_lightnings_way(steps_taken, monke
 
 
 def test_what_is_frozen_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_step, "HELD_TWICE_FROM", 1)
+    monkeypatch.setattr(cuda_graph_step, "HELD_TWICE_FROM", 1)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1))
     network[0].requires_grad_(False)
     optimizer = TwinAdam(network.parameters(), lr=0.1)
@@ -126,14 +126,14 @@ def losses_of(step: GpuStep, optimizer: TwinAdam, pictures: Sequence[Tensor]) ->
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("clip", [None, 0.1])
 def test_recorded_steps_are_the_steps_taken_one_by_one(monkeypatch, bf16: bool, clip: float | None) -> None:
-    monkeypatch.setattr(gpu_step, "HELD_TWICE_FROM", 64)
+    monkeypatch.setattr(cuda_graph_step, "HELD_TWICE_FROM", 64)
     torch.manual_seed(0)
     recorded = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 2, 1)).cuda()
     one_by_one = copy.deepcopy(recorded)
     pictures = [torch.randn(2 if number % 4 < 3 else 1, 3, 8, 8, device="cuda") for number in range(16)]
     found = []
     for network, before in ((recorded, 3), (one_by_one, 10**9)):
-        monkeypatch.setattr(gpu_step, "BEFORE_RECORDING", before)
+        monkeypatch.setattr(cuda_graph_step, "BEFORE_RECORDING", before)
 
         def loss(image: Tensor, label: Tensor, replaced: Any, network: nn.Module = network) -> Tensor:
             logits = torch.func.functional_call(network, dict(replaced), (image,))

@@ -43,7 +43,7 @@ def test_rectify(shape) -> None:
     torch.manual_seed(0)
     values = torch.randn(shape).contiguous(memory_format=LAST).requires_grad_()
     bias = torch.randn(shape[1], requires_grad=True)
-    same(fused.rectify(values, bias), torch.relu(values + bias[:, None, None]), (values, bias))
+    same(fused.bias_relu(values, bias), torch.relu(values + bias[:, None, None]), (values, bias))
 
 
 @pytest.mark.parametrize("shape", [(2, 16, 6, 4), (1, 24, 2, 2), (3, 512, 4, 6)])
@@ -52,7 +52,7 @@ def test_rectify_pool(shape) -> None:
     values = torch.randn(shape).contiguous(memory_format=LAST).requires_grad_()
     bias = torch.randn(shape[1], requires_grad=True)
     expected = F.max_pool2d(torch.relu(values + bias[:, None, None]), 2)
-    same(fused.rectify_pool(values, bias)[0], expected, (values, bias))
+    same(fused.bias_relu_pool(values, bias)[0], expected, (values, bias))
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 7, 9), (1, 3, 1, 1), (2, 3, 16, 20)])
@@ -67,8 +67,8 @@ def test_first_layer(shape) -> None:
 def test_what_compilers_are_told_is_true() -> None:
     values = torch.randn(2, 16, 6, 4).contiguous(memory_format=LAST).requires_grad_()
     bias = torch.randn(16, requires_grad=True)
-    torch.library.opcheck(fused.rectify, (values, bias))
-    torch.library.opcheck(fused.rectify_pool, (values, bias))
+    torch.library.opcheck(fused.bias_relu, (values, bias))
+    torch.library.opcheck(fused.bias_relu_pool, (values, bias))
     image = torch.randn(2, 3, 6, 4).contiguous(memory_format=LAST)
     weight = torch.randn(16, 3, 3, 3).contiguous(memory_format=LAST).requires_grad_()
     torch.library.opcheck(fused.first_layer, (image, weight, bias))
@@ -78,12 +78,10 @@ def test_a_layer_is_convolution_rectification_and_pooling() -> None:
     torch.manual_seed(0)
     layer = nn.Conv2d(16, 16, 3, padding=1)
     image = torch.randn(1, 16, 8, 6).contiguous(memory_format=LAST)
-    torch.testing.assert_close(fused.convolve_rectify(image, layer, pool=False), torch.relu(layer(image)))
-    torch.testing.assert_close(
-        fused.convolve_rectify(image, layer, pool=True), F.max_pool2d(torch.relu(layer(image)), 2)
-    )
+    torch.testing.assert_close(fused.conv_bias_relu(image, layer, pool=False), torch.relu(layer(image)))
+    torch.testing.assert_close(fused.conv_bias_relu(image, layer, pool=True), F.max_pool2d(torch.relu(layer(image)), 2))
     first = nn.Conv2d(3, 16, 3, padding=1)
     picture = torch.randn(1, 3, 8, 6)
-    torch.testing.assert_close(fused.convolve_rectify(picture, first, pool=False), torch.relu(first(picture)))
+    torch.testing.assert_close(fused.conv_bias_relu(picture, first, pool=False), torch.relu(first(picture)))
     wide = nn.Conv2d(16, 8, 7, padding=3)
-    torch.testing.assert_close(fused.convolve_wide_rectify(image, wide), torch.relu(wide(image)))
+    torch.testing.assert_close(fused.wide_conv_bias_relu(image, wide), torch.relu(wide(image)))

@@ -9,9 +9,9 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.plugins.environments import TorchElasticEnvironment
 from torch import Tensor, nn
 
-from segkit.data.records import UNSCORED
+from segkit.data.records import IGNORE_INDEX
 from segkit.distributed.launch import launch
-from segkit.speed import cuda_graph_step as gpu_step
+from segkit.speed import cuda_graph_step
 from segkit.train.ddp import DataParallel
 from segkit.train.task import SegmentationTask
 
@@ -31,7 +31,7 @@ class Halves:
         for _ in range(3):
             image = torch.randint(0, 256, (4, 3, 32, 32), generator=generator, dtype=torch.uint8)
             label = (image[:, 0] > 100).byte()
-            label[0, :20] = UNSCORED
+            label[0, :20] = IGNORE_INDEX
             yield {"image": image[part], "label": label[part]}
 
 
@@ -58,7 +58,7 @@ class Own(SegmentationTask):
 
 def train_halves(precision: Any, clip: float | None, whole_steps: bool) -> tuple[list[float], list[Tensor], bool, bool]:
     """In one of two processes: losses, weights, whether the other has the same, and whether steps were whole."""
-    gpu_step.BEFORE_RECORDING, gpu_step.HELD_TWICE_FROM = 10**9, 256
+    cuda_graph_step.BEFORE_RECORDING, cuda_graph_step.HELD_TWICE_FROM = 10**9, 256
     SegmentationTask.takes_whole_steps = lambda self: whole_steps  # type: ignore[method-assign]
     SegmentationTask.build_network = lambda self: TwoLayers()  # type: ignore[method-assign,assignment,return-value]
     together = torch.distributed.is_initialized()
@@ -102,7 +102,7 @@ def train_halves(precision: Any, clip: float | None, whole_steps: bool) -> tuple
 @pytest.mark.parametrize(("precision", "clip"), [("32-true", 0.02), ("bf16-mixed", None)])
 def test_two_processes_take_the_steps_of_one(monkeypatch, precision: str, clip: float | None) -> None:
     for name in ("BEFORE_RECORDING", "HELD_TWICE_FROM"):
-        monkeypatch.setattr(gpu_step, name, getattr(gpu_step, name))
+        monkeypatch.setattr(cuda_graph_step, name, getattr(cuda_graph_step, name))
     for name in ("takes_whole_steps", "build_network"):
         monkeypatch.setattr(SegmentationTask, name, getattr(SegmentationTask, name))
     expected, weights, *_ = train_halves("32-true", clip, False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from segkit.data.checks import NO_IMAGE, NO_IMAGES, NO_LABEL, TWICE, VALUES, Layout, PictureError, Problem, find_root
 from segkit.data.images import decode_values
 from segkit.data.module import PARTS, SegmentationDataModule
-from segkit.data.records import UNSCORED, Record, SegmentationClass
+from segkit.data.records import IGNORE_INDEX, Record, SegmentationClass
 
 CLASSES = (
     SegmentationClass("sky", (128, 128, 128)),
@@ -70,7 +70,7 @@ class CamVidDataModule(SegmentationDataModule):
         table = np.arange(VOID + 1, dtype=np.uint8)
         if self.classes == "road":
             table = (table == ROAD).astype(np.uint8)
-        table[VOID] = UNSCORED
+        table[VOID] = IGNORE_INDEX
         return table[values]
 
     def scan(self) -> Layout:

@@ -77,8 +77,8 @@ class VGGEncoder(nn.Module):
         if self.fc_channels is None:
             return [*maps, image]
         if fused.applies(image, self.fc6):
-            image = self.dropout(fused.convolve_wide_rectify(image, self.fc6))
-            image = self.dropout(fused.convolve_rectify(image, self.fc7, pool=False))
+            image = self.dropout(fused.wide_conv_bias_relu(image, self.fc6))
+            image = self.dropout(fused.conv_bias_relu(image, self.fc7, pool=False))
         else:
             image = self.dropout(torch.relu(self.fc6(image)))
             image = self.dropout(torch.relu(self.fc7(image)))
@@ -91,7 +91,7 @@ class VGGEncoder(nn.Module):
         if isinstance(layer, nn.Conv2d) and isinstance(layers[0], nn.ReLU) and fused.applies(image, layer):
             pool = len(layers) > 1 and isinstance(layers[1], nn.MaxPool2d)
             del layers[: 1 + pool]
-            return fused.convolve_rectify(image, layer, pool)
+            return fused.conv_bias_relu(image, layer, pool)
         return layer(image)
 
     def load_torchvision(self, state_dict: Mapping[str, torch.Tensor]) -> None:
