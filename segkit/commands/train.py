@@ -14,7 +14,7 @@ from typing import Any
 
 from segkit.config.schema import TrainSettings
 from segkit.console import log_to, progress_bar
-from segkit.errors import UserError
+from segkit.errors import Interrupted, Pruned, UserError
 from segkit.runs.folder import CONFIG, RunFolder, environment, place, read_result, write_result
 from segkit.runs.study import Trial
 
@@ -68,8 +68,6 @@ def run(
         from segkit.metrics.cross_validation import write_counts
         from segkit.predict.predictor import Predictor
         from segkit.predict.writers import Picture, paint_pictures
-        from segkit.train.callbacks.interruption import Interrupted
-        from segkit.train.callbacks.pruning import Pruned
         from segkit.train.checkpoints import epochs_done, read_checkpoint
         from segkit.train.fit import fit
         from segkit.train.task import SegmentationTask

@@ -24,9 +24,7 @@ from segkit.console import log_places, log_to
 from segkit.distributed.cores import cores
 from segkit.distributed.processes import die_with_parent
 from segkit.distributed.ranks import Ranks, joined
-from segkit.errors import UserError
-from segkit.train.callbacks.interruption import Interrupted
-from segkit.train.callbacks.pruning import Pruned
+from segkit.errors import Interrupted, Pruned, UserError
 
 log = logging.getLogger(__name__)
 

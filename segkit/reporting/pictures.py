@@ -1,6 +1,7 @@
 """Painted pictures of runs, small enough to be committed and sent around."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from segkit.errors import UserError
@@ -8,6 +9,21 @@ from segkit.errors import UserError
 WIDTH = 800
 QUALITY = 85
 """Of JPEG."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The best or the worst run, and its painted pictures.
+
+    Attributes:
+        kind: ``best`` or ``worst``.
+        text: which run it is, and its score.
+        pictures: JPEG files by their names.
+    """
+
+    kind: str
+    text: str
+    pictures: dict[str, bytes]
 
 
 def small_jpeg(source: Path) -> bytes:

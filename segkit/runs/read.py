@@ -13,9 +13,11 @@ from omegaconf import OmegaConf
 from segkit.errors import UserError
 from segkit.runs.folder import CONFIG, LOCK, is_locked, read_result
 from segkit.runs.monitor import mode
-from segkit.sweeps.job import Status as Ended
 
 SWEEPS = Path("outputs", "sweeps")
+
+Ended = Literal["finished", "failed", "interrupted", "pruned"]
+"""What a run says of its end."""
 
 Status = Literal[Ended, "running", "cut off", "waiting"]
 
