@@ -24,11 +24,11 @@ from segkit.data.images import decode_image, resize_image
 from segkit.data.overlay import paint
 from segkit.distributed.cores import cores
 from segkit.distributed.devices import one_gpu
-from segkit.predict.inputs import find_checkpoint
 from segkit.predict.postprocess import logits_at_size, to_confidence
 from segkit.predict.predictor import Predictor, trained_task
 from segkit.predict.writers import Picture, paint_pictures
 from segkit.runs.folder import gpu_name
+from segkit.runs.read import find_checkpoint
 from segkit.speed.inference import InferenceNetwork, prediction_precision
 from segkit.train.checkpoints import read_checkpoint
 from segkit.train.task import SegmentationTask

@@ -17,7 +17,7 @@ from segkit.benchmarks.repeated import repeat
 from segkit.config.overrides import override
 from segkit.distributed.devices import lightning_precision
 from segkit.errors import UserError
-from segkit.runs.folder import read_result
+from segkit.runs.read import read_result
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -27,7 +27,7 @@ from segkit.benchmarks.repeated import repeat
 from segkit.benchmarks.table import Table, file_name, rounded
 from segkit.config.overrides import override
 from segkit.distributed.cores import cores
-from segkit.runs.folder import read_result
+from segkit.runs.read import read_result
 
 TURNS = 5
 PICTURES = 8

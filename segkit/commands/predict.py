@@ -9,8 +9,9 @@ from typing import Any
 from segkit.config.schema import PredictSettings
 from segkit.console import progress_bar
 from segkit.errors import UserError
-from segkit.predict.inputs import find_calibrations, find_checkpoint, find_pictures
+from segkit.predict.inputs import find_calibrations, find_pictures
 from segkit.runs.folder import RunFolder, environment, gpu_name, write_result
+from segkit.runs.read import find_checkpoint
 
 SETTINGS = PredictSettings
 SUBMISSION = "submission.zip"

@@ -15,7 +15,8 @@ from typing import Any
 from segkit.config.schema import TrainSettings
 from segkit.console import log_to, progress_bar
 from segkit.errors import Interrupted, Pruned, UserError
-from segkit.runs.folder import CONFIG, RunFolder, environment, place, read_result, write_result
+from segkit.runs.folder import CONFIG, RunFolder, environment, place, write_result
+from segkit.runs.read import read_result
 from segkit.runs.study import Trial
 
 SETTINGS = TrainSettings

@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from segkit.errors import UserError
 from segkit.evaluation import VIEWS
 from segkit.evaluation.entry import Evaluation, class_rows, commands, figures, score_rows
 from segkit.reporting.markdown import WRITTEN, made_on, table
 from segkit.reporting.pictures import overlays, small_jpeg, spread
 from segkit.runs.files import write_whole
-from segkit.runs.folder import CONFIG, write_result
-from segkit.runs.read import run_folders
+from segkit.runs.folder import write_result
+from segkit.runs.read import read_overrides, run_folders
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +34,11 @@ def write_entry(folder: Path, sources: Sequence[Path], question: str, count: int
     results = [_finished(source) for source in sources]
     if "epochs" in results[0]:
         pictures = {path.stem: path for path in spread(overlays(sources[0]), count)}
-        text = run_entry(question, _overrides(sources[0]), results[0], list(pictures))
+        text = run_entry(question, read_overrides(sources[0]), results[0], list(pictures))
         kept = results[0]
     else:
         evaluations = [
-            Evaluation(source, result, _overrides(source)) for source, result in zip(sources, results, strict=True)
+            Evaluation(source, result, read_overrides(source)) for source, result in zip(sources, results, strict=True)
         ]
         _check_alike(evaluations)
         pictures = figures(evaluations, count)
@@ -74,7 +72,7 @@ def _check_alike(evaluations: Sequence[Evaluation]) -> None:
 def _finished(source: Path) -> dict[str, Any]:
     try:
         result: dict[str, Any] = json.loads((source / "result.json").read_text())
-        _overrides(source)
+        read_overrides(source)
     except ValueError as error:
         raise UserError(f"run={source}: its result.json is damaged") from error
     except FileNotFoundError as error:
@@ -85,10 +83,6 @@ def _finished(source: Path) -> dict[str, Any]:
     if not scored and result.get("status") != "finished":
         raise UserError(f"run={source}: this run has not finished (status {result.get('status')}): resume={source}")
     return result
-
-
-def _overrides(source: Path) -> list[str]:
-    return [str(word) for word in OmegaConf.load(source / CONFIG / "overrides.yaml")]
 
 
 def evaluations_entry(question: str, evaluations: Sequence[Evaluation], pictures: Sequence[str]) -> str:

@@ -1,7 +1,14 @@
-"""Writing files so that readers, full disks and kills never meet half of one."""
+"""Writing files so that readers, full disks and kills never meet half of one, and locks that end with their holder."""
 
 import os
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from segkit.errors import UserError
+
+LOOKING = 0.15
+"""Seconds in which a lock is tried again: one who only looks whether it is taken has it for a moment."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -12,3 +19,19 @@ def write_whole(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def locked(path: Path, taken: str) -> FileLock:
+    """The lock of the file ``path``, held by this process until it is released or the process dies, however it does.
+
+    The file stays: removing it would let two processes lock two files.
+
+    Raises:
+        UserError: another process has it; ``taken`` is the message.
+    """
+    lock = FileLock(path, LOOKING, thread_local=False)
+    try:
+        lock.acquire(poll_interval=LOOKING / 3)
+    except Timeout:
+        raise UserError(taken) from None
+    return lock

@@ -1,8 +1,10 @@
-"""Training runs as they lie on disk: settings, result and state, read while they are being written or after.
+"""The reader of run folders: which are meant, their settings, result and state, while they are written or after.
 
 Nothing is built and nothing heavy is imported, and a run that is under way is not disturbed.
 """
 
+import fcntl
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,7 +13,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from segkit.errors import UserError
-from segkit.runs.folder import CONFIG, LOCK, is_locked, read_result
+from segkit.runs.folder import CONFIG, LOCK
 from segkit.runs.monitor import mode
 
 SWEEPS = Path("outputs", "sweeps")
@@ -97,7 +99,57 @@ class Run:
 
     def overrides(self) -> list[str]:
         """The settings that it was started with, as they were typed."""
-        return [str(word) for word in OmegaConf.load(self.folder / CONFIG / "overrides.yaml")]
+        return read_overrides(self.folder)
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A checkpoint, and the run that it lies in the folder of; None where nobody knows how it was trained."""
+
+    checkpoint: Path
+    run: Run | None
+
+    @property
+    def folder(self) -> Path | None:
+        return None if self.run is None else self.run.folder
+
+    def settings(self) -> dict[str, Any]:
+        """The whole config that the run was trained with; empty where that is not known."""
+        return {} if self.run is None else self.run.settings
+
+    def command(self) -> list[str]:
+        """The settings that the run was started with, as they were typed."""
+        return [] if self.run is None else self.run.overrides()
+
+    def finished(self) -> bool:
+        """Whether the run is known to have come to its end."""
+        return self.run is not None and self.run.status == "finished"
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """The ``result.json`` of a folder; empty where there is none, or a damaged one."""
+    try:
+        result = json.loads((folder / "result.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return result if isinstance(result, dict) else {}
+
+
+def read_overrides(folder: Path) -> list[str]:
+    """The settings that a command was given which wrote ``folder``, as they were typed."""
+    return [str(word) for word in OmegaConf.load(folder / CONFIG / "overrides.yaml")]
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process is writing the run folder. The lock is tried shared and let go at once: nobody is kept out."""
+    try:
+        with open(folder / LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def read_run(folder: Path) -> Run:
@@ -165,3 +217,39 @@ def find_sweep(place: str) -> Path:
     if (found / CONFIG).is_dir():
         raise UserError(f"sweep={place}: this is a run folder; give run={place}")
     return found
+
+
+def find_runs(place: str) -> list[TrainedRun]:
+    """The runs meant by a ``.ckpt`` file, a run folder, or the folder of a sweep (all runs in it).
+
+    Raises:
+        UserError: there is none, or a run of the sweep has left no checkpoint.
+    """
+    if not place:
+        raise UserError("checkpoint= is empty; give a .ckpt file or a run folder")
+    found = []
+    for job in run_folders(Path(place).expanduser()):
+        checkpoint = find_checkpoint(job, "checkpoint")
+        above = checkpoint.absolute().parent.parent
+        found.append(TrainedRun(checkpoint, read_run(above) if (above / CONFIG).is_dir() else None))
+    return found
+
+
+def is_sweep(place: str) -> bool:
+    """Whether ``place`` is a folder of run folders."""
+    path = Path(place).expanduser()
+    return run_folders(path) != [path]
+
+
+def find_checkpoint(place: str | Path, key: str) -> Path:
+    """The checkpoint meant by a ``.ckpt`` file or by a run folder (its ``best.ckpt``).
+
+    Raises:
+        UserError: naming ``key``, when it is not there.
+    """
+    path = Path(place).expanduser()
+    if path.is_dir():
+        path = path / "checkpoints" / "best.ckpt"
+    if not path.is_file():
+        raise UserError(f"{key}: {path} does not exist; give a .ckpt file or a run folder that holds one")
+    return path

@@ -14,7 +14,8 @@ from segkit.config.compose import readable
 from segkit.config.schema import TrainSettings, validate
 from segkit.console import log_to
 from segkit.errors import Pruned, UserError
-from segkit.runs.folder import RunFolder, is_locked, read_result, write_result
+from segkit.runs.folder import RunFolder, write_result
+from segkit.runs.read import is_locked, read_result
 from segkit.sweeps.job import Job, Outcome
 
 LOG, CONSOLE = "train.log", "console.log"

@@ -3,8 +3,8 @@
 import math
 from typing import Any, Protocol
 
-from segkit.runs.folder import is_locked, read_result
 from segkit.runs.monitor import mode
+from segkit.runs.read import is_locked, read_result
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.plan import Plan, first_valid
 

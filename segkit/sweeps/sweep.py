@@ -11,8 +11,8 @@ from pathlib import Path
 from types import FrameType
 
 from segkit.errors import UserError
-from segkit.runs.folder import is_locked
 from segkit.runs.identity import NOT_COUNTED
+from segkit.runs.read import is_locked
 from segkit.sweeps.display import Display, duration, shown
 from segkit.sweeps.job import Job, Outcome, Pool, Train
 from segkit.sweeps.plan import Plan

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from segkit.errors import Interrupted, Pruned, UserError
-from segkit.runs.folder import RunFolder, read_result, write_result
+from segkit.runs.folder import RunFolder, write_result
+from segkit.runs.read import read_result
 from segkit.runs.study import Trial
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.run_job import record_death, run_job
