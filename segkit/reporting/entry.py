@@ -47,7 +47,7 @@ def write_entry(folder: Path, sources: Sequence[Path], question: str, count: int
     for name, path in pictures.items():
         write_whole(folder / f"{name}.jpg", small_jpeg(path))
     write_result(folder, kept)
-    (folder / "README.md").write_text(text)
+    write_whole(folder / "README.md", text.encode())
     log.info("written: %s", folder / "README.md")
 
 

@@ -1,7 +1,6 @@
 """The zip that KITTI road's server scores: every test picture's confidence from above, checked before and after."""
 
 import logging
-import os
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from segkit.predict.inputs import shortlist
 from segkit.road import BirdsEyeView, Calibration
 from segkit.road.dataset import IMAGE_NAME, TEST_IMAGES
 from segkit.road.layout import CATEGORIES, PUBLISHED, Category
+from segkit.runs.files import replacing
 
 GRID = BirdsEyeView()
 log = logging.getLogger(__name__)
@@ -64,15 +64,11 @@ class Submission:
         Raises:
             UserError: what is on disk then is not one map for every test picture.
         """
-        temporary = path.with_name(f".{path.name}.part")
-        try:
+        with replacing(path) as temporary:
             with zipfile.ZipFile(temporary, "w") as archive:  # PNG is compressed as it is
                 for name, content in sorted(self._maps.items()):
                     archive.writestr(name, content)
             check_zip(temporary, {self._map_name(name) for name in self._tests()})
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _tests(self) -> list[str]:
         """The names of the test pictures that the target is scored in."""

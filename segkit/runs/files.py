@@ -1,6 +1,8 @@
 """Writing files so that readers, full disks and kills never meet half of one, and locks that end with their holder."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -11,14 +13,24 @@ LOOKING = 0.15
 """Seconds in which a lock is tried again: one who only looks whether it is taken has it for a moment."""
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``path`` in one step: a reader sees the old file or the new one, and an error leaves the old one."""
-    temporary = path.with_name(f".{path.name}.part")
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a file to be written, which then takes the place of ``path`` in one step.
+
+    A reader sees the old file or the new one. An error, also in the body, leaves the old one.
+    """
+    temporary = path.with_name(f".{path.name}.part")  # one name: a killed run's leftover is written over
     try:
-        temporary.write_bytes(content)
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write ``path`` in one step, as ``replacing`` does it."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def locked(path: Path, taken: str) -> FileLock:

@@ -65,7 +65,7 @@ class RunFolder:
         for name, text in files.items():
             if (folder / name).exists():
                 self._config_before[name] = (folder / name).read_text()
-            (folder / name).write_text(text)
+            write_whole(folder / name, text.encode())
 
     def undo(self, files: Mapping[str, str], log: str) -> None:
         """Take back what a run that came to nothing has written.
