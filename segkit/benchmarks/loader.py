@@ -90,7 +90,7 @@ def first_epoch(root: Path, shape: tuple[int, int], scratch: Path) -> dict[str, 
     def ours() -> None:
         _module(root, shape, cache).prepare()
 
-    with context.Pool(cores(), cv2.setNumThreads, (0,)) as pool:
+    with context.Pool(cores(), start_worker, (0,)) as pool:
 
         def theirs() -> None:
             pool.map(decode, pairs, chunksize=2)
