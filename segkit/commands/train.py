@@ -89,10 +89,8 @@ def run(
         log.info("going on from %s", folder.last)
     if not data.records("val"):
         log.info("no validation part: best.ckpt will hold the last epoch's weights, trainer.monitor is not used")
-    elif data.road_target is not None:
-        bare = sum(record.calibration is None for record in data.records("val"))
-        if bare:
-            log.info("no scores in bird's-eye view: %d of the validation pictures have no calibration", bare)
+    for what, count in data.lacking(data.records("val")).items():
+        log.info("%d of the validation pictures have no %s: no scores that need it", count, what)
 
     try:
         if ranks is not None:
@@ -145,7 +143,7 @@ def run(
             predictor = Predictor(checkpoint, gpu, settings["trainer"]["precision"])
             records = data.records("test") or data.records("val")
             records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
-            pictures = [Picture.from_files(record.image, record.calibration) for record in records]
+            pictures = [Picture.from_files(record.image, record.extra.get("calibration")) for record in records]
             row = bar.add_task("painting", total=len(pictures), note="")
             paint_pictures(predictor, pictures, folder.predictions, on_done=lambda path: bar.advance(row))
     finally:  # what was trained is finished, whatever became of its pictures

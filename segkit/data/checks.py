@@ -17,7 +17,6 @@ TWICE = "pictures in two parts"
 UNREADABLE = "files that cannot be decoded"
 SIZES = "labels of another size than their image"
 VALUES = "labels with impossible values"
-CALIBRATION = "calibration files that cannot be read"
 SPLIT = "splits that leave nothing"
 
 NAMED = 5

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
+from torchmetrics import Metric
 
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, PictureCache
 from segkit.data.checks import (
-    CALIBRATION,
     NO_IMAGES,
     SPLIT,
     VALUES,
@@ -40,8 +40,6 @@ from segkit.data.sampler import EpochSampler
 from segkit.data.workers import start_worker, worker_count
 from segkit.distributed.cores import cores
 from segkit.distributed.forkserver import server_context
-from segkit.errors import UserError
-from segkit.road import Calibration
 
 PARTS = ("train", "val", "test")
 
@@ -88,14 +86,6 @@ class SegmentationDataModule(LightningDataModule, ABC):
     def label_settings(self) -> str:
         """Names everything but the files' content that labels depend on."""
 
-    @property
-    def road_target(self) -> Literal["road", "lane"] | None:
-        """What the KITTI road score is computed of; None where it does not apply.
-
-        It applies to two classes, of which the second is the road (or the lane), in records of the groups um, umm, uu.
-        """
-        return None
-
     @abstractmethod
     def scan(self) -> Layout:
         """Look at names and folders only.
@@ -111,6 +101,34 @@ class SegmentationDataModule(LightningDataModule, ABC):
         Raises:
             PictureError: the file cannot be decoded or has values that a label cannot have.
         """
+
+    def check(self, record: Record) -> list[Problem]:
+        """What is wrong with the record's files besides picture and label."""
+        return []
+
+    def metrics(self) -> list[Metric]:
+        """New metrics of the data set's own, which validation logs beside the class scores."""
+        return []
+
+    def context(self, record: Record) -> dict[str, Any]:
+        """Keyword arguments that ``metrics()`` are updated with for this record; None: what it has not got."""
+        return {}
+
+    def evaluation(self, view: str) -> Any:
+        """The benchmark's own score for ``segkit evaluate``, a :class:`segkit.evaluation.benchmark.Benchmark`.
+
+        None where class scores are all there is. ``view`` is the command's.
+        """
+        return None
+
+    def writers(self) -> list[Any]:
+        """What paints pictures after training in the data set's own way, :class:`segkit.predict.writers.Writer`."""
+        return []
+
+    def lacking(self, records: Sequence[Record]) -> dict[str, int]:
+        """How many of ``records`` have not got what ``context`` could hold, by what it is."""
+        contexts = [self.context(record) for record in records]
+        return dict(Counter(key for context in contexts for key, value in context.items() if value is None))
 
     @cached_property
     def layout(self) -> Layout:
@@ -170,7 +188,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         if not self.layout.parts["train"] and not problems:
             problems.append(Problem(NO_IMAGES, "there is no training picture"))
         jobs = [(part, record) for part in PARTS for record in self.layout.parts[part]]
-        problems += [problem for _, record in jobs for problem in _calibration_problems(record, self.root)]
+        problems += [problem for _, record in jobs for problem in self.check(record)]
         entries: dict[tuple[str, Record], Entry] = {}
         # OpenCV, hashing and file access release the interpreter's lock. OpenCV's own threads would want these cores.
         pool, own_threads = ThreadPoolExecutor(max_workers=min(16, cores())), cv2.getNumThreads()
@@ -228,10 +246,14 @@ class SegmentationDataModule(LightningDataModule, ABC):
         return loader
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader(EvaluationSet(self._entries["val"]), False)
+        return self._loader(self._evaluation_set("val"), False)
 
     def test_dataloader(self) -> DataLoader:
-        return self._loader(EvaluationSet(self._entries["test"]), False)
+        return self._loader(self._evaluation_set("test"), False)
+
+    def _evaluation_set(self, part: str) -> EvaluationSet:
+        entries = self._entries[part]
+        return EvaluationSet(entries, [self.context(entry.record) for entry in entries])
 
     def _prepare_once(self) -> None:
         if not self._entries:
@@ -258,16 +280,6 @@ class SegmentationDataModule(LightningDataModule, ABC):
         rank = self.trainer.global_rank if self.trainer is not None else 0
         world_size = self.trainer.world_size if self.trainer is not None else 1
         return EpochSampler(length, self.seed, rank, world_size, training)
-
-
-def _calibration_problems(record: Record, root: Path) -> list[Problem]:
-    path = record.calibration
-    try:
-        if path is not None:
-            Calibration.from_file(path)
-    except UserError as error:
-        return [Problem(CALIBRATION, str(error).replace(str(path), shortened(Path(str(path)), root)))]
-    return []
 
 
 def _order(problem: Problem) -> tuple[str, str]:

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segkit.data.ahead import ahead
 from segkit.data.checks import SIZES, PictureError
 from segkit.data.images import decode_image
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import Record
 from segkit.errors import UserError
+from segkit.metrics.benchmark import Benchmark, Scored
 from segkit.metrics.confusion import ConfusionMatrix
-from segkit.predict.pipeline import ahead
 from segkit.predict.postprocess import to_confidence
 from segkit.predict.predictor import Predictor
-from segkit.road.evaluation import RoadEvaluation, Scored
 from segkit.train.checkpoints import read_checkpoint
 
 Image = NDArray[np.uint8]
@@ -40,7 +40,7 @@ class Part:
 def score_networks(
     parts: Sequence[Part],
     conditions: Mapping[str, Corrupt | None],
-    views: Sequence[str],
+    benchmark: Benchmark | None,
     image_shape: tuple[int, int],
     gpu: int | None,
     on_done: Callable[[], None],
@@ -50,7 +50,7 @@ def score_networks(
     Args:
         parts: networks and their pictures; several are counted together, as one set of pictures.
         conditions: name, and what is done to the pictures (None: nothing).
-        views: ``perspective``, ``bev`` or both.
+        benchmark: the data set's own, which is counted beside the class scores.
         image_shape: (height, width) that pictures are resized to for the networks.
         gpu: device number, or None for the CPU.
         on_done: called after each record.
@@ -63,7 +63,7 @@ def score_networks(
     """
     data = parts[0].data
     device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
-    roads = {name: None if data.road_target is None else RoadEvaluation(data.road_target, views) for name in conditions}
+    scores = {name: None if benchmark is None else benchmark.score() for name in conditions}
     classes = {name: ConfusionMatrix(data.num_classes).to(device) for name in conditions}
     predictors: dict[str, Predictor] = {}
     notes = []
@@ -80,9 +80,9 @@ def score_networks(
             for name, corrupt in conditions.items():
                 probabilities = predictor.probabilities(_changed(image, record, corrupt))
                 classes[name].update(probabilities.max(0).indices, label)
-                road = roads[name]
-                if road is not None:
-                    road.add(record, road.count(record, to_confidence(probabilities[1]), label))
+                own = scores[name]
+                if own is not None:
+                    own.add(record, own.count(record, to_confidence(probabilities[1]), label))
             on_done()
 
     def again(corrupt: Corrupt | None, record: Record) -> tuple[Image, torch.Tensor, torch.Tensor]:
@@ -91,7 +91,9 @@ def score_networks(
         confidence = to_confidence(predictors[record.name].probabilities(image)[1])
         return image, confidence.cpu(), torch.from_numpy(label)
 
-    scored = {name: Scored(roads[name], classes[name], partial(again, corrupt)) for name, corrupt in conditions.items()}
+    scored = {
+        name: Scored(scores[name], classes[name], partial(again, corrupt)) for name, corrupt in conditions.items()
+    }
     return scored, notes
 
 

@@ -68,7 +68,8 @@ def trained_task(checkpoint: dict[str, Any]) -> SegmentationTask:
     task_class = import_subclass(checkpoint["segkit"]["task"], SegmentationTask, "checkpoint, made by")
     try:
         # The checkpoint's own weights follow, so pretrained ones are not wanted.
-        task = task_class(**checkpoint["hyper_parameters"] | {"weights": None})
+        settings = {key: value for key, value in checkpoint["hyper_parameters"].items() if key != "road_target"}
+        task = task_class(**settings | {"weights": None})
         task.load_state_dict(checkpoint["state_dict"])
     except (TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

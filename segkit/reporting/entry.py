@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from segkit.errors import UserError
-from segkit.evaluation import VIEWS
-from segkit.evaluation.entry import Evaluation, class_rows, commands, figures, score_rows
+from segkit.evaluation.entry import Evaluation, class_rows, commands, figures, labels
 from segkit.reporting.markdown import WRITTEN, made_on, table
 from segkit.reporting.pictures import overlays, small_jpeg, spread
+from segkit.road.entry import has_road_scores, score_rows
 from segkit.runs.files import write_whole
 from segkit.runs.folder import write_result
 from segkit.runs.read import read_overrides, run_folders
@@ -62,7 +62,7 @@ def finished_in(place: Path) -> list[Path]:
 
 
 def _check_alike(evaluations: Sequence[Evaluation]) -> None:
-    if len(evaluations) > 1 and not all({*VIEWS} & item.result.keys() for item in evaluations):
+    if len(evaluations) > 1 and not all(has_road_scores(item.result) for item in evaluations):
         raise UserError("run: several evaluations are put side by side by their road scores, and here are some without")
     pictures = {f"part {item.result['part']}, pictures {item.result['pictures']}" for item in evaluations}
     if len(pictures) > 1:
@@ -102,7 +102,9 @@ def evaluations_entry(question: str, evaluations: Sequence[Evaluation], pictures
         f"- Pictures: {result['part']}, {counts}",
         "",
     ]
-    for rows in (score_rows(evaluations), class_rows(evaluations)):
+    road = any(has_road_scores(item.result) for item in evaluations)
+    results = [item.result for item in evaluations]
+    for rows in (score_rows(labels(evaluations), results), [] if road else class_rows(evaluations)):
         lines += [table(rows), ""] if len(rows) > 1 else []
     lines += [f"![{name}]({name}.jpg)" for name in pictures]
     return "\n".join(lines).rstrip() + "\n"

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from torchmetrics import Metric
 
 from segkit.data.checks import (
     NAMES,
@@ -30,9 +31,13 @@ from segkit.data.module import SegmentationDataModule
 from segkit.data.records import IGNORE_INDEX, Record, SegmentationClass
 from segkit.data.splits import Split, split_records
 from segkit.errors import UserError
+from segkit.road.benchmark import RoadBenchmark
+from segkit.road.calibration import calibration_of
 from segkit.road.layout import PUBLISHED, calibration_path
+from segkit.road.metric import RoadViews
 
 IMAGES, LABELS, TEST_IMAGES = "training/image_2", "training/gt_image_2", "testing/image_2"
+CALIBRATION = "calibration files that cannot be read"
 IMAGE_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<id>\d+)\.png")
 LABEL_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<target>road|lane)_(?P<id>\d+)\.png")
 
@@ -74,12 +79,29 @@ class KittiRoadDataModule(SegmentationDataModule):
 
     @property
     def class_list(self) -> tuple[SegmentationClass, ...]:
-        return SegmentationClass("background", None), SegmentationClass(self.target, (0, 255, 0))
+        return SegmentationClass("background", None, background=True), SegmentationClass(self.target, (0, 255, 0))
 
     @property
-    def road_target(self) -> Literal["road", "lane"] | None:
-        # With black areas counted as road the score would be another one than the benchmark's.
-        return self.target if self.unscored == "ignore" else None
+    def has_benchmark(self) -> bool:
+        """Whether KITTI's score can be computed: with black areas counted as road it would be another one."""
+        return self.unscored == "ignore"
+
+    def metrics(self) -> list[Metric]:
+        return [RoadViews(self.target)] if self.has_benchmark else []
+
+    def context(self, record: Record) -> dict[str, Any]:
+        return {"group": record.group, "calibration": calibration_of(record)} if self.has_benchmark else {}
+
+    def evaluation(self, view: str) -> RoadBenchmark | None:
+        return RoadBenchmark(self.target, view, self.read_label) if self.has_benchmark else None
+
+    def check(self, record: Record) -> list[Problem]:
+        try:
+            calibration_of(record)
+        except UserError as error:
+            path = record.extra["calibration"]
+            return [Problem(CALIBRATION, str(error).replace(str(path), shortened(path, self.root)))]
+        return []
 
     @property
     def label_settings(self) -> str:
@@ -136,9 +158,9 @@ class KittiRoadDataModule(SegmentationDataModule):
             if label is None:
                 wanted = f"{LABELS}/{category}_{self.target}_{number}.png"
                 problems.append(Problem(NO_LABEL, f"{shortened(path, root)} has no {wanted}"))
-            records.append(Record(path.stem, category, path, label, _calibration(path)))
+            records.append(Record(path.stem, category, path, label, _extra(path)))
         tested = [key for key in sorted(tests) if self.target == "road" or key[0] == "um"]
-        test = [Record(tests[key].stem, key[0], tests[key], None, _calibration(tests[key])) for key in tested]
+        test = [Record(tests[key].stem, key[0], tests[key], None, _extra(tests[key])) for key in tested]
         train, val = list(records), list[Record]()
         try:
             if images:
@@ -167,9 +189,9 @@ def _named(root: Path, folder: str, pattern: re.Pattern[str]) -> tuple[dict[Any,
     return files, problems
 
 
-def _calibration(image: Path) -> Path | None:
+def _extra(image: Path) -> dict[str, Path]:
     path = calibration_path(image)
-    return path if path.is_file() else None
+    return {"calibration": path} if path.is_file() else {}
 
 
 def _counts(words: Any) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from segkit.data.module import SegmentationDataModule
 from segkit.distributed.devices import training_processes
 from segkit.distributed.ranks import Ranks
 from segkit.errors import UserError
-from segkit.road import Calibration
 from segkit.runs.study import Trial
 from segkit.train.checkpoints import read_checkpoint
 from segkit.train.task import SegmentationTask
@@ -67,7 +66,7 @@ def fit(
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(data.cache_dir.absolute() / "compiled"))
         task.compile_step()
     if validation:
-        check_monitor(settings["trainer"]["monitor"], task, validation)
+        check_monitor(settings["trainer"]["monitor"], task, data)
     folder = last.parents[1]
     trainer, report = build_trainer(
         settings["trainer"], folder, settings["seed"], bool(validation), processes, ranks, trial
@@ -87,9 +86,9 @@ def _task(settings: dict[str, Any], data: SegmentationDataModule, weights: str |
         "model",
         SegmentationTask,
         settings["model"] | {"weights": weights},
-        classes=[{"name": c.name, "colour": c.colour and list(c.colour)} for c in data.class_list],
+        classes=[asdict(item) for item in data.class_list],
         image_shape=list(settings["data"]["image_shape"]),
-        road_target=data.road_target,
+        metrics=data.metrics(),
     )
     return task
 
@@ -132,17 +131,17 @@ def check_resumable(checkpoint: dict[str, Any], task: SegmentationTask, settings
         raise UserError(f"resume: the model settings are not those that the run began with ({reason})") from error
 
 
-def check_monitor(monitor: str, task: SegmentationTask, records: list[Any]) -> None:
-    """Hold ``trainer.monitor`` against the scores that validation on ``records`` will have.
+def check_monitor(monitor: str, task: SegmentationTask, data: SegmentationDataModule) -> None:
+    """Hold ``trainer.monitor`` against the scores that validation will have.
 
     Raises:
         UserError: there is no such score, saying which there are.
     """
-    files = [record.calibration for record in records]
-    calibration = None if None in files else Calibration.from_file(files[0])
-    names = [f"val/{name}" for name in task.score_names(records[0].group, calibration)]
+    records = data.records("val")
+    # A score for which one picture lacks something is of no picture.
+    context = min(map(data.context, records), key=lambda known: sum(value is not None for value in known.values()))
+    names = [f"val/{name}" for name in task.score_names(context)]
     if monitor not in names:
-        bare = sum(file is None for file in files)
-        scored = any("/perspective/" in name for name in names)
-        hint = f"; {bare} of {len(files)} validation pictures have no calibration" if bare and scored else ""
+        lacking = data.lacking(records).items()
+        hint = "".join(f"; {n} of {len(records)} validation pictures have no {what}" for what, n in lacking)
         raise UserError(f"trainer.monitor={monitor}: no such score{hint}; there are {', '.join(names)}")

@@ -4,7 +4,7 @@ To change one thing, subclass and override one of the three hooks (``build_netwo
 ``build_metrics``), and name the subclass as ``_target_`` in a file under ``conf/model/``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -15,16 +15,14 @@ from torch.func import functional_call
 from torchmetrics import Metric, MetricCollection, SumMetric
 
 from segkit.data.records import IGNORE_INDEX, SegmentationClass
-from segkit.errors import UserError
 from segkit.losses.cross_entropy import cross_entropy
 from segkit.metrics.confusion import ClassScores
 from segkit.metrics.cross_validation import Counts, counts_of
+from segkit.metrics.flatten import flatten_scores
 from segkit.models.decoders.fcn import FCN
 from segkit.models.weights import load_pretrained
 from segkit.optim.schedules import learning_rate_factor
 from segkit.predict.postprocess import logits_at_size, to_confidence
-from segkit.road import Calibration
-from segkit.road.metric import RoadViews
 from segkit.speed.cuda_graph_step import GpuStep
 from segkit.speed.mixed_precision_adam import TwinAdam
 
@@ -45,9 +43,9 @@ class SegmentationTask(LightningModule):
     A subclass with a constructor of its own passes on what it does not know (``**rest``).
 
     Args:
-        classes: the data module's ``class_list``, as ``[{"name": str, "colour": [r, g, b] | None}, …]``.
+        classes: the data module's ``class_list``, each as a mapping of the fields of ``SegmentationClass``.
         image_shape: (height, width) of the pictures that the network is trained on.
-        road_target: the data module's; where there is one, validation logs the KITTI road score too.
+        metrics: the data module's own, which validation logs too.
         stride, encoder, fc_channels, dropout, skip_scale, init: see :class:`segkit.models.decoders.fcn.FCN`.
         weights: pretrained encoder weights, see :func:`segkit.models.weights.load_pretrained`; None = random.
         learning_rate: Adam's.
@@ -64,7 +62,7 @@ class SegmentationTask(LightningModule):
         self,
         classes: list[dict[str, Any]],
         image_shape: list[int],
-        road_target: Literal["road", "lane"] | None = None,
+        metrics: Sequence[Metric] = (),
         stride: Literal[8, 16, 32] = 8,
         encoder: Literal["vgg16", "vgg16_bn"] = "vgg16",
         weights: str | None = None,
@@ -78,13 +76,14 @@ class SegmentationTask(LightningModule):
         warmup: float = 0.0,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=["metrics"])
         self.class_list = tuple(
-            SegmentationClass(c["name"], None if c["colour"] is None else tuple(c["colour"])) for c in classes
+            SegmentationClass(**item | {"colour": item["colour"] and tuple(item["colour"])}) for item in classes
         )
         # The layout that batches come in, and the faster one for convolutions on GPUs and CPUs alike.
         self.network = self.build_network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss = self.build_loss()
+        self.own_metrics = list(metrics)
         self.metrics = self.build_metrics()
         self.compute_loss: Callable[..., Tensor] = self._compute_loss
         self.gpu_step: GpuStep | None = None
@@ -116,14 +115,9 @@ class SegmentationTask(LightningModule):
 
         A metric's ``update`` is given those of these keywords that it names: ``predicted`` and ``label`` (classes,
         (H, W); torchmetrics' own metrics know them as ``preds`` and ``target``), ``confidence`` (uint8 (H, W), of class
-        1 of two; None where there are more), ``group`` and ``calibration`` (the record's; None where there is none).
+        1 of two; None where there are more), and those of the data module's ``context``.
         """
-        metrics: list[Metric] = [ClassScores(self.class_list)]
-        if self.hparams["road_target"] is not None:
-            if len(self.class_list) != 2:
-                raise UserError("data: the road score (road_target) is of two classes, the second the road")
-            metrics.append(RoadViews(self.hparams["road_target"]))
-        return MetricCollection(metrics, compute_groups=False)
+        return MetricCollection([ClassScores(self.class_list), *self.own_metrics], compute_groups=False)
 
     # ---- training ----
 
@@ -231,15 +225,15 @@ class SegmentationTask(LightningModule):
         self.val_loss, self.val_pixels = (SumMetric(nan_strategy="disable").to(self.device) for _ in range(2))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        pictures = zip(self.network(batch["image"]), batch["label"], batch["group"], batch["calibration"], strict=True)
-        for logits, label, group, calibration in pictures:
+        pictures = zip(self.network(batch["image"]), batch["label"], batch["context"], strict=True)
+        for logits, label, context in pictures:
             logits = logits_at_size(logits, label.shape)
             # Weighted by the scored pixels: every pixel counts the same, whatever its picture.
             pixels = (label != IGNORE_INDEX).sum()
             self.val_loss.update(self.loss(logits[None], label[None]) * pixels)
             self.val_pixels.update(pixels)
             confidence = to_confidence(logits.softmax(0)[1]) if len(logits) == 2 else None
-            self._measure(self.metrics, logits.argmax(0), label, confidence, group, calibration)
+            self._measure(self.metrics, logits.argmax(0), label, confidence, context)
 
     @staticmethod
     def _measure(
@@ -247,8 +241,7 @@ class SegmentationTask(LightningModule):
         predicted: Tensor,
         label: Tensor,
         confidence: Tensor | None,
-        group: str,
-        calibration: Calibration | None,
+        context: Mapping[str, Any],
     ) -> None:
         metrics.update(
             predicted=predicted,
@@ -256,8 +249,7 @@ class SegmentationTask(LightningModule):
             preds=predicted,
             target=label,
             confidence=confidence,
-            group=group,
-            calibration=calibration,
+            **context,
         )
 
     def on_validation_epoch_end(self) -> None:
@@ -266,16 +258,16 @@ class SegmentationTask(LightningModule):
         self.metrics.reset()
         self.log_dict({f"val/{name}": value for name, value in scores.items()})
 
-    def score_names(self, group: str, calibration: Calibration | None) -> list[str]:
+    def score_names(self, context: Mapping[str, Any]) -> list[str]:
         """The names under which validation logs, without ``val/``: what the metrics make of a made-up picture."""
         height, width = self.hparams["image_shape"]
         label = torch.arange(height * width).remainder(len(self.class_list)).reshape(height, width)
         confidence = (label * 255).byte() if len(self.class_list) == 2 else None
         metrics = self.metrics.clone()
-        self._measure(metrics, label, label.byte(), confidence, group, calibration)
-        return ["loss", *metrics.compute()]
+        self._measure(metrics, label, label.byte(), confidence, context)
+        return ["loss", *flatten_scores(metrics.compute(), [item.name for item in self.class_list])]
 
     def scores(self) -> dict[str, float]:
         """The loss and all metrics over the pictures seen since the last reset."""
         values = {"loss": self.val_loss.compute() / self.val_pixels.compute()} | self.metrics.compute()
-        return {name: float(value) for name, value in values.items()}
+        return flatten_scores(values, [item.name for item in self.class_list])

@@ -55,7 +55,7 @@ class CamVidDataModule(SegmentationDataModule):
     def class_list(self) -> tuple[SegmentationClass, ...]:
         if self.classes == "all":
             return CLASSES
-        return SegmentationClass("background", None), SegmentationClass("road", (0, 255, 0))
+        return SegmentationClass("background", None, background=True), SegmentationClass("road", (0, 255, 0))
 
     @property
     def label_settings(self) -> str:
