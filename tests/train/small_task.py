@@ -5,8 +5,11 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.plugins.environments import TorchElasticEnvironment
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+
+from segkit.train.ddp import DataParallel
 
 
 class Network(nn.Module):
@@ -60,11 +63,17 @@ def data(seed: int) -> DataLoader:
 
 
 def train(task: Task, folder: Path, epochs: int, *callbacks: Callback, resume: Path | None = None, **rest: Any) -> None:
+    """In one process, or, in one of several that are joined, together: each then has its own pictures."""
+    together = torch.distributed.is_initialized()
+    rank = torch.distributed.get_rank() if together else 0
     trainer = Trainer(
         accelerator="cpu",
+        devices=2 if together else 1,
+        **({"strategy": DataParallel(), "plugins": [TorchElasticEnvironment()]} if together else {}),
         max_epochs=epochs,
         callbacks=list(callbacks),
         default_root_dir=folder,
+        use_distributed_sampler=False,
         logger=False,
         num_sanity_val_steps=0,
         enable_checkpointing=any("Checkpoint" in type(callback).__name__ for callback in callbacks),
@@ -72,7 +81,15 @@ def train(task: Task, folder: Path, epochs: int, *callbacks: Callback, resume: P
         enable_model_summary=False,
         **rest,
     )
-    trainer.fit(task, data(0), data(1), ckpt_path=resume, weights_only=True)
+    trainer.fit(task, data(2 * rank), data(2 * rank + 1), ckpt_path=resume, weights_only=True)
+
+
+def alike(task: Task) -> bool:
+    """Whether all processes hold the same weights and statistics."""
+    own = torch.cat([value.flatten().double() for value in weights_of(task.network).values()])
+    all_of_them = [torch.zeros_like(own) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(all_of_them, own)
+    return all(torch.equal(own, other) for other in all_of_them)
 
 
 def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:

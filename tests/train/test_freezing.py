@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from segkit.distributed.launch import launch
 from segkit.errors import UserError
+from segkit.train.callbacks.ema import ExponentialMovingAverage
 from segkit.train.callbacks.freezing import Freezing
+from segkit.train.callbacks.sync_batchnorm_stats import SharedStatistics
 from segkit.train.checkpoints import checkpoint_callbacks
-from tests.train.small_task import Task, equal, train, weights_of
+from tests.train.small_task import Task, alike, equal, train, weights_of
 
 
 def part(weights: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
@@ -63,6 +66,20 @@ def test_what_was_fixed_before_stays_so(tmp_path: Path) -> None:
     start = weights_of(task.network)
     train(task, tmp_path, 2, Freezing(["encoder"], unfreeze_at=1))
     assert torch.equal(task.after_steps[-1]["encoder.0.bias"], start["encoder.0.bias"])
+
+
+def train_together(folder: Path) -> tuple[list[dict[str, torch.Tensor]], bool]:
+    task = Task()
+    train(task, folder, 4, Freezing(["encoder"], unfreeze_at=2), ExponentialMovingAverage(0.5), SharedStatistics())
+    return task.after_steps, alike(task)
+
+
+def test_several_processes_exchange_the_gradients_of_what_learns_again(tmp_path: Path) -> None:
+    steps, same = launch(2, train_together, tmp_path)
+    assert same
+    start = weights_of(Task().network)
+    assert equal(part(steps[5], "encoder"), part(start, "encoder"))
+    assert not torch.equal(steps[-1]["encoder.0.weight"], start["encoder.0.weight"])
 
 
 @pytest.mark.parametrize(
