@@ -79,17 +79,6 @@ class Programs:
         """
         return _speed(self.train(case, processes, self.settings["epochs"]))
 
-    def points(self, cases: Sequence[Case]) -> list[Speed | str]:
-        """The same training in each case, on one GPU or the CPU, all in one process; an error where it failed.
-
-        Raises:
-            ProgramError: the process itself failed.
-        """
-        runs = [self._words(case, 1, self.settings["epochs"]) for case in cases]
-        said = _run(["-m", "segkit.benchmarks.points", json.dumps(runs), str(self.scratch / "run")], "points")
-        found = json.loads(said.splitlines()[-1])
-        return [result["error"] if "error" in result else _speed(result) for result in found]
-
     def train(self, case: Case, processes: int, epochs: int, more: Sequence[str] = ()) -> dict[str, Any]:
         """``result.json`` of a run of ``train.py``; ``more`` are further settings.
 
@@ -149,7 +138,7 @@ class Programs:
     def _spec(self, cases: Sequence[Case]) -> dict[str, Any]:
         gpu = self.gpus[0] if self.gpus else None
         shown = [list(case) for case in cases]
-        return {"gpu": gpu, "cases": shown, "seed": self.settings["seed"], **self.settings["model"]}
+        return {"gpu": gpu, "cases": shown, "seed": self.settings["seed"], "model": self.settings["model"]}
 
     def _repeated(self, per_step: int) -> Path:
         count = self.epoch_pictures(per_step)

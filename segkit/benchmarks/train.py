@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from segkit.benchmarks.bare import FCN8s
+from segkit.benchmarks.bare import build_network
 from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, told
 from segkit.benchmarks.table import Table, file_name, rounded
 from segkit.benchmarks.timing import count_flops, matrix_peak, told_peak
@@ -108,4 +108,4 @@ def step_tflop(case: Case, model: Mapping[str, Any]) -> float:
     """TFLOP of a training step without its update: forward and backward pass of the network of stock layers."""
     height, width, batch = case
     with torch.device("meta"):
-        return count_flops(FCN8s(**model), torch.empty(batch, 3, height, width)) * 1e-12
+        return count_flops(build_network(model), torch.empty(batch, 3, height, width)) * 1e-12
