@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, told
-from segkit.benchmarks.repeated import vary
+from segkit.benchmarks.datasets import vary
+from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, case_text
 from segkit.benchmarks.table import Table, file_name, rounded
 from segkit.data.records import Record
 from segkit.distributed.cores import cores
@@ -63,10 +63,10 @@ def training_table(programs: Programs, along: str, points: Sequence[tuple[Case, 
         try:
             speed = programs.segkit(case, processes)
         except ProgramError as error:
-            failures.append(f"{told(case)}: {str(error).splitlines()[-1]}")
+            failures.append(f"{case_text(case)}: {str(error).splitlines()[-1]}")
             speed = Speed(math.nan, None)
         rate = speed.images_per_second
-        log.info("%s, %d at a time: %s images/s", told(case), processes, rounded(rate))
+        log.info("%s, %d at a time: %s images/s", case_text(case), processes, rounded(rate))
         rows.append(
             {
                 "height": height,

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch.profiler import ProfilerActivity, profile, schedule, tensorboard_trace_handler
 
-from segkit.benchmarks.programs import Programs, told
+from segkit.benchmarks.programs import Programs, case_text
 from segkit.benchmarks.table import Table, file_name
 from segkit.benchmarks.train import CASES
 from segkit.config.overrides import override
@@ -91,7 +91,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     trace = read_trace(path)
     untraced = 1000 * case[2] / result["epochs"][-1]["images_per_second"]
     remarks = [
-        f"{gpu_name(programs.gpus) or 'CPU'}, {programs.precision}, {told(case)}; "
+        f"{gpu_name(programs.gpus) or 'CPU'}, {programs.precision}, {case_text(case)}; "
         f"{trace.steps} steps traced, {trace.step_ms:.4g} ms each, {untraced:.4g} ms without the profiler",
         f"the GPU waited {trace.waited:.2%} of that time"
         if trace.waited is not None

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from segkit.benchmarks.bare import build_network
-from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, told
+from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, case_text
 from segkit.benchmarks.table import Table, file_name, rounded
-from segkit.benchmarks.timing import count_flops, matrix_peak, told_peak
+from segkit.benchmarks.timing import count_flops, matrix_peak, peak_text
 from segkit.distributed.cores import cores
 from segkit.distributed.devices import one_gpu
 from segkit.runs.folder import gpu_name
@@ -60,7 +60,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     name = gpu_name(programs.gpus)
     remarks = [
         f"{name or 'CPU'}, {cores()} cores; segkit and the bare loop in {programs.precision}",
-        told_peak(peak, device, dtype),
+        peak_text(peak, device, dtype),
         f"TFLOP of a step, by case: {', '.join(work)}",
         *failures,
     ]
@@ -69,7 +69,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
 
 
 def _reported(program: str, case: Case, speed: Speed) -> Speed:
-    log.info("%s, %s: %s images/s", told(case), program, rounded(speed.images_per_second))
+    log.info("%s, %s: %s images/s", case_text(case), program, rounded(speed.images_per_second))
     return speed
 
 

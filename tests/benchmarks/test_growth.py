@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from segkit.benchmarks import growth
-from segkit.benchmarks.pictures import labelled_pictures
+from segkit.benchmarks.datasets import labelled_pictures
 from segkit.benchmarks.programs import ProgramError, Speed
 from segkit.benchmarks.table import Table
 

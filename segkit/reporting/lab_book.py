@@ -11,7 +11,7 @@ from segkit.errors import UserError
 from segkit.evaluation import VIEWS
 from segkit.evaluation.entry import Evaluation, class_rows, commands, figures, score_rows
 from segkit.reporting.markdown import WRITTEN, made_on, table
-from segkit.reporting.pictures import overlays, small_jpeg, spread
+from segkit.reporting.overlays import overlays, small_jpeg, spread
 from segkit.runs.files import write_whole
 from segkit.runs.folder import write_result
 from segkit.runs.read import read_overrides, run_folders
