@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from segkit.benchmarks.pictures import labelled_pictures
+from segkit.benchmarks.datasets import labelled_pictures
 from segkit.benchmarks.table import Table, file_name
-from segkit.benchmarks.timing import matrix_peak, median_step_ms, told_peak
+from segkit.benchmarks.timing import matrix_peak, median_step_ms, peak_text
 from segkit.data.images import decode_image, resize_image
 from segkit.data.overlay import paint
 from segkit.distributed.cores import cores
@@ -74,7 +74,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         file_name("predict", precision, "nhwc", name),
         "Prediction: the network alone, pictures on its device",
         rows,
-        [about, told_peak(peak, device, dtype)],
+        [about, peak_text(peak, device, dtype)],
     )
     files = Table(
         file_name("predict-files", precision, "nhwc", name),

@@ -21,9 +21,8 @@ from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from segkit.benchmarks.pictures import labelled_pictures
+from segkit.benchmarks.datasets import labelled_pictures, repeat
 from segkit.benchmarks.programs import REPOSITORY, ProgramError, as_a_user
-from segkit.benchmarks.repeated import repeat
 from segkit.benchmarks.table import Table, file_name, rounded
 from segkit.config.overrides import override
 from segkit.distributed.cores import cores

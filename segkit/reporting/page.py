@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from segkit.reporting.about import About, failures, summary
 from segkit.reporting.columns import columns, score_text
 from segkit.reporting.comparison import Comparison, Row
-from segkit.reporting.pictures import Shown
+from segkit.reporting.overlays import Shown
 
 TEMPLATE = "page.html.j2"
 

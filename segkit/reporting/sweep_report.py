@@ -10,7 +10,7 @@ from segkit.reporting.about import About, describe, failures, summary
 from segkit.reporting.columns import cell_rows, columns, csv_text, score_text, screen_text
 from segkit.reporting.comparison import Comparison, Row, compare
 from segkit.reporting.markdown import WRITTEN, made_on, table
-from segkit.reporting.pictures import Shown, same_pictures, small_jpeg
+from segkit.reporting.overlays import Shown, same_pictures, small_jpeg
 from segkit.runs.files import write_whole
 from segkit.runs.folder import write_result
 from segkit.runs.read import Run

@@ -7,10 +7,10 @@ import fcntl
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from segkit.errors import UserError
 from segkit.runs.folder import CONFIG, LOCK
@@ -31,6 +31,7 @@ class Run:
     Attributes:
         folder: where it lies.
         settings: its resolved config.
+        written: its config as it was written, with references to other settings (``${seed}``).
         result: its ``result.json``; empty where there is none yet.
         status: what became of it. ``running``: a process holds its lock; ``cut off``: it ended without saying so;
             ``waiting``: nobody has begun with it.
@@ -38,6 +39,7 @@ class Run:
 
     folder: Path
     settings: dict[str, Any]
+    written: dict[str, Any]
     result: dict[str, Any]
     status: Status
 
@@ -158,8 +160,8 @@ def read_run(folder: Path) -> Run:
     Raises:
         UserError: it is no run folder of ``segkit train``, or its config is damaged.
     """
-    settings = _settings(folder)
-    if "trainer" not in settings:
+    config = _config(folder)
+    if "trainer" not in config:
         raise UserError(f"{folder}: no run folder of segkit train")
     locked = is_locked(folder)  # before its result is read, which may be its last one then
     result = read_result(folder)
@@ -173,7 +175,8 @@ def read_run(folder: Path) -> Run:
         status = said
     else:
         status = "cut off" if result or (folder / LOCK).exists() else "waiting"
-    return Run(folder, settings, result, status)
+    settings, written = (_plain(config, resolve) for resolve in (True, False))
+    return Run(folder, settings, written, result, status)
 
 
 def is_training(folder: Path) -> bool:
@@ -182,18 +185,22 @@ def is_training(folder: Path) -> bool:
     Raises:
         UserError: its config is damaged.
     """
-    return "epochs" in read_result(folder) or "trainer" in _settings(folder)
+    return "epochs" in read_result(folder) or "trainer" in _config(folder)
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def _config(folder: Path) -> DictConfig:
     try:
-        config = OmegaConf.to_container(OmegaConf.load(folder / CONFIG / "config.yaml"), resolve=True)
+        config = OmegaConf.load(folder / CONFIG / "config.yaml")
     except FileNotFoundError:
-        return {}
+        return DictConfig({})
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{folder}: its {CONFIG}/config.yaml is damaged") from error
-    assert isinstance(config, dict)
-    return {str(key): value for key, value in config.items()}
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
 
 
 def run_folders(place: Path) -> list[Path]:

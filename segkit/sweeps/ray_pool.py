@@ -121,8 +121,8 @@ class RayPool:
             elif isinstance(error, self._ray.exceptions.TaskCancelledError):
                 return NOT_BEGUN
             else:
-                told = str(error).strip().splitlines()
-                text = told[-1] if isinstance(error, self._ray.exceptions.RayTaskError) else told[0]
+                lines = str(error).strip().splitlines()
+                text = lines[-1] if isinstance(error, self._ray.exceptions.RayTaskError) else lines[0]
                 outcome = Outcome("failed", one_line(f"its place was lost: {text}"))
             record_death(submitted.job, outcome, submitted.when, within=DYING)
             return outcome

@@ -14,11 +14,11 @@ from segkit.errors import UserError
 from segkit.runs.identity import NOT_COUNTED
 from segkit.runs.read import is_locked
 from segkit.sweeps.display import Display, duration, shown
+from segkit.sweeps.grid import Grid, Source, done_before, monitored
 from segkit.sweeps.job import Job, Outcome, Pool, Train
 from segkit.sweeps.plan import Plan
 from segkit.sweeps.pools import make_pool
 from segkit.sweeps.record import Record, owned
-from segkit.sweeps.source import Grid, Source, done_before, monitored
 
 WAIT = 0.5
 """Seconds until a signal, or what is shown, is looked at again."""

@@ -1,16 +1,32 @@
-"""KITTI road sets of any number of pictures, made of the few that there are."""
+"""The pictures that benchmarks work on: KITTI road's or generated ones, and sets of any number made of them."""
 
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 from segkit.data.images import read_bytes
 from segkit.data.records import Record
-from segkit.road.dataset import IMAGES, LABELS
+from segkit.road.dataset import IMAGES, LABELS, KittiRoadDataModule
+from segkit.scenes.generate import generate_scenes
 
 HEADER_END = 33
 """Bytes of a PNG's signature and its first chunk, IHDR, which no other chunk may precede."""
+
+
+def labelled_pictures(settings: dict[str, Any], scratch: Path) -> list[Record]:
+    """The training pictures of ``data.root``; where that is null, ``pictures`` generated ones, drawn once into scratch.
+
+    Raises:
+        UserError: ``data.root`` is not KITTI road's folder.
+    """
+    root = settings["data"]["root"]
+    if root is None:
+        root = scratch / "scenes"
+        if not root.exists():
+            generate_scenes(root, (settings["pictures"], 0), settings["seed"])
+    return KittiRoadDataModule(root, image_shape=[32, 32], batch_size=1).labelled()
 
 
 def repeat(records: Sequence[Record], root: Path, count: int) -> None:

@@ -4,8 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segkit.benchmarks.pictures import labelled_pictures
-from segkit.benchmarks.repeated import repeat, vary, with_comment
+from segkit.benchmarks.datasets import labelled_pictures, repeat, vary, with_comment
 from segkit.data.images import decode_rgb
 from segkit.data.records import Record
 from segkit.road.dataset import KittiRoadDataModule
@@ -53,7 +52,7 @@ def test_pictures_are_generated_once_where_there_are_none(tmp_path: Path, monkey
     drawn: list[Any] = []
     real = labelled_pictures.__globals__["generate_scenes"]
     monkeypatch.setattr(
-        "segkit.benchmarks.pictures.generate_scenes",
+        "segkit.benchmarks.datasets.generate_scenes",
         lambda *given: (drawn.append(given), real(*given, workers=1)),
     )
     settings = {"data": {"root": None}, "pictures": 1, "seed": 3}

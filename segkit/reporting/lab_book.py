@@ -10,7 +10,7 @@ from typing import Any
 from segkit.errors import UserError
 from segkit.evaluation.entry import Evaluation, class_rows, commands, figures, labels
 from segkit.reporting.markdown import WRITTEN, made_on, table
-from segkit.reporting.pictures import overlays, small_jpeg, spread
+from segkit.reporting.overlays import overlays, small_jpeg, spread
 from segkit.road.entry import has_road_scores, score_rows
 from segkit.runs.files import write_whole
 from segkit.runs.folder import write_result
