@@ -18,7 +18,8 @@ from segkit.distributed.devices import lightning_precision
 from segkit.errors import UserError
 from segkit.runs.read import read_result
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+TRAIN = ("-c", "from segkit.cli import main; main(['train'])")
+"""Words for Python that are ``train.py``, also where segkit is installed without it."""
 
 UNCOUNTED = 2
 """Epochs at the start of ``train.py`` that do not count: caches fill, kernels are compiled and chosen."""
@@ -87,7 +88,7 @@ class Programs:
         folder = self.scratch / "run"
         place = override("hydra.run.dir", str(folder))
         try:
-            _run([str(REPOSITORY / "train.py"), *self._words(case, processes, epochs), place, *more], "train.py")
+            _run([*TRAIN, *self._words(case, processes, epochs), place, *more], "train.py")
             return read_result(folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)  # its checkpoints are of gigabytes
