@@ -19,7 +19,7 @@ from segkit.errors import UserError
 from segkit.losses.cross_entropy import cross_entropy
 from segkit.metrics.confusion import ClassScores
 from segkit.metrics.cross_validation import Counts, counts_of
-from segkit.models.decoders.fcn import FCN
+from segkit.models.fcn import FCN
 from segkit.models.weights import load_pretrained
 from segkit.optim.schedules import learning_rate_factor
 from segkit.predict.postprocess import logits_at_size, to_confidence

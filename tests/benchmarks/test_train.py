@@ -9,7 +9,7 @@ from segkit.benchmarks import bare, plain, programs, timing, train
 from segkit.benchmarks.programs import ProgramError, Programs, Speed
 from segkit.data.records import IGNORE_INDEX, Record
 from segkit.errors import UserError
-from segkit.models.decoders.fcn import FCN
+from segkit.models.fcn import FCN
 from tests.fixtures import BLACK, MAGENTA, RED, write_rgb
 
 SETTINGS: dict[str, Any] = {
