@@ -118,7 +118,7 @@ def load_state(encoder: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
 
 def _surplus(state_dict: Mapping[str, Tensor], known: Collection[str]) -> str | None:
     """The first reason why a state dict is of a larger network than the encoder's, or not to be used."""
-    parts = {key.partition(".")[0] for key in known}  # others are the classifier's
+    parts = {key.partition(".")[0] for key in known} - {"classifier"}
     for key, value in state_dict.items():
         if key not in known and key.partition(".")[0] in parts and not key.endswith(_COUNTER):
             return f"{key} has no place in it"
