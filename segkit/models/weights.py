@@ -41,31 +41,32 @@ def load_pretrained(encoder: nn.Module, weights: str) -> None:
             ) from error
     else:
         name = _name(encoder)
-        state_dict = find_state(weights, name, f"model.encoder={name}", from_timm is not None)
+        state_dict = find_state(weights, f"model.encoder={name}", name)
     load_state(encoder, state_dict)
 
 
-def find_state(weights: str, network: str, setting: str, in_timm: bool = False) -> Mapping[str, Tensor]:
+def find_state(weights: str, setting: str, *networks: str) -> Mapping[str, Tensor]:
     """The state dict that ``model.weights`` names: torchvision's of that name, or a file's.
 
     Args:
         weights: the name, or the file's path.
-        network: torchvision's name of the network; of another network nothing but files are known.
-        setting: how the user chose that network, for messages.
-        in_timm: whether ``pretrained`` is a name too.
+        setting: how the user chose the network, for messages.
+        networks: names of networks whose weights fit; of those that are not torchvision's none but files are known.
 
     Raises:
         UserError: see `load_pretrained`.
     """
-    published = {entry.name: entry for entry in get_model_weights(network)} if network in list_models() else {}
+    known = [network for network in networks if network in list_models()]
+    published = {entry.name: entry for network in known for entry in get_model_weights(network)}
     usable = {name: entry for name, entry in published.items() if _is_normalised_alike(entry)}
     path = Path(weights).expanduser()
     if weights in usable:
         return _download(usable[weights])
     if path.is_file():
         return _read(path)
-    names = ["pretrained"] if in_timm else list(usable)
-    library = "timm" if in_timm else "torchvision"
+    names, library = list(usable), "torchvision"
+    if networks[0].startswith("timm/"):
+        names, library = ["pretrained"], "timm"
     reason = f"is neither a file nor the name of {library}'s weights for {setting}"
     if weights in published:
         reason = "has no classifier weights, and expects pictures under another normalisation than this network's"
@@ -88,9 +89,14 @@ def load_state(encoder: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     Raises:
         UserError: names or shapes that do not fit, or values that are not finite.
     """
-    own = encoder.state_dict()
-    name_sources = getattr(encoder, "sources", lambda names: {key: key for key in own})
-    sources = {key: source for key, source in name_sources(state_dict).items() if not key.endswith(_COUNTER)}
+    name_sources = getattr(encoder, "sources", lambda names: {key: key for key in encoder.state_dict()})
+    take_state(encoder, state_dict, name_sources(state_dict), f"model.encoder={_name(encoder)}")
+
+
+def take_state(network: nn.Module, state_dict: Mapping[str, Tensor], sources: Mapping[str, str], setting: str) -> None:
+    """As `load_state`, with the names given: for each of the network's own to be taken, that in the state dict."""
+    own = network.state_dict()
+    sources = {key: source for key, source in sources.items() if not key.endswith(_COUNTER)}
     first = next((key for key in sources if own[key].ndim == 4), None)
     values, problem = {}, None
     for key, source in sources.items():
@@ -109,11 +115,11 @@ def load_state(encoder: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     problem = problem or _surplus(state_dict, set(sources.values()))
     if problem:
         raise UserError(
-            f"model.weights does not fit model.encoder={_name(encoder)}: {problem}.\n"
-            "Give weights of that network (with its classifier where model.fc_channels is 4096), or set model.encoder "
-            "to the network that they come from."
+            f"model.weights does not fit {setting}: {problem}.\n"
+            "Give weights of that network (with its classifier where model.fc_channels is 4096), or set "
+            f"{setting.partition('=')[0]} to the network that they come from."
         )
-    encoder.load_state_dict(own | values)
+    network.load_state_dict(own | values)
 
 
 def _surplus(state_dict: Mapping[str, Tensor], known: Collection[str]) -> str | None:
