@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segkit.distributed.devices import lightning_precision
-from segkit.models.decoders.fcn import FCN, FCNDecoder
+from segkit.models.decoders.fcn import FCNDecoder
 from segkit.models.encoders.vgg import VGGEncoder
+from segkit.models.fcn import FCN
 
 WARM_UP = 3
 """Calls before a CUDA graph is captured, in which libraries choose their kernels and allocate what they keep."""
@@ -36,7 +37,8 @@ class InferenceNetwork:
         # Of others nobody knows whether all that they do is on the GPU, as a graph has to have it.
         self._known = isinstance(network, FCN) and isinstance(network.decoder, FCNDecoder)
         if isinstance(encoder, VGGEncoder):
-            _fold_batch_norm(encoder.features)  # before the cast: weights are to be rounded once
+            for layers in (encoder.features, encoder):  # before the cast: weights are to be rounded once
+                _fold_batch_norm(layers)
             if bf16:
                 _cast_convolutions(network)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -152,10 +154,8 @@ def _cast_convolutions(network: nn.Module) -> None:
 
 
 def _pack(encoder: VGGEncoder) -> None:
-    """Put packed convolutions in the place of the encoder's, those of ``features`` with the ReLU that follows."""
-    layers = encoder.features
-    for index, (layer, following) in enumerate(pairwise(layers)):
-        if isinstance(layer, nn.Conv2d) and isinstance(following, nn.ReLU):
-            layers[index], layers[index + 1] = PackedConvolution(layer, relu=True), nn.Identity()
-    if encoder.fc_channels is not None:
-        encoder.fc6, encoder.fc7 = (PackedConvolution(layer, relu=False) for layer in (encoder.fc6, encoder.fc7))  # type: ignore[assignment]
+    """Put packed convolutions in the place of the encoder's, each with the ReLU that follows."""
+    for layers in (encoder.features, encoder):
+        for index, (layer, following) in enumerate(pairwise(layers)):
+            if isinstance(layer, nn.Conv2d) and isinstance(following, nn.ReLU):
+                layers[index], layers[index + 1] = PackedConvolution(layer, relu=True), nn.Identity()
