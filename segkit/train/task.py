@@ -25,18 +25,10 @@ from segkit.optim.schedules import learning_rate_factor
 from segkit.predict.postprocess import logits_at_size, to_confidence
 from segkit.road import Calibration
 from segkit.road.metric import RoadViews
-from segkit.speed.cuda_graph_step import GpuStep
-from segkit.speed.mixed_precision_adam import TwinAdam
+from segkit.speed.mixed_precision import match_device
+from segkit.speed.recorded_step import RecordedStep
 
 Batch = dict[str, Any]
-
-
-# On GPUs the step is recorded and replayed, which holds for segkit's own network and loss: another one may decide
-# something anew at every step. A class that overrides any of these trains Lightning's way.
-OF_THE_STEP = (
-    *("build_network", "build_loss", "training_step", "backward", "configure_optimizers", "optimizer_step"),
-    *("optimizer_zero_grad", "configure_gradient_clipping", "on_before_zero_grad", "on_before_optimizer_step"),
-)
 
 
 class SegmentationTask(LightningModule):
@@ -87,7 +79,7 @@ class SegmentationTask(LightningModule):
         self.loss = self.build_loss()
         self.metrics = self.build_metrics()
         self.compute_loss: Callable[..., Tensor] = self._compute_loss
-        self.gpu_step: GpuStep | None = None
+        self.gpu_step: RecordedStep | None = None
 
     # ---- the three hooks ----
 
@@ -134,27 +126,29 @@ class SegmentationTask(LightningModule):
 
     def compile_step(self) -> None:
         """Compile network and loss together (``trainer.compile``)."""
-        self.compute_loss = torch.compile(self._compute_loss)
+        # The trial of a recorded step asks for the same random numbers (dropout) as eager steps draw.
+        self.compute_loss = torch.compile(self._compute_loss, options={"fallback_random": True})
 
     def takes_whole_steps(self) -> bool:
-        """Whether a :class:`GpuStep` does what Lightning's loop and torch's DistributedDataParallel do elsewhere."""
+        """Whether a `RecordedStep` does what Lightning's loop and torch's DistributedDataParallel do elsewhere."""
         if not self._on_gpu() or self.trainer.accumulate_grad_batches > 1:
             return False
-        if self.trainer.world_size > 1 and self.trainer.precision != "bf16-mixed":
-            return False  # in fp32 nothing would be sent while backward goes on, which DistributedDataParallel does
-        return all(getattr(type(self), name) is getattr(SegmentationTask, name) for name in OF_THE_STEP)
+        # In fp32 nothing would be sent while backward goes on, which DistributedDataParallel does.
+        return self.trainer.world_size == 1 or self.trainer.precision == "bf16-mixed"
 
-    def _build_gpu_step(self) -> GpuStep:
+    def _build_gpu_step(self) -> RecordedStep:
         trainer, optimizer = self.trainer, self.trainer.optimizers[0]
-        assert isinstance(optimizer, TwinAdam)
         losses = partial(self._part_of_loss, self.compute_loss), partial(self._part_of_loss, self._compute_loss)
         bf16, clip = trainer.precision == "bf16-mixed", trainer.gradient_clip_val
-        return GpuStep(self.network, *losses, optimizer, bf16, clip, trainer.world_size)  # type: ignore[arg-type]
+        loss = self.loss if isinstance(self.loss, torch.nn.Module) else None
+        return RecordedStep(self.network, *losses, optimizer, bf16, clip, trainer.world_size, loss)  # type: ignore[arg-type]
 
     def _on_gpu(self) -> bool:
         return self.device.type == "cuda"
 
     def on_train_end(self) -> None:
+        if self.gpu_step is not None:
+            self.gpu_step.close()
         self.gpu_step = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -162,7 +156,7 @@ class SegmentationTask(LightningModule):
             return self.gpu_step(batch["image"], batch["label"])
         return self._part_of_loss(self.compute_loss, batch["image"], batch["label"])
 
-    # A GpuStep is the whole step: gradients and update are done when it gives the loss.
+    # A RecordedStep is the whole step: gradients and update are done when it gives the loss.
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
         if self.gpu_step is None:
@@ -201,11 +195,12 @@ class SegmentationTask(LightningModule):
         decoder_kernels = list(self.network.decoder_kernels())
         in_decoder = {id(p) for p in decoder_kernels}
         others = [p for p in self.network.parameters() if id(p) not in in_decoder]
-        optimizer = TwinAdam(
+        optimizer = torch.optim.Adam(
             [{"params": others}, {"params": decoder_kernels, "weight_decay": self.hparams["decoder_decay"]}],
             lr=self.hparams["learning_rate"],
             fused=self.device.type == "cuda",
         )
+        match_device(optimizer)
         factor = learning_rate_factor(
             self.hparams["schedule"], self.hparams["warmup"], int(self.trainer.estimated_stepping_batches)
         )

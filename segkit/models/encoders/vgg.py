@@ -8,7 +8,6 @@ from torch import nn
 from torchvision import models
 
 from segkit.errors import UserError
-from segkit.speed import fused_ops as fused
 
 EncoderName = Literal["vgg16", "vgg16_bn"]
 
@@ -44,7 +43,7 @@ class VGGEncoder(nn.Module):
             features = {"vgg16": models.vgg16, "vgg16_bn": models.vgg16_bn}[name](weights=None).features
         self.features: nn.Sequential = features.to_empty(device=torch.get_default_device())
         *_, pool3, pool4, _ = (i for i, m in enumerate(self.features) if isinstance(m, nn.MaxPool2d))
-        self._left = [len(self.features) - 1 - pool for pool in (pool3, pool4)]  # layers after them
+        self._pools = (pool3, pool4)
         self.channels = [256, 512, 512 if fc_channels is None else fc_channels]
         if fc_channels is not None:
             self.fc6 = nn.Conv2d(512, fc_channels, 7, padding=3)
@@ -69,30 +68,15 @@ class VGGEncoder(nn.Module):
             fc7's activations, or pool5's where ``fc_channels`` is ``None``.
         """
         maps = []
-        layers = list(self.features)
-        while layers:
-            image = self._next(image, layers)
-            if len(layers) in self._left:
+        for position, layer in enumerate(self.features):
+            image = layer(image)
+            if position in self._pools:
                 maps.append(image)
         if self.fc_channels is None:
             return [*maps, image]
-        if fused.applies(image, self.fc6):
-            image = self.dropout(fused.wide_conv_bias_relu(image, self.fc6))
-            image = self.dropout(fused.conv_bias_relu(image, self.fc7, pool=False))
-        else:
-            image = self.dropout(torch.relu(self.fc6(image)))
-            image = self.dropout(torch.relu(self.fc7(image)))
+        image = self.dropout(torch.relu(self.fc6(image)))
+        image = self.dropout(torch.relu(self.fc7(image)))
         return [*maps, image]
-
-    @staticmethod
-    def _next(image: torch.Tensor, layers: list[nn.Module]) -> torch.Tensor:
-        """Apply the first of ``layers``, or several that are one on a GPU, and take them off the list."""
-        layer = layers.pop(0)
-        if isinstance(layer, nn.Conv2d) and isinstance(layers[0], nn.ReLU) and fused.applies(image, layer):
-            pool = len(layers) > 1 and isinstance(layers[1], nn.MaxPool2d)
-            del layers[: 1 + pool]
-            return fused.conv_bias_relu(image, layer, pool)
-        return layer(image)
 
     def load_torchvision(self, state_dict: Mapping[str, torch.Tensor]) -> None:
         """Take over the weights of torchvision's model of the same name.
