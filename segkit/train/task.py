@@ -86,7 +86,8 @@ class SegmentationTask(LightningModule):
 
     def compile_step(self) -> None:
         """Compile network and loss together (``trainer.compile``)."""
-        self.compute_loss = torch.compile(self._compute_loss)
+        # The trial of a recorded step asks for the same random numbers (dropout) as eager steps draw.
+        self.compute_loss = torch.compile(self._compute_loss, options={"fallback_random": True})
 
     def takes_whole_steps(self) -> bool:
         """Whether a :class:`RecordedStep` is tried in place of Lightning's loop and DistributedDataParallel.
@@ -109,7 +110,7 @@ class SegmentationTask(LightningModule):
         trainer, optimizer = self.trainer, self.trainer.optimizers[0]
         losses = partial(self._part_of_loss, self.compute_loss), partial(self._part_of_loss, self._compute_loss)
         bf16, clip = trainer.precision == "bf16-mixed", trainer.gradient_clip_val
-        return RecordedStep(self.network, *losses, optimizer, bf16, clip, trainer.world_size)  # type: ignore[arg-type]
+        return RecordedStep(self.network, *losses, optimizer, bf16, clip, trainer.world_size, self.loss)  # type: ignore[arg-type]
 
     def forget_recorded_step(self) -> None:
         """Record the step anew with the next batches: what is trained has changed."""
@@ -117,6 +118,8 @@ class SegmentationTask(LightningModule):
             self.step.forget()
 
     def on_train_end(self) -> None:
+        if self.step is not None:
+            self.step.close()
         self.step = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
