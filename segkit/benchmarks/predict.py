@@ -24,10 +24,10 @@ from segkit.data.images import decode_image, resize_image
 from segkit.data.overlay import paint
 from segkit.distributed.cores import cores
 from segkit.distributed.devices import one_gpu
+from segkit.models.full_size import logits_at_size, to_confidence
 from segkit.predict.inputs import find_checkpoint
-from segkit.predict.postprocess import logits_at_size, to_confidence
 from segkit.predict.predictor import Predictor, trained_task
-from segkit.predict.writers import Picture, paint_pictures
+from segkit.predict.writers import paint_pictures, writers_of
 from segkit.runs.folder import gpu_name
 from segkit.speed.inference import InferenceNetwork, prediction_precision
 from segkit.train.checkpoints import read_checkpoint
@@ -167,7 +167,7 @@ def _compared(
 def _from_files(predictor: Predictor, plain: Network, paths: Sequence[Path], scratch: Path) -> list[dict[str, Any]]:
     """Rows of ``paint_pictures`` and of a plain program that does the same with one picture after the other."""
     predictor.probabilities(decode_image(paths[0]))  # the first picture's costs are not those of many
-    seconds = paint_pictures(predictor, [Picture(path) for path in paths], scratch / "painted").seconds
+    seconds = paint_pictures(predictor, paths, scratch / "painted", writers_of()).seconds
     begun = time.perf_counter()
     _paint_plainly(plain, predictor, paths, scratch / "plain")
     wall = time.perf_counter() - begun

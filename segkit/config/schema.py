@@ -169,7 +169,7 @@ FORMATS = ("overlay", "mask", "confidence", "bev", "submission")
 
 
 class DataRootSettings(Strict):
-    root: str
+    root: str | None
 
 
 class PredictSettings(Strict):

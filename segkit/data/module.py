@@ -38,6 +38,7 @@ from segkit.data.images import read_bytes
 from segkit.data.records import IGNORE_INDEX, Record, SegmentationClass
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import start_worker, worker_count
+from segkit.data.writer import Writer
 from segkit.distributed.cores import cores
 from segkit.distributed.forkserver import server_context
 
@@ -121,8 +122,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         """
         return None
 
-    def writers(self) -> list[Any]:
-        """What paints pictures after training in the data set's own way, :class:`segkit.predict.writers.Writer`."""
+    def writers(self) -> list[Writer]:
+        """What shows pictures after training in the data set's own way, beside or instead of the general writers."""
         return []
 
     def lacking(self, records: Sequence[Record]) -> dict[str, int]:

@@ -18,7 +18,7 @@ from segkit.data.records import Record
 from segkit.errors import UserError
 from segkit.metrics.benchmark import Benchmark, Scored
 from segkit.metrics.confusion import ConfusionMatrix
-from segkit.predict.postprocess import to_confidence
+from segkit.models.full_size import to_confidence
 from segkit.predict.predictor import Predictor
 from segkit.train.checkpoints import read_checkpoint
 

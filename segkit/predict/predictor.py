@@ -10,7 +10,7 @@ from segkit.config.instantiate import import_subclass
 from segkit.data.images import resize_image
 from segkit.distributed.devices import lightning_precision
 from segkit.errors import UserError
-from segkit.predict.postprocess import logits_at_size
+from segkit.models.full_size import logits_at_size
 from segkit.speed.inference import InferenceNetwork
 from segkit.train.task import SegmentationTask
 

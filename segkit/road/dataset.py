@@ -30,11 +30,13 @@ from segkit.data.images import decode_rgb
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import IGNORE_INDEX, Record, SegmentationClass
 from segkit.data.splits import Split, split_records
+from segkit.data.writer import Writer
 from segkit.errors import UserError
 from segkit.road.benchmark import RoadBenchmark
 from segkit.road.calibration import calibration_of
 from segkit.road.layout import PUBLISHED, calibration_path
 from segkit.road.metric import RoadViews
+from segkit.road.writers import road_writers
 
 IMAGES, LABELS, TEST_IMAGES = "training/image_2", "training/gt_image_2", "testing/image_2"
 CALIBRATION = "calibration files that cannot be read"
@@ -94,6 +96,10 @@ class KittiRoadDataModule(SegmentationDataModule):
 
     def evaluation(self, view: str) -> RoadBenchmark | None:
         return RoadBenchmark(self.target, view, self.read_label) if self.has_benchmark else None
+
+    def writers(self) -> list[Writer]:
+        records = [record for part in self.layout.parts.values() for record in part]
+        return road_writers(["overlay"], self.class_list, {record.image: calibration_of(record) for record in records})
 
     def check(self, record: Record) -> list[Problem]:
         try:

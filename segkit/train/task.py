@@ -20,9 +20,9 @@ from segkit.metrics.confusion import ClassScores
 from segkit.metrics.cross_validation import Counts, counts_of
 from segkit.metrics.flatten import flatten_scores
 from segkit.models.decoders.fcn import FCN
+from segkit.models.full_size import logits_at_size, to_confidence
 from segkit.models.weights import load_pretrained
 from segkit.optim.schedules import learning_rate_factor
-from segkit.predict.postprocess import logits_at_size, to_confidence
 from segkit.speed.cuda_graph_step import GpuStep
 from segkit.speed.mixed_precision_adam import TwinAdam
 

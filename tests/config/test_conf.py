@@ -21,7 +21,7 @@ from segkit.config.schema import (
 )
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-GIVEN_BY_THE_RUN = {"classes", "image_shape", "road_target"}
+GIVEN_BY_THE_RUN = {"classes", "image_shape", "metrics"}
 
 
 def composed(name: str, *overrides: str) -> dict[str, Any]:
