@@ -1,10 +1,12 @@
 """From a network's logits to a prediction at the picture's own size: one way, used by all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from segkit.data.input_size import InputSize
 
 Network = Callable[[Tensor], Tensor]
 """Pictures uint8 (B, 3, H, W) to logits (B, C, H, W)."""
@@ -24,6 +26,24 @@ def logits_at_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
 def to_confidence(probability: Tensor) -> Tensor:
     """Probabilities, float 0…1 of any shape, as the 8 bit of a confidence map: ``round(255 · p)``, uint8."""
     return (probability * 255).round().byte()
+
+
+def logits_of(network: Network, images: Tensor | Sequence[Tensor], size: InputSize) -> Iterator[Tensor]:
+    """Logits (C, h, w) of each picture, shown whole or through the window.
+
+    Args:
+        network: see ``Network``.
+        images: resized pictures, uint8 (B, 3, h, w), or B of (3, h, w) where they differ in size.
+        size: says how.
+    """
+    if isinstance(images, Tensor) and (size.window == "whole" or images.shape[2:] == size.image_shape):
+        yield from network(images)
+        return
+    for image in images:
+        if size.window == "whole":
+            yield network(image[None])[0]
+        else:
+            yield sliding_window(network, image, size.image_shape, size.overlap)
 
 
 def sliding_window(network: Network, image: Tensor, shape: tuple[int, int], overlap: float) -> Tensor:

@@ -4,9 +4,8 @@ import glob
 import os
 from pathlib import Path
 
+from segkit.data.records import SUFFIXES
 from segkit.errors import UserError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def find_pictures(pattern: str) -> list[Path]:

@@ -87,7 +87,7 @@ def _task(settings: dict[str, Any], data: SegmentationDataModule, weights: str |
         SegmentationTask,
         settings["model"] | {"weights": weights},
         classes=[asdict(item) for item in data.class_list],
-        image_shape=list(settings["data"]["image_shape"]),
+        **asdict(data.input_size),
         metrics=data.metrics(),
     )
     return task

@@ -4,7 +4,7 @@ To change one thing, subclass and override one of the three hooks (``build_netwo
 ``build_metrics``), and name the subclass as ``_target_`` in a file under ``conf/model/``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -14,13 +14,14 @@ from torch import Tensor
 from torch.func import functional_call
 from torchmetrics import Metric, MetricCollection, SumMetric
 
+from segkit.data.input_size import InputSize
 from segkit.data.records import IGNORE_INDEX, SegmentationClass
 from segkit.losses.cross_entropy import cross_entropy
 from segkit.metrics.confusion import ClassScores
 from segkit.metrics.cross_validation import Counts, counts_of
 from segkit.metrics.flatten import flatten_scores
 from segkit.models.decoders.fcn import FCN
-from segkit.models.full_size import logits_at_size, to_confidence
+from segkit.models.full_size import logits_at_size, logits_of, to_confidence
 from segkit.models.weights import load_pretrained
 from segkit.optim.schedules import learning_rate_factor
 from segkit.speed.cuda_graph_step import GpuStep
@@ -44,7 +45,7 @@ class SegmentationTask(LightningModule):
 
     Args:
         classes: the data module's ``class_list``, each as a mapping of the fields of ``SegmentationClass``.
-        image_shape: (height, width) of the pictures that the network is trained on.
+        image_shape, resize, window, overlap: see :class:`segkit.data.input_size.InputSize`.
         metrics: the data module's own, which validation logs too.
         stride, encoder, fc_channels, dropout, skip_scale, init: see :class:`segkit.models.decoders.fcn.FCN`.
         weights: pretrained encoder weights, see :func:`segkit.models.weights.load_pretrained`; None = random.
@@ -63,6 +64,9 @@ class SegmentationTask(LightningModule):
         classes: list[dict[str, Any]],
         image_shape: list[int],
         metrics: Sequence[Metric] = (),
+        resize: list[int] | float | Literal["image_shape"] | None = "image_shape",
+        window: Literal["sliding", "whole"] = "sliding",
+        overlap: float = 0.5,
         stride: Literal[8, 16, 32] = 8,
         encoder: Literal["vgg16", "vgg16_bn"] = "vgg16",
         weights: str | None = None,
@@ -83,6 +87,7 @@ class SegmentationTask(LightningModule):
         # The layout that batches come in, and the faster one for convolutions on GPUs and CPUs alike.
         self.network = self.build_network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss = self.build_loss()
+        self.input_size = InputSize.of(image_shape, resize, window, overlap)
         self.own_metrics = list(metrics)
         self.metrics = self.build_metrics()
         self.compute_loss: Callable[..., Tensor] = self._compute_loss
@@ -225,7 +230,7 @@ class SegmentationTask(LightningModule):
         self.val_loss, self.val_pixels = (SumMetric(nan_strategy="disable").to(self.device) for _ in range(2))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        pictures = zip(self.network(batch["image"]), batch["label"], batch["context"], strict=True)
+        pictures = zip(self.logits_of(batch["image"]), batch["label"], batch["context"], strict=True)
         for logits, label, context in pictures:
             logits = logits_at_size(logits, label.shape)
             # Weighted by the scored pixels: every pixel counts the same, whatever its picture.
@@ -234,6 +239,10 @@ class SegmentationTask(LightningModule):
             self.val_pixels.update(pixels)
             confidence = to_confidence(logits.softmax(0)[1]) if len(logits) == 2 else None
             self._measure(self.metrics, logits.argmax(0), label, confidence, context)
+
+    def logits_of(self, images: Tensor | Sequence[Tensor]) -> Iterator[Tensor]:
+        """Logits (C, h, w) of each picture of an evaluation batch, at the size at which it is given."""
+        return logits_of(self.network, images, self.input_size)
 
     @staticmethod
     def _measure(
@@ -260,7 +269,7 @@ class SegmentationTask(LightningModule):
 
     def score_names(self, context: Mapping[str, Any]) -> list[str]:
         """The names under which validation logs, without ``val/``: what the metrics make of a made-up picture."""
-        height, width = self.hparams["image_shape"]
+        height, width = self.input_size.image_shape
         label = torch.arange(height * width).remainder(len(self.class_list)).reshape(height, width)
         confidence = (label * 255).byte() if len(self.class_list) == 2 else None
         metrics = self.metrics.clone()
