@@ -1,6 +1,7 @@
 """Mistakes that the user can put right, and the ends of a run that are no mistakes."""
 
 import signal
+from collections.abc import Sequence
 
 
 class UserError(Exception):
@@ -24,3 +25,8 @@ class Interrupted(SystemExit):
 
     def __str__(self) -> str:
         return self.signal.name
+
+
+def shortlist(names: Sequence[str]) -> str:
+    """The first few of ``names`` and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -67,7 +67,8 @@ def _words_of(run: TrainedRun, arguments: list[str]) -> list[str]:
     given = {word.lstrip("+").partition("=")[0] for word in arguments}
     inherited = {key: value for key, value in settings.items() if key not in NOT_INHERITED}
     if "data" in given and choice not in arguments:
-        inherited = {"image_shape": settings["image_shape"]}
+        size = {"image_shape", "resize", "window", "overlap"}
+        inherited = {key: value for key, value in settings.items() if key in size}
     own = [f"--config-dir={source.path}" for source in saved.config_sources if source.provider == "command-line"]
     if any(word.startswith(("--config-dir", "-cd")) for word in arguments):
         own = []
@@ -193,10 +194,9 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
         Part(trained.checkpoint, trained.settings().get("trainer", {}).get("precision", "auto"), *part)
         for trained, part in zip(runs, held, strict=True)
     ]
-    shape = tuple(settings["data"]["image_shape"])
     with progress_bar() as bar:
         row = bar.add_task("scoring", total=len(records), note="")
-        scored, notes = score_networks(parts, conditions, benchmark, shape, gpu, lambda: bar.advance(row))
+        scored, notes = score_networks(parts, conditions, benchmark, gpu, lambda: bar.advance(row))
     for note in notes:
         log.warning("%s", note)
     source = {

@@ -47,7 +47,7 @@ EvaluationSample = tuple[NDArray[np.uint8], NDArray[np.uint8], str, Context]
 
 
 class EvaluationSet(Dataset[EvaluationSample]):
-    """Pictures at the training shape with labels at their own size, 255 throughout where there is no label."""
+    """Pictures as they are resized, with labels at their own size, 255 throughout where there is no label."""
 
     def __init__(self, entries: Sequence[Entry], contexts: Sequence[Context]) -> None:
         self.entries, self.contexts = entries, contexts
@@ -76,15 +76,21 @@ def collate_training(samples: Sequence[Sample]) -> dict[str, Any]:
 def collate_evaluation(samples: Sequence[EvaluationSample]) -> dict[str, Any]:
     """As ``collate_training``, but ``label`` is a list of B tensors, uint8 (H0, W0) of each picture's own size.
 
+    ``image`` is a list of B tensors (3, H, W) where the pictures differ in size.
+
     ``context`` is a list of B: keyword arguments for the metrics, see ``SegmentationDataModule.context``.
     """
     images, labels, names, contexts = (list(column) for column in zip(*samples, strict=True))
     return {
-        "image": _batched(images),
+        "image": _batched(images) if len({image.shape for image in images}) == 1 else [*map(_tensor, images)],
         "label": [torch.from_numpy(label) for label in labels],
         "name": names,
         "context": contexts,
     }
+
+
+def _tensor(image: NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)
 
 
 def _batched(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:

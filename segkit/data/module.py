@@ -8,18 +8,19 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
 import torch
+from annotated_types import Ge, Gt, Le, Len
 from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics import Metric
 
 from segkit.data.augment import Augmentation
-from segkit.data.cache import Entry, PictureCache
+from segkit.data.cache import Entry, PictureCache, load
 from segkit.data.checks import (
     NO_IMAGES,
     SPLIT,
@@ -35,9 +36,11 @@ from segkit.data.checks import (
 from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, collate_training
 from segkit.data.gpu_loader import ResidentLoader, fits
 from segkit.data.images import read_bytes
+from segkit.data.input_size import InputSize
 from segkit.data.records import IGNORE_INDEX, Record, SegmentationClass
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import start_worker, worker_count
+from segkit.data.writer import Writer
 from segkit.distributed.cores import cores
 from segkit.distributed.forkserver import server_context
 
@@ -49,27 +52,38 @@ class SegmentationDataModule(LightningDataModule, ABC):
 
     Args:
         root: folder of the data set.
-        image_shape: height and width in pixels that pictures are resized to for the network.
+        image_shape: height and width in pixels of the pictures that the network is trained on.
         batch_size: pictures per step and process.
         augment: list of albumentations transforms for training, ``[{"name": "HorizontalFlip", "p": 0.5}, …]``.
         workers: loader processes per training process; ``None`` = one per core, at most 8, none on 2 cores or fewer.
         cache_dir: folder for decoded and resized pictures; may be shared between data sets and runs.
         seed: of the sample order and the augmentation.
+        resize: what pictures are resized to first: ``image_shape``, another shape, a factor of their own size, or None,
+            their own size; see :class:`segkit.data.input_size.InputSize`, also for ``window`` and ``overlap``.
+
+    The last training batch of an epoch may be a single picture, since none is left out: a network with batch
+    normalisation has to bear it.
     """
 
     def __init__(
         self,
         root: str | Path,
-        image_shape: Sequence[int],
-        batch_size: int,
+        image_shape: Annotated[Sequence[Annotated[int, Gt(0)]], Len(2, 2)],
+        batch_size: Annotated[int, Gt(0)],
         augment: Sequence[Mapping[str, Any]] = (),
-        workers: int | None = None,
+        workers: Annotated[int, Ge(0)] | None = None,
         cache_dir: str | Path = ".cache",
-        seed: int = 0,
+        seed: Annotated[int, Ge(0)] = 0,
+        resize: Annotated[Sequence[Annotated[int, Gt(0)]], Len(2, 2)]
+        | Annotated[float, Gt(0), Le(1)]
+        | Literal["image_shape"]
+        | None = "image_shape",
+        window: Literal["sliding", "whole"] = "sliding",
+        overlap: Annotated[float, Ge(0), Le(0.9)] = 0.5,
     ) -> None:
         super().__init__()
         self.root = Path(root).expanduser()
-        self.image_shape = (int(image_shape[0]), int(image_shape[1]))
+        self.input_size = InputSize.of(image_shape, resize, window, overlap)
         self.batch_size, self.seed = batch_size, seed
         self.augment = [dict(transform) for transform in augment]
         self.workers, self.cache_dir = workers, Path(cache_dir).expanduser()
@@ -82,9 +96,9 @@ class SegmentationDataModule(LightningDataModule, ABC):
         """The classes; a class's position is its value in labels."""
 
     @property
-    @abstractmethod
     def label_settings(self) -> str:
-        """Names everything but the files' content that labels depend on."""
+        """Names everything but the files' content and ``decode_label`` that labels depend on."""
+        return ""
 
     @abstractmethod
     def scan(self) -> Layout:
@@ -121,8 +135,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         """
         return None
 
-    def writers(self) -> list[Any]:
-        """What paints pictures after training in the data set's own way, :class:`segkit.predict.writers.Writer`."""
+    def writers(self) -> list[Writer]:
+        """What shows pictures after training in the data set's own way, beside or instead of the general writers."""
         return []
 
     def lacking(self, records: Sequence[Record]) -> dict[str, int]:
@@ -181,9 +195,9 @@ class SegmentationDataModule(LightningDataModule, ABC):
             DataSetError: with all problems in one report.
             UserError: the augmentation or the cache folder is of no use.
         """
-        self._augmentation = Augmentation(self.augment, self.image_shape)
+        self._augmentation = Augmentation(self.augment, self.input_size.image_shape, self.input_size.crops)
         problems = list(self.layout.problems)
-        cache = PictureCache(self.cache_dir, self.image_shape, self._label_key(), self._checked_label)
+        cache = self._cache()
         cache.open()
         if not self.layout.parts["train"] and not problems:
             problems.append(Problem(NO_IMAGES, "there is no training picture"))
@@ -208,6 +222,26 @@ class SegmentationDataModule(LightningDataModule, ABC):
         if problems:
             raise DataSetError(report(self.root, self.layout.found, sorted(problems, key=_order)))
         self._entries = {part: [entries[part, record] for record in self.layout.parts[part]] for part in PARTS}
+
+    def pixel_counts(self) -> torch.Tensor:
+        """Scored pixels of the training part by class, at the size at which pictures are cached: int64 (C,).
+
+        They are counted once and kept in the cache.
+        """
+        self._prepare_once()
+        files = [entry.pixels for entry in self._entries["train"]]
+        content = blake2b(" ".join(file.name for file in files).encode(), digest_size=16)
+
+        def count() -> NDArray[np.int64]:
+            with ThreadPoolExecutor(max_workers=min(16, cores())) as pool:
+                counts = pool.map(lambda file: np.bincount(load(file)[..., 3].ravel(), minlength=256), files)
+                return sum(counts, np.zeros(256, np.int64))
+
+        counts = self._cache().kept(f"{content.hexdigest()}_counts", count)
+        return torch.from_numpy(counts[: self.num_classes])
+
+    def _cache(self) -> PictureCache:
+        return PictureCache(self.cache_dir, self.input_size.resize, self._label_key(), self._checked_label)
 
     def _label_key(self) -> str:
         """What labels depend on besides their files, the code that reads them included."""
@@ -235,7 +269,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         entries, augmentation = self._entries["train"], self._augmentation
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         loader: DataLoader | ResidentLoader
-        if device.type == "cuda" and augmentation.mirrors_only and fits(entries, self.image_shape, device):
+        resident = device.type == "cuda" and augmentation.mirrors_only and not augmentation.crops
+        if resident and fits(entries, augmentation.image_shape, device):
             sampler = self._sampler(len(entries), True)
             loader = ResidentLoader(entries, augmentation, self.seed, self.batch_size, sampler, device)
         else:

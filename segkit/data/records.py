@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+"""The endings of picture files."""
+
 IGNORE_INDEX = 255
 """Label value of pixels that neither the loss nor any score counts, from the reader to the metric."""
 

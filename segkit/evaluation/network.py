@@ -18,7 +18,7 @@ from segkit.data.records import Record
 from segkit.errors import UserError
 from segkit.metrics.benchmark import Benchmark, Scored
 from segkit.metrics.confusion import ConfusionMatrix
-from segkit.predict.postprocess import to_confidence
+from segkit.models.full_size import to_confidence
 from segkit.predict.predictor import Predictor
 from segkit.train.checkpoints import read_checkpoint
 
@@ -41,7 +41,6 @@ def score_networks(
     parts: Sequence[Part],
     conditions: Mapping[str, Corrupt | None],
     benchmark: Benchmark | None,
-    image_shape: tuple[int, int],
     gpu: int | None,
     on_done: Callable[[], None],
 ) -> tuple[dict[str, Scored], list[str]]:
@@ -51,7 +50,6 @@ def score_networks(
         parts: networks and their pictures; several are counted together, as one set of pictures.
         conditions: name, and what is done to the pictures (None: nothing).
         benchmark: the data set's own, which is counted beside the class scores.
-        image_shape: (height, width) that pictures are resized to for the networks.
         gpu: device number, or None for the CPU.
         on_done: called after each record.
 
@@ -69,11 +67,11 @@ def score_networks(
     notes = []
     for part in parts:
         checkpoint = read_checkpoint(part.checkpoint, "checkpoint")
-        predictor = Predictor(checkpoint, gpu, part.precision, image_shape)
+        predictor = Predictor(checkpoint, gpu, part.precision, data.input_size)
         _check_classes(predictor, data)
-        if predictor.trained_shape != image_shape:
-            trained, given = ("×".join(map(str, shape)) for shape in (predictor.trained_shape, image_shape))
-            notes.append(f"data.image_shape: the network was trained at {trained} and is scored at {given}")
+        if predictor.trained_size != data.input_size:
+            sizes = f"trained at {predictor.trained_size} and is scored at {data.input_size}"
+            notes.append(f"data.image_shape: the network was {sizes}")
         predictors |= {record.name: predictor for record in part.records}
         for record, (image, own_label) in ahead(partial(_load, data=data), part.records):
             label = torch.from_numpy(own_label).to(device)

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from segkit.config.instantiate import import_subclass
 from segkit.data.images import resize_image
+from segkit.data.input_size import InputSize
 from segkit.distributed.devices import lightning_precision
 from segkit.errors import UserError
-from segkit.predict.postprocess import logits_at_size
+from segkit.models.full_size import logits_at_size, logits_of
 from segkit.speed.inference import InferenceNetwork
 from segkit.train.task import SegmentationTask
 
@@ -22,7 +23,7 @@ class Predictor:
         checkpoint: the loaded checkpoint.
         gpu: device number, or None for the CPU.
         precision: as ``trainer.precision``.
-        image_shape: (height, width) that pictures are resized to for the network; None = those it was trained at.
+        input_size: how pictures are shown to the network; None = as it was trained.
 
     Raises:
         UserError: the checkpoint is of a task that this version of the code cannot build.
@@ -33,19 +34,19 @@ class Predictor:
         checkpoint: dict[str, Any],
         gpu: int | None = None,
         precision: Literal["auto", "fp32", "bf16"] = "auto",
-        image_shape: tuple[int, int] | None = None,
+        input_size: InputSize | None = None,
     ) -> None:
         task = trained_task(checkpoint)
         self.class_list = task.class_list
-        self.trained_shape: tuple[int, int] = tuple(task.hparams["image_shape"])
-        self.image_shape = image_shape or self.trained_shape
+        self.trained_size = task.input_size
+        self.input_size = input_size or self.trained_size
         device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
         bf16 = lightning_precision(precision, gpu is not None) == "bf16-mixed"
         self.network = InferenceNetwork(task.network, device, bf16)
 
     def resized(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """An RGB uint8 picture (H, W, 3) at the network's input size. Runs in any thread."""
-        return resize_image(picture, self.image_shape)
+        return resize_image(picture, self.input_size.shape_of((picture.shape[0], picture.shape[1])))
 
     def probabilities(self, picture: NDArray[np.uint8]) -> torch.Tensor:
         """Class probabilities of an RGB uint8 picture (H, W, 3): float32 (C, H, W) on the predictor's device."""
@@ -55,8 +56,9 @@ class Predictor:
     @torch.inference_mode()
     def probabilities_at(self, resized: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
         """As ``probabilities``, of a picture that is ``resized`` already and was of ``size`` (height, width)."""
-        logits = self.network(torch.from_numpy(resized).permute(2, 0, 1)[None])
-        return logits_at_size(logits[0], size).softmax(0)
+        image = torch.from_numpy(resized).permute(2, 0, 1)[None].to(self.network.device)
+        [logits] = logits_of(self.network, image, self.input_size)
+        return logits_at_size(logits, size).softmax(0)
 
 
 def trained_task(checkpoint: dict[str, Any]) -> SegmentationTask:

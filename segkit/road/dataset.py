@@ -3,12 +3,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import cv2
 import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 from torchmetrics import Metric
 
@@ -29,12 +29,14 @@ from segkit.data.checks import (
 from segkit.data.images import decode_rgb
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import IGNORE_INDEX, Record, SegmentationClass
-from segkit.data.splits import Split, split_records
+from segkit.data.splits import split_records
+from segkit.data.writer import Writer
 from segkit.errors import UserError
 from segkit.road.benchmark import RoadBenchmark
 from segkit.road.calibration import calibration_of
 from segkit.road.layout import PUBLISHED, calibration_path
 from segkit.road.metric import RoadViews
+from segkit.road.writers import road_writers
 
 IMAGES, LABELS, TEST_IMAGES = "training/image_2", "training/gt_image_2", "testing/image_2"
 CALIBRATION = "calibration files that cannot be read"
@@ -46,7 +48,6 @@ class KittiRoadDataModule(SegmentationDataModule):
     """KITTI road, class 1 being the road or the own lane.
 
     Args:
-        root: folder with ``training`` and ``testing``.
         url: where ``data_road.zip`` can be had (``segkit data action=download``).
         target: ``road``, or ``lane`` = the own lane, which only the category um has.
         unscored: what black label pixels are (other roads, the opposite carriageway): ``ignore`` = 255, in neither
@@ -59,21 +60,16 @@ class KittiRoadDataModule(SegmentationDataModule):
 
     def __init__(
         self,
-        root: str | Path,
-        image_shape: Sequence[int],
-        batch_size: int,
+        *args: Any,
         url: str = "",
         target: Literal["road", "lane"] = "road",
         unscored: Literal["ignore", "road"] = "ignore",
-        split: Split = "kittiseg",
-        fold: int = 0,
-        val_fraction: float = 0.2,
-        augment: Sequence[Mapping[str, Any]] = (),
-        workers: int | None = None,
-        cache_dir: str | Path = ".cache",
-        seed: int = 0,
+        split: Literal["kittiseg", "fold", "fraction", "none"] = "kittiseg",
+        fold: Annotated[int, Ge(0), Le(4)] = 0,
+        val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2,
+        **common: Any,
     ) -> None:
-        super().__init__(root, image_shape, batch_size, augment, workers, cache_dir, seed)
+        super().__init__(*args, **common)
         self.url, self.target, self.unscored = url, target, unscored
         self.split, self.fold, self.val_fraction = split, fold, val_fraction
 
@@ -94,6 +90,10 @@ class KittiRoadDataModule(SegmentationDataModule):
 
     def evaluation(self, view: str) -> RoadBenchmark | None:
         return RoadBenchmark(self.target, view, self.read_label) if self.has_benchmark else None
+
+    def writers(self) -> list[Writer]:
+        records = [record for part in self.layout.parts.values() for record in part]
+        return road_writers(["overlay"], self.class_list, {record.image: calibration_of(record) for record in records})
 
     def check(self, record: Record) -> list[Problem]:
         try:
@@ -138,7 +138,8 @@ class KittiRoadDataModule(SegmentationDataModule):
             raise DataSetError("\n".join(wrong))
 
     def scan(self) -> Layout:
-        root = find_root(self.root, [IMAGES, LABELS])
+        remedy = f"segkit data action=download data.root={self.root} fetches the data set, action=generate draws one"
+        root = find_root(self.root, [IMAGES, LABELS], remedy)
         images, problems = _named(root, IMAGES, IMAGE_NAME)
         labels, more = _named(root, LABELS, LABEL_NAME)
         tests, most = _named(root, TEST_IMAGES, IMAGE_NAME) if (root / TEST_IMAGES).is_dir() else ({}, [])
