@@ -20,7 +20,7 @@ from segkit.metrics.benchmark import Benchmark, Scored
 from segkit.metrics.confusion import ConfusionMatrix
 from segkit.models.full_size import to_confidence
 from segkit.predict.predictor import Predictor
-from segkit.train.checkpoints import read_checkpoint
+from segkit.models.trained import read_checkpoint
 
 Image = NDArray[np.uint8]
 Corrupt = Callable[[Image, str], Image]

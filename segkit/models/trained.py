@@ -1,15 +1,18 @@
 """A trained network, from its checkpoint alone."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from segkit.config.instantiate import build
+from segkit.data.input_size import InputSize
 from segkit.data.records import SegmentationClass
 from segkit.errors import UserError
 from segkit.models.weights import read_tensors
+from segkit.runs.sources import CODE, import_from
 
 VERSION = 2
 """Of the ``segkit`` entry of checkpoints. Version 1 named the class of its task, which held network and training."""
@@ -22,8 +25,7 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
     """A checkpoint of ``segkit train``, on the CPU; one of an older version in today's form.
 
     Returns:
-        Lightning's entries, and ``segkit``: ``model``, the config of the network; ``classes``; ``input``, how pictures
-        come to it (:class:`segkit.models.full_size.PictureInput`); ``epoch``, ``scores`` and ``counts`` so far.
+        Lightning's entries, and ``segkit``: what :func:`describe` says, and ``epoch``, ``scores``, ``counts`` so far.
 
     Raises:
         UserError: naming ``key``: not a checkpoint, or not one of segkit's.
@@ -60,6 +62,26 @@ def _converted(checkpoint: Mapping[str, Any], path: Path, key: str) -> dict[str,
     }
 
 
+def describe(
+    model: Mapping[str, Any], class_list: Sequence[SegmentationClass], input_size: InputSize
+) -> dict[str, Any]:
+    """What a checkpoint says of its network, in plain data: ``version``, ``model`` (its config), ``classes``, ``input``."""
+    return {
+        "version": VERSION,
+        "model": dict(model),
+        "classes": [
+            {"name": item.name, "colour": item.colour and list(item.colour), "background": item.background}
+            for item in class_list
+        ],
+        "input": {key: list(value) if isinstance(value, tuple) else value for key, value in vars(input_size).items()},
+    }
+
+
+def input_size_of(checkpoint: Mapping[str, Any]) -> InputSize:
+    """How large pictures were when the network of a checkpoint (:func:`read_checkpoint`) was trained."""
+    return InputSize.of(**checkpoint["segkit"]["input"])
+
+
 def classes_of(checkpoint: Mapping[str, Any]) -> tuple[SegmentationClass, ...]:
     """The classes of a checkpoint (:func:`read_checkpoint`), by their numbers."""
     return tuple(
@@ -68,12 +90,13 @@ def classes_of(checkpoint: Mapping[str, Any]) -> tuple[SegmentationClass, ...]:
     )
 
 
-def load_network(checkpoint: Mapping[str, Any], trust: Sequence[str] = ()) -> nn.Module:
+def load_network(checkpoint: Mapping[str, Any], trust: Sequence[str] = (), run: Path | None = None) -> nn.Module:
     """The network of a checkpoint (:func:`read_checkpoint`) with its trained weights, on the CPU, in evaluation mode.
 
     Args:
         checkpoint: as read.
         trust: modules beside segkit's own whose classes may be built, which runs their code.
+        run: the run folder that it comes from, which has kept the source of the user's own classes.
 
     Raises:
         UserError: a class that is not trusted, or weights that do not fit this version of the code.
@@ -82,7 +105,9 @@ def load_network(checkpoint: Mapping[str, Any], trust: Sequence[str] = ()) -> nn
     if "weights" in model:
         model["weights"] = None  # the checkpoint's own follow, so pretrained ones are not wanted
     classes = len(checkpoint["segkit"]["classes"])
-    network: nn.Module = build("checkpoint", model, nn.Module, trust=trust, num_classes=classes)
+    with import_from(run) if trust and run is not None else nullcontext():
+        kept = None if run is None else run / CODE
+        network: nn.Module = build("checkpoint", model, nn.Module, allowed=tuple(trust), kept=kept, num_classes=classes)
     try:
         network.load_state_dict(weights_of(checkpoint))
     except RuntimeError as error:

@@ -32,8 +32,6 @@ def find_pictures(pattern: str) -> list[Path]:
     return list(stems.values())
 
 
-
-
 def find_folder(place: str, key: str, holds: str) -> Path:
     """The folder meant by ``place``; ``holds`` says what lies in it, for the error.
 

@@ -107,7 +107,9 @@ def check_resumable(checkpoint: Mapping[str, Any], task: SegmentationTask, optio
     if options.max_epochs < done:
         raise UserError(f"trainer.max_epochs={options.max_epochs}: this run has done {done} epochs already; give more")
     monitors = {
-        state["monitor"] for name, state in checkpoint["callbacks"].items() if "FolderCheckpoint" in name and "monitor" in state
+        state["monitor"]
+        for name, state in checkpoint["callbacks"].items()
+        if "FolderCheckpoint" in name and "monitor" in state
     } - {None}
     if monitors and options.monitor not in monitors:
         raise UserError(
@@ -134,5 +136,7 @@ def check_monitor(monitor: str, task: SegmentationTask, data: SegmentationDataMo
     context = contexts[0] | dict.fromkeys(lacking)
     names = [f"val/{name}" for name in task.score_names(context)]
     if monitor not in names:
-        hints = "".join(f"; {count} of {len(records)} validation pictures have no {what}" for what, count in lacking.items())
+        hints = "".join(
+            f"; {count} of {len(records)} validation pictures have no {what}" for what, count in lacking.items()
+        )
         raise UserError(f"trainer.monitor={monitor}: no such score{hints}; there are {', '.join(names)}")

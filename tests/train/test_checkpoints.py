@@ -9,7 +9,8 @@ from pytorch_lightning import Trainer
 
 from segkit.errors import UserError
 from segkit.runs.read import find_checkpoint
-from segkit.train.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, epochs_done, read_checkpoint
+from segkit.models.trained import read_checkpoint
+from segkit.train.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, epochs_done
 
 
 @contextmanager

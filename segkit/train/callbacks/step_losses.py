@@ -91,10 +91,10 @@ class StepLosses(Callback):
                 trainer.logger.log_metrics({"train/loss": loss, "train/learning_rate": rate}, step=batch)
 
     def _error(self, trainer: Trainer, what: str) -> NonFiniteLossError:
-        asked = trainer.lightning_module.hparams["learning_rate"]
+        asked = trainer.optimizers[0].param_groups[0]["initial_lr"]
         return NonFiniteLossError(
             f"{what}: training stopped, the checkpoints before it are kept.\n"
-            f"Lower model.learning_rate (now {asked:g}), add model.warmup, or set trainer.clip"
+            f"Lower optimizer.learning_rate (now {asked:g}), add optimizer.warmup, or set trainer.clip"
         )
 
 
