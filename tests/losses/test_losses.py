@@ -1,5 +1,6 @@
 """What every loss promises, and each against numbers by hand or a second implementation."""
 
+import copy
 import math
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 from torchvision.ops import sigmoid_focal_loss
 
 from segkit.errors import UserError
@@ -93,6 +95,48 @@ def test_float32_comes_from_half_precision_and_a_right_answer_is_almost_free(los
     assert 0 <= float(value.detach()) < 1e-6
     assert right.grad is not None
     assert torch.all(right.grad.isfinite())
+
+
+@each
+def test_nothing_depends_on_values_but_values(loss: nn.Module) -> None:
+    """Neither shapes nor branches do: with tensors that have no values it goes through, which a CUDA graph needs."""
+    logits, label = batch()
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fake = mode.from_tensor(logits).requires_grad_()
+        value = loss(fake, mode.from_tensor(label))
+        value.backward()
+    assert value.shape == ()
+    assert fake.grad is not None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@each
+def test_on_a_gpu_it_is_recorded_and_repeats_to_the_bit(loss: nn.Module) -> None:
+    logits, label = (tensor.repeat(8, 1, 30, 40)[..., :100].cuda() for tensor in (batch()[0], batch()[1][:, None]))
+    logits, label = (logits + torch.randn_like(logits)).requires_grad_(), label[:, 0]
+    loss = copy.deepcopy(loss).cuda()
+
+    def step() -> tuple[Tensor, Tensor]:
+        value = loss(logits, label)
+        return value.detach(), torch.autograd.grad(value, logits)[0]
+
+    plain, again = step(), step()
+    on_cpu = loss.cpu()(logits.detach().cpu(), label.cpu())
+    loss.cuda()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        recorded = step()
+    graph.replay()
+    torch.use_deterministic_algorithms(True)
+    try:
+        deterministic = step()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for other in (again, recorded, deterministic):
+        assert torch.equal(plain[0], other[0])
+        assert torch.equal(plain[1], other[1])
+    assert float(plain[0]) == pytest.approx(float(on_cpu), rel=1e-5)
 
 
 def test_cross_entropy_by_hand() -> None:
