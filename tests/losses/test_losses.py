@@ -1,5 +1,6 @@
 """What every loss promises, and each against numbers by hand or a second implementation."""
 
+import copy
 import math
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 from torchvision.ops import sigmoid_focal_loss
 
 from segkit.errors import UserError
@@ -95,6 +97,48 @@ def test_float32_comes_from_half_precision_and_a_right_answer_is_almost_free(los
     assert torch.all(right.grad.isfinite())
 
 
+@each
+def test_nothing_depends_on_values_but_values(loss: nn.Module) -> None:
+    """Neither shapes nor branches do: with tensors that have no values it goes through, which a CUDA graph needs."""
+    logits, label = batch()
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fake = mode.from_tensor(logits).requires_grad_()
+        value = loss(fake, mode.from_tensor(label))
+        value.backward()
+    assert value.shape == ()
+    assert fake.grad is not None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@each
+def test_on_a_gpu_it_is_recorded_and_repeats_to_the_bit(loss: nn.Module) -> None:
+    logits, label = (tensor.repeat(8, 1, 30, 40)[..., :100].cuda() for tensor in (batch()[0], batch()[1][:, None]))
+    logits, label = (logits + torch.randn_like(logits)).requires_grad_(), label[:, 0]
+    loss = copy.deepcopy(loss).cuda()
+
+    def step() -> tuple[Tensor, Tensor]:
+        value = loss(logits, label)
+        return value.detach(), torch.autograd.grad(value, logits)[0]
+
+    plain, again = step(), step()
+    on_cpu = loss.cpu()(logits.detach().cpu(), label.cpu())
+    loss.cuda()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        recorded = step()
+    graph.replay()
+    torch.use_deterministic_algorithms(True)
+    try:
+        deterministic = step()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for other in (again, recorded, deterministic):
+        assert torch.equal(plain[0], other[0])
+        assert torch.equal(plain[1], other[1])
+    assert float(plain[0]) == pytest.approx(float(on_cpu), rel=1e-5)
+
+
 def test_cross_entropy_by_hand() -> None:
     # Pixel 1: logits (0, 0), class 0, loss ln 2. Pixel 2: logits (0, ln 3), class 1, probability 3/4. Pixel 3 unscored.
     logits = torch.tensor([[[[0.0, 0.0, 9.0]], [[0.0, math.log(3), -9.0]]]])
@@ -115,43 +159,6 @@ def test_cross_entropy_is_torchs() -> None:
     weight = torch.tensor([0.5, 2.0, 3.0])
     expected = F.cross_entropy(logits, label.long(), weight, ignore_index=255)
     assert float(CrossEntropy(weight.tolist())(logits, label)) == pytest.approx(float(expected))
-
-
-def test_rules_for_class_weights_by_hand() -> None:
-    def weights(rule: str, counts: list[int]) -> list[float]:
-        loss = CrossEntropy(rule)  # type: ignore[arg-type]
-        give_pixel_counts(loss, lambda: torch.tensor(counts))
-        assert loss.class_weights is not None
-        assert loss.class_weights.weight is not None
-        return loss.class_weights.weight.tolist()
-
-    by_hand = [1 / math.log(1.02 + share) for share in (0.6, 0.3, 0.1)]
-    assert weights("enet", [600, 300, 100]) == pytest.approx(by_hand)
-    assert weights("median_frequency", [600, 300, 100]) == pytest.approx([0.5, 1, 3])
-    # Of classes that do not occur nothing can be learnt, and they are not part of the median.
-    assert weights("enet", [600, 0, 400])[1] == 0
-    assert weights("median_frequency", [0, 600, 300, 100]) == pytest.approx([0, 0.5, 1, 3])
-    assert weights("median_frequency", [0, 0]) == [0, 0]
-
-
-def test_pixels_are_counted_once_and_only_for_rules() -> None:
-    calls = []
-
-    def count() -> Tensor:
-        calls.append(1)
-        return COUNTS
-
-    give_pixel_counts(WeightedSum({"a": CrossEntropy([1, 1, 1]), "b": Dice()}, {"a": 1.0, "b": 1.0}), count)
-    assert not calls
-    give_pixel_counts(WeightedSum({"a": CrossEntropy("enet"), "b": Focal(2.0, "enet")}, {"a": 1.0, "b": 1.0}), count)
-    assert len(calls) == 1
-
-
-def test_weights_of_classes_are_one_for_each_and_no_part_of_checkpoints() -> None:
-    logits, label = batch()
-    with pytest.raises(UserError, match="2 weights for 3 classes"):
-        CrossEntropy([1.0, 2.0])(logits, label)
-    assert not CrossEntropy([1.0, 2.0]).state_dict()
 
 
 def test_focal_of_two_classes_is_torchvisions() -> None:

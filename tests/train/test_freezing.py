@@ -70,7 +70,8 @@ def test_what_was_fixed_before_stays_so(tmp_path: Path) -> None:
 
 def train_together(folder: Path) -> tuple[list[dict[str, torch.Tensor]], bool]:
     task = Task()
-    train(task, folder, 4, Freezing(["encoder"], unfreeze_at=2), ExponentialMovingAverage(0.5), SharedStatistics())
+    callbacks = SharedStatistics(), Freezing(["encoder"], unfreeze_at=2), ExponentialMovingAverage(0.5)
+    train(task, folder, 4, *callbacks)
     return task.after_steps, alike(task)
 
 
