@@ -74,8 +74,10 @@ class RecordedStep:
         clip: largest norm of the gradients; None = no clipping.
         processes: how many take the steps together. Their batches have the same shapes at the same steps.
         loss: what ``compute_loss`` calls beside the network, if it is a module.
-        record: ``record(function, *inputs)`` gives the function that replays.
     """
+
+    record: Callable[..., Recorded] = CudaGraph
+    """``record(function, *inputs)`` gives what replays the function."""
 
     def __init__(
         self,
@@ -87,10 +89,9 @@ class RecordedStep:
         clip: float | None,
         processes: int = 1,
         loss: nn.Module | None = None,
-        record: Callable[..., Recorded] = CudaGraph,
     ) -> None:
         self.network, self.compute_loss, self.plain_loss, self.optimizer = network, compute_loss, plain_loss, optimizer
-        self.bf16, self.clip, self.processes, self.record = bf16, clip, processes, record
+        self.bf16, self.clip, self.processes = bf16, clip, processes
         self.watched = {} if loss is None else {"loss": loss}
         self.modules: trial.Modules = {"network": network, **self.watched}
         self.gradients = SummedGradients() if processes > 1 else None
@@ -201,7 +202,7 @@ class RecordedStep:
         else:
             self.close()
             log.info("fast step: off, %s", reason)
-        self.trying, self.before, self.plain_steps = False, None, []
+        self.trying, self.before, self.plain_steps, self.replays = False, None, [], 0
 
     def _refusal(self, before: trial.Snapshot, after: trial.Snapshot) -> str | None:
         """Why steps are to stay plain, or None, from two states that the plain steps led from and to."""
