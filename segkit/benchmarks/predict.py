@@ -17,18 +17,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from segkit.benchmarks.pictures import labelled_pictures
+from segkit.benchmarks.datasets import labelled_pictures
 from segkit.benchmarks.table import Table, file_name
-from segkit.benchmarks.timing import matrix_peak, median_step_ms, told_peak
+from segkit.benchmarks.timing import matrix_peak, median_step_ms, peak_text
 from segkit.data.images import decode_image, resize_image
 from segkit.data.overlay import paint
 from segkit.distributed.cores import cores
 from segkit.distributed.devices import one_gpu
 from segkit.models.full_size import logits_at_size, to_confidence
-from segkit.predict.inputs import find_checkpoint
 from segkit.predict.predictor import Predictor, trained_task
 from segkit.predict.writers import paint_pictures, writers_of
 from segkit.runs.folder import gpu_name
+from segkit.runs.read import find_checkpoint
 from segkit.speed.inference import InferenceNetwork, prediction_precision
 from segkit.train.checkpoints import read_checkpoint
 from segkit.train.task import SegmentationTask
@@ -74,7 +74,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         file_name("predict", precision, "nhwc", name),
         "Prediction: the network alone, pictures on its device",
         rows,
-        [about, told_peak(peak, device, dtype)],
+        [about, peak_text(peak, device, dtype)],
     )
     files = Table(
         file_name("predict-files", precision, "nhwc", name),

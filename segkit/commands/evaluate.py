@@ -18,7 +18,7 @@ from segkit.console import progress_bar
 from segkit.errors import UserError
 from segkit.predict.inputs import find_folder
 from segkit.runs.folder import CONFIG, RunFolder, environment, gpu_name, write_result
-from segkit.runs.trained import TrainedRun, find_runs, is_sweep
+from segkit.runs.read import TrainedRun, find_runs, is_sweep
 
 if TYPE_CHECKING:
     from segkit.data.module import SegmentationDataModule

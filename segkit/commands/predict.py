@@ -8,10 +8,10 @@ from typing import Any
 
 from segkit.config.schema import PredictSettings
 from segkit.console import progress_bar
-from segkit.predict.inputs import find_checkpoint, find_pictures
+from segkit.predict.inputs import find_pictures
 from segkit.road.layout import find_calibrations
 from segkit.runs.folder import RunFolder, environment, gpu_name, write_result
-from segkit.runs.trained import find_runs
+from segkit.runs.read import find_checkpoint, find_runs
 
 SETTINGS = PredictSettings
 log = logging.getLogger(__name__)

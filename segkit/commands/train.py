@@ -14,8 +14,9 @@ from typing import Any
 
 from segkit.config.schema import TrainSettings
 from segkit.console import log_to, progress_bar
-from segkit.errors import UserError
-from segkit.runs.folder import CONFIG, RunFolder, environment, place, read_result, write_result
+from segkit.errors import Interrupted, Pruned, UserError
+from segkit.runs.folder import CONFIG, RunFolder, environment, place, write_result
+from segkit.runs.read import read_result
 from segkit.runs.study import Trial
 
 SETTINGS = TrainSettings
@@ -67,9 +68,7 @@ def run(
         from segkit.distributed.ranks import Ranks, share_from_leader
         from segkit.metrics.cross_validation import write_counts
         from segkit.predict.predictor import Predictor
-        from segkit.predict.writers import paint_pictures, writers_of
-        from segkit.train.callbacks.interruption import Interrupted
-        from segkit.train.callbacks.pruning import Pruned
+        from segkit.predict.writers import Picture, paint_pictures
         from segkit.train.checkpoints import epochs_done, read_checkpoint
         from segkit.train.fit import fit
         from segkit.train.task import SegmentationTask
@@ -144,10 +143,9 @@ def run(
             predictor = Predictor(checkpoint, gpu, settings["trainer"]["precision"])
             records = data.records("test") or data.records("val")
             records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
-            writers = writers_of(own=data.writers())
-            row = bar.add_task("painting", total=len(records), note="")
-            pictures = [record.image for record in records]
-            paint_pictures(predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row))
+            pictures = [Picture.from_files(record.image, record.extra.get("calibration")) for record in records]
+            row = bar.add_task("painting", total=len(pictures), note="")
+            paint_pictures(predictor, pictures, folder.predictions, on_done=lambda path: bar.advance(row))
     finally:  # what was trained is finished, whatever became of its pictures
         write_result(folder.path, result | {"seconds": watch.seconds | fitted.seconds, "ended": time.time()})
 

@@ -32,18 +32,6 @@ def find_pictures(pattern: str) -> list[Path]:
     return list(stems.values())
 
 
-def find_checkpoint(place: str | Path, key: str) -> Path:
-    """The checkpoint meant by a ``.ckpt`` file or by a run folder (its ``best.ckpt``).
-
-    Raises:
-        UserError: naming ``key``, when it is not there.
-    """
-    path = Path(place).expanduser()
-    if path.is_dir():
-        path = path / "checkpoints" / "best.ckpt"
-    if not path.is_file():
-        raise UserError(f"{key}: {path} does not exist; give a .ckpt file or a run folder that holds one")
-    return path
 
 
 def find_folder(place: str, key: str, holds: str) -> Path:

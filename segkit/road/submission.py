@@ -1,7 +1,6 @@
 """The zip that KITTI road's server scores: every test picture's confidence from above, checked before and after."""
 
 import logging
-import os
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from segkit.road import BirdsEyeView, Calibration
 from segkit.road.dataset import IMAGE_NAME, TEST_IMAGES
 from segkit.road.layout import CATEGORIES, PUBLISHED, Category
 from segkit.road.writers import road_class
+from segkit.runs.files import replacing
 
 GRID = BirdsEyeView()
 log = logging.getLogger(__name__)
@@ -77,16 +77,11 @@ class Submission(Writer):
         if not complete:
             log.error("%s was not written: it has to hold every test picture", self.files[0])
             return None
-        path = folder / self.files[0]
-        temporary = path.with_name(f".{path.name}.part")
-        try:
+        with replacing(folder / self.files[0]) as temporary:
             with zipfile.ZipFile(temporary, "w") as archive:  # PNG is compressed as it is
                 for name, content in sorted(self._maps.items()):
                     archive.writestr(name, content)
             check_zip(temporary, {self._map_name(name) for name in self._tests()})
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
         return len(self._maps)
 
     def _tests(self) -> list[str]:

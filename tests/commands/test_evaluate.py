@@ -22,7 +22,7 @@ from segkit.road import BirdsEyeView, Calibration
 from segkit.road.dataset import KittiRoadDataModule
 from segkit.road.score import RoadScore, confidence_counts
 from segkit.runs.folder import RunFolder
-from segkit.runs.trained import find_runs
+from segkit.runs.read import find_runs
 from segkit.scenes.generate import generate_scenes
 from tests.fixtures import write_calibrations, write_camvid, write_kitti
 

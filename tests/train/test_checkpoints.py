@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import Trainer
 
 from segkit.errors import UserError
-from segkit.predict.inputs import find_checkpoint
+from segkit.runs.read import find_checkpoint
 from segkit.train.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, epochs_done, read_checkpoint
 
 
