@@ -1,53 +1,29 @@
 """The base of every data module: check, cache, batches. What is particular to a data set is left to its subclass."""
 
-import inspect
-from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import cv2
-import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le, Len
-from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
-from torchmetrics import Metric
 
 from segkit.data.augment import Augmentation
-from segkit.data.cache import Entry, PictureCache, load
-from segkit.data.checks import (
-    NO_IMAGES,
-    SPLIT,
-    VALUES,
-    DataSetError,
-    Layout,
-    PictureError,
-    Problem,
-    report,
-    shortened,
-    summary_table,
-)
+from segkit.data.cache import Entry, PictureCache
+from segkit.data.checks import NO_IMAGES, DataSetError, Problem, report
 from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, collate_training
+from segkit.data.description import PARTS, DataSet
+from segkit.data.filling import count_pixels, fill_cache
 from segkit.data.gpu_loader import ResidentLoader, fits
-from segkit.data.images import read_bytes
 from segkit.data.input_size import InputSize
-from segkit.data.records import IGNORE_INDEX, Record, SegmentationClass
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import start_worker, worker_count
-from segkit.data.writer import Writer
-from segkit.distributed.cores import cores
 from segkit.distributed.forkserver import server_context
 
-PARTS = ("train", "val", "test")
 
-
-class SegmentationDataModule(LightningDataModule, ABC):
+class SegmentationDataModule(DataSet, LightningDataModule):
     """Batches as uint8: see ``collate_training`` and ``collate_evaluation`` for their shapes.
 
     Args:
@@ -90,104 +66,6 @@ class SegmentationDataModule(LightningDataModule, ABC):
         self._entries: dict[str, list[Entry]] = {}
         self._augmentation: Augmentation | None = None
 
-    @property
-    @abstractmethod
-    def class_list(self) -> tuple[SegmentationClass, ...]:
-        """The classes; a class's position is its value in labels."""
-
-    @property
-    def label_settings(self) -> str:
-        """Names everything but the files' content and ``decode_label`` that labels depend on."""
-        return ""
-
-    @abstractmethod
-    def scan(self) -> Layout:
-        """Look at names and folders only.
-
-        Raises:
-            UserError: ``root`` is not this data set's.
-        """
-
-    @abstractmethod
-    def decode_label(self, data: bytes, path: Path) -> NDArray[np.uint8]:
-        """Class ids uint8 (H0, W0) with 255 for unscored, from a label file's content.
-
-        Raises:
-            PictureError: the file cannot be decoded or has values that a label cannot have.
-        """
-
-    def check(self, record: Record) -> list[Problem]:
-        """What is wrong with the record's files besides picture and label."""
-        return []
-
-    def metrics(self) -> list[Metric]:
-        """New metrics of the data set's own, which validation logs beside the class scores."""
-        return []
-
-    def context(self, record: Record) -> dict[str, Any]:
-        """Keyword arguments that ``metrics()`` are updated with for this record; None: what it has not got."""
-        return {}
-
-    def evaluation(self, view: str) -> Any:
-        """The benchmark's own score for ``segkit evaluate``, a :class:`segkit.evaluation.benchmark.Benchmark`.
-
-        None where class scores are all there is. ``view`` is the command's.
-        """
-        return None
-
-    def writers(self) -> list[Writer]:
-        """What shows pictures after training in the data set's own way, beside or instead of the general writers."""
-        return []
-
-    def lacking(self, records: Sequence[Record]) -> dict[str, int]:
-        """How many of ``records`` have not got what ``context`` could hold, by what it is."""
-        contexts = [self.context(record) for record in records]
-        return dict(Counter(key for context in contexts for key, value in context.items() if value is None))
-
-    @cached_property
-    def layout(self) -> Layout:
-        """What ``scan`` found, problems included."""
-        return self.scan()
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.class_list)
-
-    def read_label(self, path: Path) -> NDArray[np.uint8]:
-        """A label file at its own size; as ``decode_label``, its class numbers checked."""
-        return self._checked_label(read_bytes(path), path)
-
-    def records(self, part: str) -> list[Record]:
-        """The records of ``train``, ``val`` or ``test`` in name order.
-
-        Raises:
-            DataSetError: ``root`` is wrong, or pictures and labels do not go together.
-        """
-        self._refuse(self.layout.problems)
-        return list(self.layout.parts[part])
-
-    def labelled(self) -> list[Record]:
-        """All records with a label, whatever the split, and even where it would leave nothing.
-
-        Raises:
-            DataSetError: as ``records``.
-        """
-        self._refuse([problem for problem in self.layout.problems if problem.kind != SPLIT])
-        parts = [*self.layout.parts["train"], *self.layout.parts["val"]]
-        return sorted((record for record in parts if record.label), key=lambda record: (record.group, record.name))
-
-    def _refuse(self, problems: Sequence[Problem]) -> None:
-        if problems:
-            raise DataSetError(report(self.root, self.layout.found, problems))
-
-    def summary(self) -> dict[str, dict[str, int]]:
-        """Records by part, then by group."""
-        return {part: dict(Counter(record.group for record in self.layout.parts[part])) for part in PARTS}
-
-    def describe(self) -> str:
-        """``summary`` as a table."""
-        return summary_table(self.summary())
-
     def prepare(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Check every file and fill the cache; ``on_progress(done, total)`` is called after each picture.
 
@@ -203,25 +81,15 @@ class SegmentationDataModule(LightningDataModule, ABC):
             problems.append(Problem(NO_IMAGES, "there is no training picture"))
         jobs = [(part, record) for part in PARTS for record in self.layout.parts[part]]
         problems += [problem for _, record in jobs for problem in self.check(record)]
-        entries: dict[tuple[str, Record], Entry] = {}
-        # OpenCV, hashing and file access release the interpreter's lock. OpenCV's own threads would want these cores.
-        pool, own_threads = ThreadPoolExecutor(max_workers=min(16, cores())), cv2.getNumThreads()
-        cv2.setNumThreads(0)
-        try:
-            running = {pool.submit(cache.fill, record, part != "train"): (part, record) for part, record in jobs}
-            for done, future in enumerate(as_completed(running), start=1):
-                try:
-                    entries[running[future]] = future.result()
-                except PictureError as error:
-                    problems.append(Problem(error.kind, f"{shortened(error.path, self.root)} {error.detail}"))
-                if on_progress:
-                    on_progress(done, len(jobs))
-        finally:
-            pool.shutdown(cancel_futures=True)
-            cv2.setNumThreads(own_threads)
+        entries, unusable = fill_cache(
+            cache, [(record, part != "train") for part, record in jobs], self.root, on_progress
+        )
+        problems += unusable
         if problems:
             raise DataSetError(report(self.root, self.layout.found, sorted(problems, key=_order)))
-        self._entries = {part: [entries[part, record] for record in self.layout.parts[part]] for part in PARTS}
+        self._entries = {part: [] for part in PARTS}
+        for (part, _), entry in zip(jobs, entries, strict=True):
+            self._entries[part].append(entry)
 
     def pixel_counts(self) -> torch.Tensor:
         """Scored pixels of the training part by class, at the size at which pictures are cached: int64 (C,).
@@ -229,32 +97,13 @@ class SegmentationDataModule(LightningDataModule, ABC):
         They are counted once and kept in the cache.
         """
         self._prepare_once()
-        files = [entry.pixels for entry in self._entries["train"]]
-        content = blake2b(" ".join(file.name for file in files).encode(), digest_size=16)
-
-        def count() -> NDArray[np.int64]:
-            with ThreadPoolExecutor(max_workers=min(16, cores())) as pool:
-                counts = pool.map(lambda file: np.bincount(load(file)[..., 3].ravel(), minlength=256), files)
-                return sum(counts, np.zeros(256, np.int64))
-
-        counts = self._cache().kept(f"{content.hexdigest()}_counts", count)
+        entries = self._entries["train"]
+        content = blake2b(" ".join(entry.pixels.name for entry in entries).encode(), digest_size=16)
+        counts = self._cache().kept(f"{content.hexdigest()}_counts", lambda: count_pixels(entries))
         return torch.from_numpy(counts[: self.num_classes])
 
     def _cache(self) -> PictureCache:
-        return PictureCache(self.cache_dir, self.input_size.resize, self._label_key(), self._checked_label)
-
-    def _label_key(self) -> str:
-        """What labels depend on besides their files, the code that reads them included."""
-        source = inspect.getsource(type(self).decode_label)
-        return f"{type(self).__qualname__} {self.label_settings} {blake2b(source.encode(), digest_size=8).hexdigest()}"
-
-    def _checked_label(self, data: bytes, path: Path) -> NDArray[np.uint8]:
-        label = self.decode_label(data, path)
-        values = np.flatnonzero(cv2.calcHist([label], [0], None, [256], [0, 256]))
-        wrong = [int(value) for value in values if value >= self.num_classes and value != IGNORE_INDEX]
-        if wrong:
-            raise PictureError(VALUES, path, f"gives the class number {wrong[0]}; there are {self.num_classes} classes")
-        return label
+        return PictureCache(self.cache_dir, self.input_size.resize, self.label_key(), self.checked_label)
 
     def prepare_data(self) -> None:
         """Lightning's hook, called on one process of each machine: the others then find the cache filled."""

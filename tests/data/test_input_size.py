@@ -82,11 +82,11 @@ def test_training_on_crops_of_native_pictures(kitti_root: Path, augment: list) -
 def test_evaluation_batches_of_pictures_of_different_sizes(kitti_root: Path) -> None:
     data = module(kitti_root, 0.5, val_fraction=0.5)
     data.setup()
-    [batch] = list(data.val_dataloader())
-    sizes = [cv2.imread(str(record.image)).shape[:2] for record in data.records("val")]
+    batch, records = next(iter(data.val_dataloader())), data.records("val")[:4]
+    sizes = [cv2.imread(str(record.image)).shape[:2] for record in records]
     assert len(set(sizes)) > 1
     assert [tuple(image.shape) for image in batch["image"]] == [(3, round(h / 2), round(w / 2)) for h, w in sizes]
-    for record, label in zip(data.records("val"), batch["label"], strict=True):
+    for record, label in zip(records, batch["label"], strict=True):
         np.testing.assert_array_equal(label.numpy(), data.read_label(record.label))
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.data.checks import VALUES, Layout, PictureError
+from segkit.data.description import PARTS
 from segkit.data.folders import paired_folders
 from segkit.data.images import decode_values
-from segkit.data.module import PARTS, SegmentationDataModule
+from segkit.data.module import SegmentationDataModule
 from segkit.data.records import IGNORE_INDEX, SegmentationClass
 
 CLASSES = (
