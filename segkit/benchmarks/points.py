@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
 
-from segkit.config.compose import CONF, resolved
+from segkit.config.compose import composed, resolved
 from segkit.errors import UserError
 from segkit.train.fit import fit
 
@@ -25,8 +24,7 @@ def measure(runs: list[list[str]], folder: Path) -> list[dict[str, Any]]:
 
 
 def _measure(settings: list[str], folder: Path) -> dict[str, Any]:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = resolved(compose("train", settings))
+    config = resolved(composed("train", settings))
     if torch.cuda.is_available():
         torch.cuda.init()
         torch.cuda.reset_peak_memory_stats()

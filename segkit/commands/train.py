@@ -12,10 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from segkit.commands.runner import Typed
+from segkit.config.overrides import value_of
+from segkit.config.resumed import resume
 from segkit.config.schema import TrainSettings
 from segkit.console import log_to, progress_bar
 from segkit.errors import UserError
-from segkit.runs.folder import CONFIG, RunFolder, environment, place, read_result, write_result
+from segkit.runs.folder import RunFolder, environment, place, read_result, write_result
 from segkit.runs.study import Trial
 
 SETTINGS = TrainSettings
@@ -23,27 +26,19 @@ SWEEPS = True
 log = logging.getLogger(__name__)
 
 
-def prepare_arguments(arguments: list[str]) -> list[str]:
-    """Turn ``resume=<run folder>`` into the command that made that run, in the same folder.
+def prepare(typed: Typed) -> Typed:
+    """Let ``resume=<run folder>`` mean the config and the folder of that run; what is typed beside it wins.
 
-    What else stands on the command line comes after it and so wins (``trainer.max_epochs=40`` to train longer).
+    Raises:
+        UserError: no run folder, one of an older version, or a word that would make it another run.
     """
-    folders = [word.removeprefix("resume=") for word in arguments if word.startswith("resume=")]
-    if not folders:
-        return arguments
-    from omegaconf import OmegaConf
-
-    folder = Path(folders[-1]).expanduser()
-    saved = folder / CONFIG / "overrides.yaml"
-    if not saved.is_file():
-        raise UserError(f"resume={folder}: no run folder of segkit train ({saved} does not exist)")
-    overrides = [str(word) for word in OmegaConf.load(saved)]
-    given = [word for word in arguments if not word.startswith("resume=")]
-    sources = OmegaConf.load(folder / CONFIG / "hydra.yaml").runtime.config_sources
-    own = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
-    if any(word.startswith(("--config-dir", "-cd")) for word in given):
-        own = []
-    return [*own, *overrides, *given, f"hydra.run.dir={folder}"]
+    place = value_of(typed.words, "resume")
+    if place is None:
+        return typed
+    folder = Path(str(place)).expanduser()
+    words = [word for word in typed.words if not word.startswith("resume=")]
+    resumed = resume(folder, words, typed.config_dir)
+    return Typed(resumed.words, resumed.config_dir, resumed.base, folder, resuming=True, note=resumed.note)
 
 
 def run(
@@ -60,7 +55,7 @@ def run(
     """
     watch, started = Stopwatch(), time.time()
     with watch.phase("import"):
-        from segkit.config.instantiate import build, import_subclass
+        from segkit.config.instantiate import build, import_class
         from segkit.data.module import SegmentationDataModule
         from segkit.distributed.devices import training_processes
         from segkit.distributed.launch import launch
@@ -77,11 +72,11 @@ def run(
 
     ranks = Ranks.from_environment()
     processes = training_processes(settings["trainer"], ranks)
-    import_subclass(settings["model"]["_target_"], SegmentationTask, "model._target_")  # before the data takes its time
+    import_class(settings["model"]["_target_"], SegmentationTask, "model._target_")  # before the data takes its time
     about = {"started": started, **place(processes.indices, settings["trainer"]["num_nodes"])}
 
     with watch.phase("data"):
-        data = build("data", SegmentationDataModule, settings["data"])
+        data = build("data", settings["data"], SegmentationDataModule)
         with progress_bar() as bar:
             row = bar.add_task("checking and caching pictures", note="")
             data.prepare(lambda done, total: bar.update(row, completed=done, total=total))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segkit.config.instantiate import import_subclass
+from segkit.config.instantiate import import_class
 from segkit.data.images import resize_image
 from segkit.distributed.devices import lightning_precision
 from segkit.errors import UserError
@@ -65,7 +65,7 @@ def trained_task(checkpoint: dict[str, Any]) -> SegmentationTask:
     Raises:
         UserError: this version of the code cannot build it.
     """
-    task_class = import_subclass(checkpoint["segkit"]["task"], SegmentationTask, "checkpoint, made by")
+    task_class = import_class(checkpoint["segkit"]["task"], SegmentationTask, "checkpoint, made by")
     try:
         # The checkpoint's own weights follow, so pretrained ones are not wanted.
         task = task_class(**checkpoint["hyper_parameters"] | {"weights": None})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.commands import train
-from segkit.config.compose import readable
+from segkit.config.messages import readable
 from segkit.config.schema import validate
 from segkit.console import log_to
 from segkit.errors import UserError

@@ -55,10 +55,10 @@ def fit(
     ranks = Ranks.from_environment()
     processes = training_processes(settings["trainer"], ranks)
     if data is None:
-        data = build("data", SegmentationDataModule, settings["data"])
+        data = build("data", settings["data"], SegmentationDataModule)
     seed_everything(settings["seed"], verbose=False)
     resuming = last.exists()
-    task = _task(settings, data, None if resuming else settings["model"]["weights"])
+    task = _task(settings, data, None if resuming else settings["model"].get("weights"))
     if resuming:
         check_resumable(read_checkpoint(last, "resume"), task, settings["trainer"])
     validation = data.records("val")
@@ -85,8 +85,8 @@ def fit(
 def _task(settings: dict[str, Any], data: SegmentationDataModule, weights: str | None) -> SegmentationTask:
     task: SegmentationTask = build(
         "model",
+        settings["model"] | ({"weights": weights} if "weights" in settings["model"] else {}),
         SegmentationTask,
-        settings["model"] | {"weights": weights},
         classes=[{"name": c.name, "colour": c.colour and list(c.colour)} for c in data.class_list],
         image_shape=list(settings["data"]["image_shape"]),
         road_target=data.road_target,
