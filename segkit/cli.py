@@ -9,6 +9,7 @@ import os
 import sys
 from contextlib import nullcontext
 
+from segkit import __version__
 from segkit.distributed.ranks import Ranks, as_leader
 from segkit.errors import UserError
 
@@ -21,7 +22,7 @@ COMMANDS = {
     "bench": "measure speed and memory, against other programs in the same run",
 }
 
-USAGE = "usage: segkit <command> [key=value …] [--help]\n\ncommands:\n" + "".join(
+USAGE = "usage: segkit <command> [key=value …] [--help] [--version]\n\ncommands:\n" + "".join(
     f"  {name:<10}{text}\n" for name, text in COMMANDS.items()
 )
 
@@ -32,6 +33,9 @@ def main(leading: list[str] | None = None) -> None:
     words = [*(leading or []), *sys.argv[1:]]
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="")
+        return
+    if "--version" in words:
+        print(f"segkit {__version__}")
         return
     command, arguments = words[0], words[1:]
     if command not in COMMANDS:

@@ -16,7 +16,7 @@ TIMED = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class ConsoleHandler(logging.Handler):
-    """A logging handler (named in ``conf/hydra/job_logging/``) that prints above a running progress bar."""
+    """A logging handler that prints above a running progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         console.print(self.format(record), markup=False)
@@ -61,12 +61,12 @@ def log_places() -> tuple[bool, Path | None]:
 
 
 def log_to(on_console: bool, file: Path | None) -> None:
-    """Log as ``conf/hydra/job_logging/plain.yaml`` has it, in a process that Hydra has not set up."""
+    """Log plain lines on the console, and the same lines with times into a file, which the first of them makes."""
     handlers: list[logging.Handler] = [logging.NullHandler()]
     if on_console:
         handlers.append(ConsoleHandler())
         handlers[-1].setFormatter(logging.Formatter("%(message)s"))
     if file is not None:
-        handlers.append(logging.FileHandler(file))
+        handlers.append(logging.FileHandler(file, delay=True))
         handlers[-1].setFormatter(logging.Formatter(TIMED))
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)

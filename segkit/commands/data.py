@@ -28,7 +28,7 @@ def _module(config: dict[str, Any]) -> Any:
     from segkit.config.instantiate import build
     from segkit.data.module import SegmentationDataModule
 
-    return build("data", SegmentationDataModule, config)
+    return build("data", config, SegmentationDataModule)
 
 
 def _stats(settings: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from segkit.config.overrides import override, split_flags
+from segkit.commands.runner import Typed
+from segkit.config.overrides import value_of
 from segkit.config.schema import EvaluateSettings
 from segkit.console import progress_bar
 from segkit.errors import UserError
@@ -33,57 +34,31 @@ log = logging.getLogger(__name__)
 NOT_INHERITED = {"_target_", "url", "augment", "batch_size", "workers", "cache_dir", "seed", "unscored"}
 
 
-def prepare_arguments(arguments: list[str]) -> list[str]:
-    """Put the data settings of the run that ``checkpoint=`` means before those that were typed, which win.
+def prepare(typed: Typed) -> Typed:
+    """Put the data settings of the run that ``checkpoint=`` means below those that were typed.
 
     So a network is scored on the part that its own run held out, at the size that it was trained at.
-
-    Raises:
-        UserError: a sweep over checkpoints of runs with different data settings.
     """
-    flags, _ = split_flags(arguments)
-    places = [word.removeprefix("checkpoint=").strip("'\"") for word in arguments if word.startswith("checkpoint=")]
-    if not places:
-        return arguments
-    several = places[-1].split(",") if {"-m", "--multirun"} & set(flags) else [places[-1]]
+    place = value_of(typed.words, "checkpoint")
     try:
-        found = [_words_of(find_runs(place)[0], arguments) for place in several]
+        run = find_runs(place)[0] if isinstance(place, str) else None
     except UserError:
-        if len(several) > 1:
-            raise
-        return arguments  # the command itself says what is wrong
-    if any(words != found[0] for words in found):
-        raise UserError("checkpoint: these runs have different data settings; evaluate them one by one")
-    return [*found[0], *arguments]
-
-
-def _words_of(run: TrainedRun, arguments: list[str]) -> list[str]:
-    """What a run's data settings would be on the command line, but for those that ``arguments`` have."""
-    if run.folder is None:
-        return []
-    settings, typed = run.settings()["data"], {word.partition("=")[0] for word in run.command()}
-    saved = OmegaConf.load(run.folder / CONFIG / "hydra.yaml").runtime
-    choice = f"data={saved.choices.data}"
-    given = {word.lstrip("+").partition("=")[0] for word in arguments}
+        return typed  # the command itself says what is wrong
+    if run is None or run.folder is None:
+        return typed
+    settings, added = run.settings()["data"], [word.lstrip("+").partition("=")[0] for word in run.command()]
+    about = OmegaConf.load(run.folder / CONFIG / "hydra.yaml").runtime
+    chosen, asked = str(about.choices.data), value_of(typed.words, "data")
     inherited = {key: value for key, value in settings.items() if key not in NOT_INHERITED}
-    if "data" in given and choice not in arguments:
+    if "data._target_" in added:  # no matter of the chosen file then
+        inherited["_target_"] = settings["_target_"]
+    if asked is not None and asked != chosen:
         size = {"image_shape", "resize", "window", "overlap"}
         inherited = {key: value for key, value in settings.items() if key in size}
-    own = [f"--config-dir={source.path}" for source in saved.config_sources if source.provider == "command-line"]
-    if any(word.startswith(("--config-dir", "-cd")) for word in arguments):
-        own = []
-    if {"data._target_", "+data._target_", "++data._target_"} & typed:  # no matter of the chosen file then
-        inherited["_target_"] = settings["_target_"]
-    added = {key for key in inherited if typed & {f"+data.{key}", f"++data.{key}"}}
-    return [
-        *own,
-        *([choice] if "data" not in given else []),
-        *(
-            ("+" if key in added else "") + override(f"data.{key}", value)
-            for key, value in inherited.items()
-            if f"data.{key}" not in given
-        ),
-    ]
+    own = [Path(source.path) for source in about.config_sources if source.provider == "command-line"]
+    base = {"defaults": ["evaluate", {"override /data": chosen}, "_self_"], "data": inherited}
+    config_dir = typed.config_dir or next((folder for folder in own if folder.is_dir()), None)
+    return Typed(typed.words, config_dir, base, run.folder)
 
 
 def run(settings: dict[str, Any], folder: RunFolder) -> None:
@@ -211,7 +186,7 @@ def _data_module(settings: dict[str, Any]) -> "SegmentationDataModule":
     from segkit.config.instantiate import build
     from segkit.data.module import SegmentationDataModule
 
-    module: SegmentationDataModule = build("data", SegmentationDataModule, settings["data"])
+    module: SegmentationDataModule = build("data", settings["data"], SegmentationDataModule)
     return module
 
 

@@ -1,10 +1,12 @@
 """``segkit report``: what a run, a sweep or some evaluations measured, as a page and as an entry of the lab book."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segkit.config.overrides import override
+from segkit.commands.runner import Typed
+from segkit.config.overrides import override, value_of
 from segkit.config.schema import ReportSettings
 from segkit.errors import UserError
 from segkit.reporting.lab_book import finished_in, write_entry
@@ -17,21 +19,19 @@ SETTINGS = ReportSettings
 KEEPS_CONFIG = False  # the entry is for committing
 
 
-def prepare_arguments(arguments: list[str]) -> list[str]:
+def prepare(typed: Typed) -> Typed:
     """Put ``into=<the sweep's folder>/report`` where ``sweep=`` is given without ``into=``.
 
     Raises:
         UserError: there is no such sweep.
     """
-    places = [word.removeprefix("sweep=").strip("'\"") for word in arguments if word.startswith("sweep=")]
-    if not places:
-        if not any(word.startswith(("run=", "-")) for word in arguments):
-            raise UserError("give run=<run folder> or sweep=<name or folder>, one of the two")
-        return arguments
-    others = [word for word in arguments if not word.startswith("sweep=")]
-    folder = find_sweep(places[-1])
-    given = any(word.startswith("into=") for word in others)
-    return [*others, override("sweep", places[-1]), *([] if given else [override("into", str(folder / "report"))])]
+    place = value_of(typed.words, "sweep")
+    if place is None and value_of(typed.words, "run") is None:
+        raise UserError("give run=<run folder> or sweep=<name or folder>, one of the two")
+    if place is None or value_of(typed.words, "into") is not None:
+        return typed
+    into = override("into", str(find_sweep(str(place)) / "report"))
+    return replace(typed, words=[*typed.words, into])
 
 
 def run(settings: dict[str, Any], folder: RunFolder) -> None:

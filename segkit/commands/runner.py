@@ -1,52 +1,72 @@
-"""From a command line to a running command: composing, checking, and one-line errors.
+"""From a command line to a running command: composing, checking, the run folder, and one-line errors.
 
-Hydra composes the config and names the run folder. What it would print as a traceback for a mistake of the user's
-becomes one or two lines here, with exit code 2, and what the run has written by then is taken back.
+A mistake of the user's is one or two lines and exit code 2, and what the run has written by then is taken back.
 """
 
 import errno
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import hydra
 import yaml
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from segkit.config.compose import CONF, kept_files, readable, resolved
-from segkit.config.overrides import MULTIRUN, is_sweep, quoted, split_flags
-from segkit.config.schema import Strict, validate
+from segkit.config.check import Strict, nested_targets
+from segkit.config.compose import combinations, composed, kept_files, resolved, set_run_folder
+from segkit.config.instantiate import check_trust
+from segkit.config.messages import readable
+from segkit.config.overrides import Options, quoted, read_options, split_flags, value_of
+from segkit.config.schema import validate
+from segkit.console import log_to
 from segkit.errors import UserError
 from segkit.runs.folder import RunFolder, remove_empty
 
 # A full disk, and places that cannot be written: the system's errors that the user can put right.
 PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.EEXIST)
 
+KEPT_CODE = "code"
+"""Where a run folder has the source of the user's own classes."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What a command is composed from.
+
+    Attributes:
+        words: the settings as typed, in Hydra's grammar.
+        config_dir: a folder of more config files.
+        base: what a run folder adds: the config that the words are applied to (see ``composed``).
+        source: that run folder, whose config names code that the user has not typed.
+        resuming: the run goes on in ``source``.
+        note: what to say of it once the command runs.
+    """
+
+    words: list[str]
+    config_dir: Path | None = None
+    base: Mapping[str, Any] | None = None
+    source: Path | None = None
+    resuming: bool = False
+    note: str = ""
+
 
 class Command(Protocol):
     """What a module in ``segkit.commands`` provides.
 
-    ``run`` gets the checked config as plain dicts and lists, and the run folder. ``prepare_arguments``, where there is
-    one, may rewrite the command line before it is composed; it returns the same list where it has nothing to rewrite.
-    With ``SWEEPS = True`` its ``--multirun`` is segkit's own (:mod:`segkit.sweeps`), else it is Hydra's.
+    ``run`` gets the checked config as plain dicts and lists, and the run folder. ``prepare(typed: Typed) -> Typed``,
+    where there is one, may add what the words stand for before they are composed. With ``SWEEPS = True`` its
+    ``--multirun`` is a sweep (:mod:`segkit.sweeps`), else its runs follow each other here.
     """
 
     SETTINGS: type[Strict]
     run: Callable[..., Any]
-
-
-class _Stop(BaseException):
-    """Carries a user's mistake past Hydra, which prints a line of its own for every Exception."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 def run_command(command: Command, name: str, arguments: list[str]) -> None:
@@ -55,29 +75,23 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
     Exits with 2 on a user's mistake and with 130 on Ctrl-C.
     """
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    # Hydra then raises its exceptions instead of printing them, so that they can be told apart below.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        flags, overrides = split_flags(arguments)
-        if getattr(command, "SWEEPS", False) and is_sweep(flags):
+        flags, words = split_flags(arguments)
+        options = read_options(flags)
+        if options.help or options.print_config:
+            _show(command, name, words, options)
+        elif options.multirun and getattr(command, "SWEEPS", False):
             from segkit.sweeps.sweep import run_sweep
 
-            sys.argv = [f"segkit {name}"]
-            sys.exit(run_sweep(flags, overrides, command.run))
-        prepare = getattr(command, "prepare_arguments", None)
-        words = prepare(arguments) if prepare else arguments
-        flags, overrides = split_flags(words)
-        if not is_sweep(flags):  # Hydra does not print with --multirun
-            flags = [flag for flag in flags if flag not in MULTIRUN]
-        if not MULTIRUN & set(flags):  # in a sweep, commas divide values
-            overrides = [quoted(word) for word in overrides]
-        sys.argv = [f"segkit {name}", *flags, *overrides]
-        task = _task(command, resuming=any(word.startswith("resume=") for word in arguments))
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(task)()
-    except (_Stop, UserError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError) as stop:
-        error = stop.error if isinstance(stop, _Stop) else stop
+            sys.exit(run_sweep(flags, words, command.run))
+        elif options.multirun:
+            _run_several(command, name, words, options.config_dir)
+        else:
+            typed = Typed([quoted(word) for word in words], options.config_dir)
+            _run(command, *_composed(command, name, typed))
+    except (UserError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         if full_error or not _is_users(error):
-            raise error from None
+            raise
         print(f"error: {readable(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -87,43 +101,82 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
         sys.exit(130)
 
 
-def _task(command: Command, resuming: bool) -> Callable[[DictConfig], Any]:
-    def task(config: DictConfig) -> Any:
-        hydra_config = HydraConfig.get()
-        path = Path(hydra_config.runtime.output_dir)
-        try:
-            settings = _checked(command, config)
-            folder = RunFolder(path)
-        except UserError as error:
-            remove_empty(path)
-            raise _told(error) from None
-        files = kept_files(config, hydra_config)
-        try:
-            folder.check_owner(files, resuming)
-            if getattr(command, "KEEPS_CONFIG", True):
-                folder.write_config(files)
-            return command.run(settings, folder)
-        except (UserError, OSError, KeyboardInterrupt) as error:
-            folder.undo(files, f"{hydra_config.job.name}.log")
-            if isinstance(error, OSError) and error.filename is None:
-                error.filename = str(path)  # a write to an open file does not say which
-            raise _told(error) from None
-        finally:
-            folder.close()
+def _show(command: Command, name: str, words: list[str], options: Options) -> None:
+    typed = Typed([quoted(word) for word in words], options.config_dir)
+    if not options.help:
+        typed = _prepared(command, typed)
+    config = composed(name, typed.words, typed.config_dir, typed.base)
+    if options.help:
+        from segkit.config.help import help_text
 
-    return task
+        print(help_text(name, config, typed.config_dir), end="")
+    else:
+        print(OmegaConf.to_yaml(resolved(config)) if options.resolve else kept_files(config)["config.yaml"], end="")
 
 
-def _checked(command: Command, config: DictConfig) -> dict[str, Any]:
+def _prepared(command: Command, typed: Typed) -> Typed:
+    prepare = getattr(command, "prepare", None)
+    return prepare(typed) if prepare else typed
+
+
+def _composed(command: Command, name: str, typed: Typed) -> tuple[Typed, DictConfig]:
+    """What a run is composed from, and its config: its folder named, its settings checked."""
+    prepared = _prepared(command, typed)
+    config = composed(name, prepared.words, prepared.config_dir, prepared.base)
+    set_run_folder(config, Path(config.hydra.run.dir).absolute())
     settings = resolved(config)
+    if prepared.source is not None:
+        check_trust(settings, _named_by_user(name, typed), prepared.source / KEPT_CODE)
     validate(command.SETTINGS, settings)
-    return settings
+    return prepared, config
 
 
-def _told(error: BaseException) -> BaseException:
-    """The error in the form that gets through Hydra; in a sweep, Hydra has to see it."""
-    single = HydraConfig.get().mode == RunMode.RUN
-    return _Stop(error) if single and isinstance(error, Exception) and _is_users(error) else error
+def _named_by_user(name: str, typed: Typed) -> list[str]:
+    """Modules and classes that the user has named: with ``trust``, in words, or in a file that words choose."""
+    trust = value_of(typed.words, "trust") or []
+    words = [word for word in typed.words if not word.startswith("resume=")]
+    try:
+        own = OmegaConf.to_container(composed(name, words, typed.config_dir))
+    except (UserError, HydraException):  # words that make sense for the run's own config alone
+        own = {}
+    named = [str(group["_target_"]) for _, group in nested_targets("", own)]
+    return [*([trust] if isinstance(trust, str) else trust), *named]
+
+
+def _run_several(command: Command, name: str, words: list[str], config_dir: Path | None) -> None:
+    """One run for each combination of values, one after the other, all of them checked before the first begins."""
+    runs = [_composed(command, name, Typed(chosen, config_dir)) for chosen in combinations(words, config_dir)]
+    place = Path(runs[0][1].hydra.sweep.dir).absolute()  # its time is that of the first
+    for number, (typed, config) in enumerate(runs):
+        config.hydra.job.num = number
+        set_run_folder(config, place / str(config.hydra.sweep.subdir))
+        _run(command, typed, config)
+
+
+def _run(command: Command, typed: Typed, config: DictConfig) -> None:
+    settings, files = resolved(config), kept_files(config)
+    path, keeps_config = Path(config.hydra.runtime.output_dir), getattr(command, "KEEPS_CONFIG", True)
+    try:
+        folder = RunFolder(path)
+    except UserError:
+        remove_empty(path)
+        raise
+    log_file = f"{config.hydra.job.name}.log"
+    try:
+        folder.check_owner(files, typed.resuming)
+        if keeps_config:
+            folder.write_config(files)
+        log_to(True, path / log_file if keeps_config else None)
+        if typed.note:
+            log.info("%s", typed.note)
+        command.run(settings, folder)
+    except (UserError, OSError, KeyboardInterrupt) as error:
+        folder.undo(files, log_file)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a write to an open file does not say which
+        raise
+    finally:
+        folder.close()
 
 
 def _is_users(error: Exception) -> bool:

@@ -13,6 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segkit.commands.runner import Typed
+from segkit.config.overrides import value_of
+from segkit.config.resumed import resume
 from segkit.config.schema import TrainSettings
 from segkit.console import log_to, progress_bar
 from segkit.errors import Interrupted, Pruned, UserError, shortlist
@@ -29,6 +32,21 @@ if TYPE_CHECKING:
 SETTINGS = TrainSettings
 SWEEPS = True
 log = logging.getLogger(__name__)
+
+
+def prepare(typed: Typed) -> Typed:
+    """Let ``resume=<run folder>`` mean the config and the folder of that run; what is typed beside it wins.
+
+    Raises:
+        UserError: no run folder, one of an older version, or a word that would make it another run.
+    """
+    place = value_of(typed.words, "resume")
+    if place is None:
+        return typed
+    folder = Path(str(place)).expanduser()
+    words = [word for word in typed.words if not word.startswith("resume=")]
+    resumed = resume(folder, words, typed.config_dir)
+    return Typed(resumed.words, resumed.config_dir, resumed.base, folder, resuming=True, note=resumed.note)
 
 
 def run(

@@ -1,62 +1,192 @@
-"""What is made of a composed config: plain settings, the files that a run folder keeps of it, mistakes in one line."""
+"""From words to a composed config, for every command: files and values by Hydra, what it is made into by segkit."""
 
+import copy
+import itertools
 import re
-import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+import hydra
+from hydra import initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.errors import ConfigCompositionException, HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from segkit.config.messages import readable
+from segkit.config.names import keys_of, no_such_setting
+from segkit.config.overrides import quoted
 from segkit.errors import UserError
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+_PACKAGE = Path(__file__).resolve().parents[1]
+CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+"""The config files: in an installed package inside of it, in a checkout beside it."""
+
+BASE = "segkit_base"
+"""The name under which Hydra knows a config that no file holds."""
+
+READ = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.launcher", "hydra.sweeper")
+"""What of Hydra's own settings can be typed."""
+
+
+class OwnConfigs(SearchPathPlugin):
+    """The folder of ``--config-dir`` among those that Hydra searches, in the place that its command line gives it."""
+
+    folder: Path | None = None
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        if OwnConfigs.folder is not None:
+            search_path.append("command-line", f"file://{OwnConfigs.folder}")
+
+
+@contextmanager
+def hydra_ready(config_dir: Path | None) -> Iterator[None]:
+    """Within it, words can be parsed and configs composed; ``config_dir`` is the folder of ``--config-dir``."""
+    Plugins.instance().register(OwnConfigs)
+    OwnConfigs.folder = config_dir
+    try:
+        with initialize_config_dir(str(CONF), job_name="segkit", version_base="1.3"):
+            yield
+    finally:
+        OwnConfigs.folder = None
+        HydraConfig.instance().cfg = None
+
+
+def parsed(words: list[str]) -> list[Override]:
+    """Words as Hydra reads them; within ``hydra_ready``."""
+    return OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(words)
+
+
+def is_group(key: str) -> bool:
+    """Whether a key chooses a file of ``conf/``; within ``hydra_ready``."""
+    return bool(GlobalHydra.instance().config_loader().get_group_options(key))
+
+
+def chooses_file(override: Override) -> bool:
+    """Whether a word chooses a file of ``conf/``, rather than setting values; within ``hydra_ready``."""
+    return is_group(override.key_or_group) and not isinstance(override.value(), dict)
+
+
+def quoted_unless_several(word: str) -> str:
+    """A text or path in quotes, where the word is not several values; within ``hydra_ready``."""
+    try:
+        several = parsed([word])[0].is_sweep_override()
+    except HydraException:  # odd characters, which is what the quotes are for
+        several = False
+    return word if several else quoted(word)
+
+
+def combinations(words: list[str], config_dir: Path | None) -> list[list[str]]:
+    """The words of each run that words with several values (``key=a,b``) ask for, the last one changing fastest."""
+    with hydra_ready(config_dir):
+        choices = []
+        for override in parsed([quoted_unless_several(word) for word in words]):
+            key, line = override.get_key_element(), str(override.input_line)
+            several = override.is_sweep_override()
+            choices.append([f"{key}={text}" for text in override.sweep_string_iterator()] if several else [line])
+    return [list(chosen) for chosen in itertools.product(*choices)]
+
+
+def composed(
+    command: str, words: list[str], config_dir: Path | None = None, base: Mapping[str, Any] | None = None
+) -> DictConfig:
+    """The config of a command, Hydra's own part (``hydra``) included, interpolations not put in.
+
+    Args:
+        command: names the file in ``conf/``.
+        words: what was typed, in Hydra's grammar.
+        config_dir: a folder of more config files.
+        base: what the words are applied to, instead of the command's file: values, and perhaps ``defaults``.
+
+    Raises:
+        UserError, HydraException: there is no such file, no such setting, or a word that cannot be read.
+    """
+    with hydra_ready(config_dir):
+        if base is not None:
+            ConfigStore.instance().store(BASE, OmegaConf.create(dict(base)))
+        config = compose(command if base is None else BASE, words)
+        config.hydra.job.name = command
+        return config
+
+
+def compose(name: str, words: list[str]) -> DictConfig:
+    """Hydra's composing, with its complaints about unknown settings made useful; within ``hydra_ready``."""
+    try:
+        config = hydra.compose(name, words, return_hydra_config=True)
+    except ConfigCompositionException as error:
+        unknown = re.search(r"Could not override '([^']+)'", str(error))
+        if unknown is None:
+            raise
+        files = [str(override.input_line) for override in parsed(words) if chooses_file(override)]
+        try:
+            known = keys_of(cast(Any, OmegaConf.to_container(hydra.compose(name, files))))
+        except HydraException:
+            known = []
+        raise UserError(no_such_setting(unknown.group(1), known, " (--help lists all)")) from error
+    for word in map(str, config.hydra.overrides.hydra):
+        key = word.lstrip("+~").partition("=")[0].replace("/", ".")
+        if not f"{key}.".startswith(tuple(f"{read}." for read in READ)):
+            raise UserError(f"{key}: segkit does not read this setting of Hydra's; it reads {', '.join(READ)}")
+    _check_augment(config)
+    return config
+
+
+def _check_augment(config: DictConfig) -> None:
+    """Refuse a number beside the transforms that no value refers to."""
+    if not OmegaConf.is_dict(config.get("augment")):
+        return
+    text = OmegaConf.to_yaml(_without_hydra(config))
+    for key in config.augment:
+        if key != "transforms" and f"${{augment.{key}}}" not in text:
+            raise UserError(no_such_setting(f"augment.{key}", [f"augment.{other}" for other in config.augment]))
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    own = copy.deepcopy(config)
+    with open_dict(own):
+        own.pop("hydra", None)
+    return own
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """The config as plain dicts and lists, interpolations put in.
+    """The config as plain dicts and lists without Hydra's own part, interpolations put in.
 
     Raises:
         UserError: a value is missing, or refers to something that is not there.
     """
+    before = HydraConfig.instance().cfg
+    if "hydra" in config:  # which values may refer to
+        HydraConfig.instance().cfg = config
     try:
-        missing = sorted(OmegaConf.missing_keys(config))
+        own = _without_hydra(config)
+        missing = sorted(OmegaConf.missing_keys(own))
         if missing:
             raise UserError("\n".join(f"{key} is missing: give {key}=…" for key in missing))
-        return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+        return cast(dict[str, Any], OmegaConf.to_container(own, resolve=True))
     except OmegaConfBaseException as error:
         raise UserError(readable(error)) from error
+    finally:
+        HydraConfig.instance().cfg = before
 
 
-def kept_files(config: DictConfig, hydra_config: Any) -> dict[str, str]:
-    """What a run folder keeps of a config, by file name, and of Hydra's own (its ``hydra`` node)."""
+def set_run_folder(config: DictConfig, folder: Path) -> None:
+    """Let ``${hydra:runtime.output_dir}`` be ``folder``."""
+    config.hydra.runtime.output_dir = str(folder)
+
+
+def kept_files(config: DictConfig) -> dict[str, str]:
+    """What a run folder keeps of a composed config, by file name."""
     return {
-        "config.yaml": OmegaConf.to_yaml(config),
-        "hydra.yaml": OmegaConf.to_yaml(OmegaConf.masked_copy(hydra_config, ["runtime", "overrides", "job"])),
-        "overrides.yaml": OmegaConf.to_yaml(hydra_config.overrides.task),
+        "config.yaml": OmegaConf.to_yaml(_without_hydra(config)),
+        "hydra.yaml": OmegaConf.to_yaml(OmegaConf.masked_copy(config.hydra, ["runtime", "overrides", "job"])),
+        "overrides.yaml": OmegaConf.to_yaml(config.hydra.overrides.task),
     }
-
-
-def readable(error: Exception) -> str:
-    """The message of a mistake of the user's, without what Hydra and OmegaConf say of their own objects."""
-    text = str(error).strip()
-    if isinstance(error, UserError):
-        # torch hands on what a loader process raised as a traceback in words; the message is its end.
-        return text.rsplit("UserError: ", 1)[-1] if "Original Traceback" in text else text
-    if isinstance(error, OSError) and not isinstance(error, HydraException):
-        return f"{error.filename}: {error.strerror}; make room, or give another place"
-    if isinstance(error, OverrideParseException):
-        reason = text.splitlines()[0]
-        return f"{error.override}: cannot be read; put values with blanks or odd characters in quotes ({reason})"
-    unknown = re.search(r"Could not override '([^']+)'", text)
-    if unknown:
-        return f"{unknown.group(1)}: no such setting ({sys.argv[0]} --help lists all)"
-    missing = re.search(r"Missing mandatory value: (\S+)", text)
-    if missing:
-        return f"{missing.group(1)} is missing: give {missing.group(1)}=…"
-    where = re.search(r"full_key: (\S+)", text)
-    place = f"{where.group(1)}: " if where else ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    noise = ("full_key:", "object_type=", "provider=", "Config search path")
-    return place + " ".join(line for line in lines if not line.startswith(noise))

@@ -1,76 +1,33 @@
-"""Types and ranges of every setting, checked before anything heavy is imported.
+"""Types and ranges of the commands' own settings, checked before anything heavy is imported.
 
-The defaults and the meaning of each setting stand in ``conf/``; here stands what a value may be. A group whose
-``_target_`` is not one of segkit's own classes is left to that class's constructor.
+The defaults and the meaning of each setting stand in ``conf/``; here stands what a value may be. What a group with a
+``_target_`` takes is said by the signature of the class that it names, and nowhere else.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, field_validator
 
+from segkit.config.check import Strict, nested_targets, schema_problems, target_problems
+from segkit.config.names import keys_of
 from segkit.errors import UserError
 
 Positive = Annotated[int, Gt(0)]
 Count = Annotated[int, Ge(0)]
-Share = Annotated[float, Ge(0), Lt(1)]
+Names = str | list[str]
 
 
-class Strict(BaseModel):
-    """Unknown keys are refused and values are taken as they are: ``"3"`` is not 3, ``true`` is not 1."""
+class Given:
+    """Marks a group that has to name a class; ``names`` are the arguments which the program adds to the group's."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class TargetSettings(Strict):
-    """A group that names the class which takes its keys."""
-
-    import_path: str = Field(alias="_target_")
+    def __init__(self, *names: str) -> None:
+        self.names = names
 
 
-class DataSettings(TargetSettings):
-    """What every data module takes."""
-
-    root: str
-    image_shape: Annotated[list[Positive], Len(2, 2)]
-    batch_size: Positive
-    augment: list[dict[str, Any]]
-    workers: Count | None
-    cache_dir: str
-    seed: Count
-    resize: Annotated[list[Positive], Len(2, 2)] | Annotated[float, Gt(0), Le(1)] | Literal["image_shape"] | None
-    window: Literal["sliding", "whole"]
-    overlap: Annotated[float, Ge(0), Le(0.9)]
-
-
-class KittiRoadSettings(DataSettings):
-    url: str
-    target: Literal["road", "lane"]
-    unscored: Literal["ignore", "road"]
-    split: Literal["kittiseg", "fold", "fraction", "none"]
-    fold: Annotated[int, Ge(0), Le(4)]
-    val_fraction: Annotated[float, Gt(0), Lt(1)]
-
-
-class CamVidSettings(DataSettings):
-    classes: Literal["all", "road"]
-
-
-class ModelSettings(TargetSettings):
-    stride: Literal[8, 16, 32]
-    encoder: Literal["vgg16", "vgg16_bn"]
-    weights: str | None
-    fc_channels: Positive | None
-    dropout: Share
-    skip_scale: Annotated[list[Annotated[float, Gt(0)]], Len(2, 2)]
-    init: Literal["normal", "bilinear"]
-    learning_rate: Annotated[float, Gt(0)]
-    decoder_decay: Annotated[float, Ge(0)]
-    schedule: Literal["constant", "cosine"]
-    warmup: Share
+Target = Annotated[dict[str, Any], Given()]
 
 
 def check_gpus(gpus: Any) -> Any:
@@ -93,6 +50,14 @@ class TrainerSettings(Strict):
     accumulate: Positive
     clip: Annotated[float, Gt(0)] | None
     deterministic: bool
+    ema: Annotated[float, Ge(0), Lt(1)] | None
+    freeze: list[str]
+    unfreeze_at: Count | None
+    logger: Literal["tensorboard", "csv", "wandb", "mlflow"]
+    callbacks: list[dict[str, Any]]
+    limit_batches: Positive | None
+    overfit: Positive | None
+    profiler: Literal["simple", "advanced", "pytorch"] | None
 
     _gpus = field_validator("gpus")(check_gpus)
 
@@ -100,9 +65,10 @@ class TrainerSettings(Strict):
 class AugmentSettings(Strict):
     """A file under ``conf/augment/``; numbers beside the transforms are for these to refer to, and for sweeps."""
 
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float | None]
+
     transforms: list[dict[str, Any]]
-    shadows: Annotated[float, Ge(0), Le(1)] | None = None
-    light: Annotated[float, Ge(0), Le(1)] | None = None
 
 
 class SweepSettings(Strict):
@@ -123,11 +89,16 @@ class TrainSettings(Strict):
     name: Annotated[str, Len(1)]
     seed: Count
     predictions: Annotated[int, Ge(-1)]
-    data: dict[str, Any]
-    model: dict[str, Any]
+    data: Target
+    model: Annotated[dict[str, Any], Given("num_classes")]
+    loss: Target
+    optimizer: Target
     augment: AugmentSettings
     trainer: TrainerSettings
+    metrics: list[dict[str, Any]]
     sweep: SweepSettings
+    init_from: str | None
+    trust: Names
 
 
 class BenchModelSettings(Strict):
@@ -154,6 +125,7 @@ class BenchSettings(Strict):
     epoch_steps: Positive
     cache_pictures: list[Positive]
     checkpoint: str | None
+    trust: Names
 
     _gpus = field_validator("gpus")(check_gpus)
 
@@ -184,6 +156,7 @@ class PredictSettings(Strict):
     data: DataRootSettings
     gpus: Any
     precision: Literal["auto", "fp32", "bf16"]
+    trust: Names
 
     _gpus = field_validator("gpus")(check_gpus)
 
@@ -205,8 +178,9 @@ class EvaluateSettings(Strict):
     severity: Annotated[int, Ge(1), Le(5)]
     seed: Count
     gpus: Any
-    data: dict[str, Any]
+    data: Target
     augment: AugmentSettings
+    trust: Names
 
     _gpus = field_validator("gpus")(check_gpus)
 
@@ -223,81 +197,25 @@ class DataCommandSettings(Strict):
     action: Literal["stats", "verify", "show", "download", "generate"]
     count: Annotated[list[Count], Len(2, 2)]
     seed: Count
-    data: dict[str, Any]
+    data: Target
     augment: AugmentSettings
 
 
-KNOWN_TARGETS: dict[str, type[TargetSettings]] = {
-    "segkit.road.dataset.KittiRoadDataModule": KittiRoadSettings,
-    "segkit.data.datasets.camvid.CamVidDataModule": CamVidSettings,
-    "segkit.train.task.SegmentationTask": ModelSettings,
-}
-
-INHERITED = KNOWN_TARGETS | {"segkit.data.module.SegmentationDataModule": DataSettings}
-
-
 def validate(schema: type[Strict], config: Mapping[str, Any]) -> None:
-    """Check a composed config (plain dicts and lists) against ``schema`` and against its ``_target_`` groups.
+    """Check a composed config (plain dicts and lists) against ``schema``, and every group of it that names a class
+    against that class's signature.
 
     Raises:
         UserError: naming every key that is wrong, the value that it has, and what would be right.
     """
-    problems = _problems(schema, config, ())
-    for group in ("data", "model"):
-        field = schema.model_fields.get(group)
-        if field is None or field.annotation != dict[str, Any] or group not in config:
-            continue
-        target = config[group].get("_target_")
-        if target is None:
-            problems.append(f"{group}._target_ is missing: give {group}=<a file under conf/{group}/>")
-        elif target in KNOWN_TARGETS:
-            problems += _problems(KNOWN_TARGETS[target], config[group], (group,))
+    known = keys_of(config)
+    problems = schema_problems(schema, config)
+    marks = {key: each for key, field in schema.model_fields.items() for each in field.metadata if type(each) is Given}
+    for key in marks:
+        if isinstance(config.get(key), dict) and "_target_" not in config[key]:
+            problems.append(f"{key}._target_ is missing: give {key}=<a file under conf/{key}/>")
+    for key, group in nested_targets("", config):
+        given = marks[key].names if key in marks else ()
+        problems += target_problems(key, group, given, known)
     if problems:
         raise UserError("\n".join(problems))
-
-
-def validate_inherited(group: str, config: Mapping[str, Any], target: type) -> None:
-    """Check the keys that a class of the user's own shares with the class of segkit's that it extends.
-
-    Raises:
-        UserError: as ``validate``.
-    """
-    paths = (f"{base.__module__}.{base.__qualname__}" for base in target.__mro__)
-    schema = next((INHERITED[path] for path in paths if path in INHERITED), None)
-    if schema is not None:
-        shared = {key: value for key, value in config.items() if key in schema.model_fields or key == "_target_"}
-        problems = [line for line in _problems(schema, shared, (group,)) if " is missing: " not in line]
-        if problems:
-            raise UserError("\n".join(problems))
-
-
-def _problems(schema: type[Strict], config: Mapping[str, Any], prefix: tuple[str, ...]) -> list[str]:
-    try:
-        schema.model_validate(config)
-    except ValidationError as error:
-        return [_line(problem, config, prefix) for problem in error.errors()]
-    return []
-
-
-def _line(problem: Any, config: Mapping[str, Any], prefix: tuple[str, ...]) -> str:
-    place = tuple(str(part) for part in problem["loc"] if part not in ("int", "float", "str"))
-    key = ".".join(prefix + place)
-    if problem["type"] == "missing":
-        return f"{key} is missing: give {key}=…"
-    if problem["type"] == "extra_forbidden":
-        siblings: Any = config
-        for part in problem["loc"][:-1]:
-            siblings = siblings[part]
-        others = [name for name in siblings if name != place[-1]]
-        near = difflib.get_close_matches(place[-1], others, n=1)
-        return f"{key}: no such setting" + (
-            f"; did you mean {'.'.join((*prefix, *place[:-1], near[0]))}?" if near else ""
-        )
-    text = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    return f"{key}={_shown(problem['input'])}: {text}"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "null" if value is None else str(value).replace(" ", "")

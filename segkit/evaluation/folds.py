@@ -38,7 +38,7 @@ def held_out_parts(
         if not run.finished():
             raise UserError(f"checkpoint: {run.folder} has not finished; resume={run.folder} goes on with it")
         fold = config["data.fold"]
-        module = build("data", SegmentationDataModule, {**settings, "split": "fold", "fold": fold})
+        module = build("data", {**settings, "split": "fold", "fold": fold}, SegmentationDataModule)
         records = module.records("val")
         twice = [record.name for record in records if record.name in holder]
         if twice:

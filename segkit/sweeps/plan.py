@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from hydra import compose
 from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig, OmegaConf
 
-from segkit.config.compose import kept_files, resolved
-from segkit.config.multirun import (
+from segkit.config.compose import (
+    chooses_file,
+    compose,
     hydra_ready,
-    is_group,
-    own_configs,
+    kept_files,
     parsed,
     quoted_unless_several,
-    tell_run_folder,
-    without_hydra,
+    resolved,
+    set_run_folder,
 )
+from segkit.config.overrides import read_options
 from segkit.config.schema import TrainSettings, validate
 from segkit.errors import UserError
 from segkit.runs.identity import folder_name, job_key, short_names
@@ -76,7 +76,7 @@ class Plan:
     def __init__(self, flags: list[str], words: list[str], train: Train) -> None:
         self.cwd, self.train = Path.cwd(), train
         self._folders: dict[str, Path] = {}
-        self._own = own_configs(flags)
+        self._own = read_options(flags).config_dir
         with hydra_ready(self._own):
             typed = parsed([quoted_unless_several(word) for word in words])
             self._set(typed)
@@ -114,7 +114,7 @@ class Plan:
             self._words.append(Axis(override.get_key_element(), tuple(texts), override))
         self.axes = [word for word in self._words if isinstance(word, Axis)]
         self._short = short_names([axis.name for axis in self.axes])
-        keys = [override.key_or_group for override in overrides if not _chooses_file(override)]
+        keys = [override.key_or_group for override in overrides if not chooses_file(override)]
         self._plain = [axis for axis in self.axes if _is_plain(axis, keys)]
         self._bases: dict[tuple[str, ...], DictConfig] = {}
 
@@ -150,14 +150,14 @@ class Plan:
         with hydra_ready(self._own):
             chosen = {axis.name: parsed([f"{axis.key}={values[axis.name]}"])[0] for axis in self.axes}
             swept = {name: override.value() for name, override in chosen.items()}
-            config = without_hydra(self._composed(chosen))
+            config = self._composed(chosen)
             # The folder's name depends on the settings, and they may depend on the folder.
-            tell_run_folder(self.folder)
+            set_run_folder(config, self.folder)
             key = job_key(resolved(config))
             name = folder_name({self._short[name]: value for name, value in swept.items()}, key)
             folder = self._folders.setdefault(key, self._existing(key) or self.folder / name)
-            files = kept_files(config, tell_run_folder(folder))
-            settings = resolved(config)
+            set_run_folder(config, folder)
+            settings, files = resolved(config), kept_files(config)
         label = " ".join(f"{name}={_shown(value, values[name])}" for name, value in swept.items())
         return Job(label or settings["name"], folder, settings, files, self.cwd, self.train, tuple(swept), trial)
 
@@ -178,7 +178,7 @@ class Plan:
         choice = tuple(str(chosen[axis.name].input_line) for axis in self.axes if axis not in self._plain)
         if choice not in self._bases:
             lines = [str(override.input_line) for override in words]
-            self._bases[choice] = compose("train", lines, return_hydra_config=True)
+            self._bases[choice] = compose("train", lines)
         config = copy.deepcopy(self._bases[choice])
         for axis in self._plain:
             OmegaConf.update(config, axis.name, chosen[axis.name].value(), merge=True)
@@ -203,10 +203,6 @@ def first_valid(jobs: list[Job]) -> Job:
         else:
             return job
     raise wrong[0]
-
-
-def _chooses_file(override: Override) -> bool:
-    return is_group(override.key_or_group) and not isinstance(override.value(), dict)
 
 
 def _is_plain(axis: Axis, keys: list[str]) -> bool:

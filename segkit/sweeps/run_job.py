@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from segkit.config.compose import readable
+from segkit.config.messages import readable
 from segkit.config.schema import TrainSettings, validate
 from segkit.console import log_to
 from segkit.errors import Pruned, UserError

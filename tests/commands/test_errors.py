@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from segkit import __version__ as segkit_version
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -22,21 +25,32 @@ def segkit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("data.batch_size=0", "data.batch_size=0: should be greater than 0"),
         ("data.split=random", "data.split=random: should be"),
         ("data.fold=5", "data.fold=5: should be less than or equal to 4"),
-        ("model.learning_rate=-1", "model.learning_rate=-1: should be greater than 0"),
-        ("model.learning_rate=fast", "model.learning_rate=fast: should be a valid number"),
-        ("model.dropout=1", "model.dropout=1: should be less than 1"),
+        ("data.batch_size='4'", "data.batch_size=4: should be a valid integer"),
+        ("trainer.clip=-1", "trainer.clip=-1: should be greater than 0"),
+        ("trainer.clip=fast", "trainer.clip=fast: should be a valid number"),
+        ("model.dropout=-1", "model.dropout=-1: should be greater than or equal to 0"),
+        ("model.stride=4", "model.stride=4: should be 8, 16 or 32"),
         ("trainer.max_epochs=0", "trainer.max_epochs=0: should be greater than 0"),
         ("trainer.max_epochs=2.5", "trainer.max_epochs=2.5: should be a valid integer"),
         ("trainer.precision=half", "trainer.precision=half: should be 'auto', 'fp32' or 'bf16'"),
         ("trainer.gpus=-1", "trainer.gpus=-1: should be auto, 0 (the CPU), how many, or the devices' numbers"),
         ("trainer.gpus=[0,0]", "trainer.gpus=[0,0]: should be auto"),
-        ("trainer.gpu=1", "trainer.gpu: no such setting"),
-        ("+trainer.gpu=1", "trainer.gpu: no such setting; did you mean trainer.gpus?"),
+        ("trainer.max_epoch=1", "trainer.max_epoch: no such setting; did you mean trainer.max_epochs?"),
+        ("+trainer.max_epoch=1", "trainer.max_epoch: no such setting; did you mean trainer.max_epochs?"),
+        ("max_epochs=1", "max_epochs: no such setting; did you mean trainer.max_epochs?"),
+        ("trainer.devices=1", "trainer.devices: no such setting; segkit has trainer.gpus"),
+        ("+num_workers=1", "num_workers: no such setting; segkit has data.workers"),
+        ("trainer.gradient_clip_val=1", "trainer.gradient_clip_val: no such setting; segkit has trainer.clip"),
+        ("+model.ignore_index=0", "model.ignore_index: label value 255 is what is not scored"),
+        ("+augment.strength=1", "augment.strength: no such setting"),
+        ("hydra.verbose=true", "hydra.verbose: segkit does not read this setting of Hydra's"),
+        ("--info", "--info: no such option; there are --help, --cfg job"),
+        ("--config-dir=nowhere", "nowhere is no folder"),
         ("+_target_=foo", "_target_: no such setting"),
         ("~model._target_", "model._target_ is missing"),
-        ("model.learning_rate=inf", "model.learning_rate=inf: should be a finite number"),
+        ("trainer.clip=inf", "trainer.clip=inf: should be a finite number"),
         ("+anything=1", "anything: no such setting"),
-        ("+model.decay=0.1", "model.decay: no such setting"),
+        ("+model.anything=0.1", "model.anything: no such setting"),
         ("model=fcn9", "Could not find 'model/fcn9' Available options in 'model': fcn16 fcn32 fcn8"),
         ("experiment=nothing", "Could not find 'experiment/nothing'"),
         ("resume=nowhere", "resume=nowhere: no run folder of segkit train"),
@@ -54,21 +68,25 @@ def test_wrong_settings(argument: str, message: str, tmp_path: Path) -> None:
 
 
 def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
-    done = segkit("train", "data.batch_size=0", "model.dropout=-1", cwd=tmp_path)
-    assert "data.batch_size=0" in done.stderr
-    assert "model.dropout=-1" in done.stderr
+    done = segkit("train", "data.batch_size=no", "model.dropout=no", cwd=tmp_path)
+    assert "data.batch_size=no" in done.stderr
+    assert "model.dropout=no" in done.stderr
 
 
 def test_a_traceback_is_shown_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    assert "Traceback" in segkit("train", "data.batch_size=0", cwd=tmp_path).stderr
+    assert "Traceback" in segkit("train", "data.batch_size=no", cwd=tmp_path).stderr
 
 
-@pytest.mark.parametrize("arguments", [["trian"], ["--version"]])
-def test_unknown_command_lists_the_commands(arguments: list[str], tmp_path: Path) -> None:
-    done = segkit(*arguments, cwd=tmp_path)
+def test_unknown_command_lists_the_commands(tmp_path: Path) -> None:
+    done = segkit("trian", cwd=tmp_path)
     assert done.returncode == 2
     assert "train, predict, evaluate, report, data, bench" in done.stderr
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    for arguments in (["--version"], ["train", "--version"]):
+        assert segkit(*arguments, cwd=tmp_path).stdout == f"segkit {segkit_version}\n"
 
 
 def test_missing_settings_are_asked_for(tmp_path: Path) -> None:
@@ -93,6 +111,48 @@ def test_help_and_configuration_import_nothing_heavy(command: str) -> None:
         done = subprocess.run([sys.executable, "-c", script, command, *flags], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "cache_dir" in done.stdout or command in ("predict", "bench")
+
+
+def test_help_says_values_and_meanings_at_a_readable_width(tmp_path: Path) -> None:
+    (tmp_path / "own" / "augment").mkdir(parents=True)
+    own = "light: 0.5  # of mine\ntransforms: [{name: HorizontalFlip, p: '${augment.light}'}]\n"
+    (tmp_path / "own" / "augment" / "mine.yaml").write_text(own)
+    text = segkit("train", "--help", "augment=mine", "--config-dir=own", cwd=tmp_path).stdout
+    assert max(map(len, text.splitlines())) <= 100
+    told = " ".join(text.split())
+    for expected in (
+        "augment flip, mine, none, road",
+        "trainer.clip = null largest gradient norm; null = no clipping",
+        "data.batch_size = 4 pictures per step and GPU",
+        "augment.light = 0.5 of mine",
+        "seed = 0 every random number follows from it",
+    ):
+        assert expected in told
+    assert segkit("train", "--help", "seed=7", cwd=tmp_path).stdout.count("seed = 7") == 1
+
+
+def test_the_config_is_printed_as_it_is_composed(tmp_path: Path) -> None:
+    plain = segkit("train", "seed=3", "--cfg", "job", cwd=tmp_path).stdout
+    assert yaml.safe_load(plain)["data"]["seed"] == "${seed}"
+    assert "hydra" not in yaml.safe_load(plain)
+    whole = segkit("train", "seed=3", "--cfg", "job", "--resolve", cwd=tmp_path).stdout
+    assert yaml.safe_load(whole)["data"]["seed"] == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_runs_follow_each_other_in_folders_of_their_own(tmp_path: Path) -> None:
+    wrong = segkit("data", "-m", "action=generate", "seed=1,-1", "count=[1,0]", "data.root=a", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert wrong.stderr == "error: seed=-1: should be greater than or equal to 0\n"
+    assert list(tmp_path.iterdir()) == []
+    words = ["action=generate", "count=[1,0]", "data.root=a,it's b", "hydra.sweep.dir=runs"]
+    done = segkit("data", "--multirun", *words[:2], "data.root=a,b", *words[3:], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for number, root in enumerate("ab"):
+        assert (tmp_path / root / "training" / "image_2").is_dir()
+        folder = tmp_path / "runs" / str(number)
+        assert yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())["data"]["root"] == root
+        assert "1 training" in (folder / "data.log").read_text()
 
 
 def test_what_was_there_before_an_error_is_there_after_it(tmp_path: Path) -> None:

@@ -3,11 +3,8 @@
 import socket
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from omegaconf import open_dict
-
 from segkit.commands import train
-from segkit.config.compose import CONF, kept_files, resolved
+from segkit.config.compose import composed, kept_files, resolved
 from segkit.sweeps.job import Job, Outcome, Pool
 from tests.commands.test_train import SETTINGS
 
@@ -50,13 +47,8 @@ def make_job(folder: Path, root: Path, *more: str, name: str = "job") -> Job:
     """One epoch of training in ``folder / name``, on the pictures in ``root``; ``more`` are settings."""
     cache = f"data.cache_dir={folder / 'cache'}"
     words = [*SETTINGS, f"data.root={root}", cache, "trainer.max_epochs=1", "predictions=1", *more]
-    with initialize_config_dir(str(CONF), job_name="train", version_base="1.3"):
-        config = compose("train", words, return_hydra_config=True)
-    hydra_config = config.hydra
-    with open_dict(config):
-        del config["hydra"]
-    files = kept_files(config, hydra_config)
-    return Job(name, folder / name, resolved(config), files, folder, train.run)
+    config = composed("train", words)
+    return Job(name, folder / name, resolved(config), kept_files(config), folder, train.run)
 
 
 class Told:

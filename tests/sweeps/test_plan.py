@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 
-from segkit.commands import train
-from segkit.commands.train import prepare_arguments
-from segkit.config.compose import CONF, readable
+from segkit.commands import runner, train
+from segkit.config import compose as composing
+from segkit.config.compose import kept_files, resolved
+from segkit.config.messages import readable
 from segkit.config.overrides import split_flags
 from segkit.config.schema import TrainSettings, validate
 from segkit.errors import UserError
@@ -42,10 +41,15 @@ def jobs(*words: str) -> list[Job]:
 
 def composed(*words: str) -> dict[str, Any]:
     """What Hydra makes of a command line alone."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = OmegaConf.to_container(compose("train", list(words)), resolve=True)
-    assert isinstance(config, dict)
-    return config
+    return resolved(composing.composed("train", list(words)))
+
+
+def resumed(folder: Path) -> tuple[runner.Typed, dict[str, Any]]:
+    """What ``resume=`` composes to."""
+    typed = train.prepare(runner.Typed([f"resume={folder}"]))
+    config = composing.composed("train", typed.words, typed.config_dir, typed.base)
+    assert config.hydra.run.dir == str(folder)
+    return typed, resolved(config) | {"kept": kept_files(config)}
 
 
 def test_combinations_labels_and_folders(here: Path) -> None:
@@ -121,12 +125,15 @@ def test_groups_of_ones_own_are_found_and_remembered(here: Path) -> None:
     assert [job.label for job in found] == ["model=half", "model=whole"]
     assert [job.settings["model"]["dropout"] for job in found] == [0.4, 0.5]
     assert [job.label for job in jobs("-cd=own", "model=half,fcn16")] == ["model=half", "model=fcn16"]
-    # What resume= types for the user composes to the same config again.
+    # The run can go on.
     write_run(found[1], "running")
-    flags, words = split_flags(prepare_arguments([f"resume={found[1].folder}"]))
-    assert flags == [f"--config-dir={here / 'own'}"]
-    (again,) = [Plan(flags, words, train.run).job({})]
-    assert again.settings == found[1].settings
+    typed, again = resumed(found[1].folder)
+    assert typed.config_dir == here / "own"
+    assert typed.note == ""
+    kept = again.pop("kept")
+    assert again == found[1].settings
+    assert kept["overrides.yaml"] == found[1].files["overrides.yaml"]
+    assert yaml.safe_load(kept["hydra.yaml"])["runtime"]["choices"]["model"] == "whole"
 
 
 def test_values_that_hydra_merges_are_merged_alone(here: Path) -> None:
@@ -140,9 +147,9 @@ def test_a_run_folder_of_a_job_can_be_resumed(here: Path) -> None:
     job = jobs("seed=1,2", "data.root=/my data/it's (mine), no?", "trainer.max_epochs=7", "name=x")[1]
     assert job.settings["data"]["root"] == "/my data/it's (mine), no?"
     write_run(job, "running")
-    words = prepare_arguments([f"resume={job.folder}"])
-    assert words[-1] == f"hydra.run.dir={job.folder}"
-    assert composed(*words[:-1]) == job.settings
+    _, again = resumed(job.folder)
+    again.pop("kept")
+    assert again == job.settings
 
 
 def test_several_roots_are_several_and_their_jobs_one(here: Path) -> None:
@@ -202,7 +209,7 @@ def test_the_sweeps_folder_and_how_to_go_on(here: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["trainer.epochs=1,2"], "trainer.epochs: no such setting"),
+        (["trainer.epochs=1,2"], "trainer.epochs: no such setting; segkit has trainer.max_epochs"),
         (["trainer.gpu=1", "seed=1,2"], "trainer.gpu: no such setting"),
         (["model=fcn8,fcn9"], "Could not find 'model/fcn9'"),
         (["+anything=1,2"], "anything: no such setting"),
@@ -220,7 +227,7 @@ def test_the_sweeps_folder_and_how_to_go_on(here: Path) -> None:
         (["seed"], "seed"),
         (["seed=1,2", "resume=x"], "resume= goes on with a single run"),
         (["seed=1,2", "--config-dir=nowhere"], "nowhere is no folder"),
-        (["seed=1,2", "--config-name=other"], "--config-name=other: a sweep knows no such option"),
+        (["seed=1,2", "--config-name=other"], "--config-name=other: no such option"),
         (["seed=1,2", "hydra/launcher=everywhere"], "Could not find 'hydra/launcher/everywhere'"),
     ],
 )
@@ -244,5 +251,5 @@ def test_a_mistake_is_told_at_once(here: Path) -> None:
     command = [sys.executable, "-c", script, "train", "-m", "model.rate=1e-4,1e-3", "seed=1,2,3"]
     done = subprocess.run(command, cwd=here, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    assert done.stderr == "error: model.rate: no such setting (segkit train --help lists all)\n"
+    assert done.stderr == "error: model.rate: no such setting (--help lists all)\n"
     assert list(here.iterdir()) == []

@@ -1,0 +1,158 @@
+"""Values held against types and ranges: those of a command's own settings, and those that a constructor's signature
+names."""
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.errors import PydanticSchemaGenerationError
+
+from segkit.config.names import keys_of, no_such_setting
+from segkit.config.signature import Signature, read_signature
+
+SPECIAL = {"_target_", "_partial_"}
+"""Keys of a group that are for ``build`` itself."""
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused and values are taken as they are: ``"3"`` is not 3, ``true`` is not 1."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class _Loose(Strict):
+    """For classes that take names which their signature does not tell."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def schema_problems(
+    schema: type[BaseModel], config: Mapping[str, Any], above: str = "", known: Collection[str] = ()
+) -> list[str]:
+    """A line for each key that is wrong, saying its value and what would be right.
+
+    Args:
+        schema: what the values have to be.
+        config: plain dicts and lists.
+        above: the dotted key at which ``config`` stands, with a dot at its end.
+        known: dotted keys that may have been meant by an unknown one.
+    """
+    try:
+        # As JSON, because a list is then good for any sequence, and a text for a path.
+        schema.model_validate_json(json.dumps(config, default=str))
+    except ValidationError as error:
+        return list(_lines(error, config, above, known))
+    return []
+
+
+def target_problems(
+    key: str,
+    config: Mapping[str, Any],
+    given: Iterable[str] = (),
+    known: Collection[str] = (),
+    signature: Signature | None = None,
+) -> list[str]:
+    """A line for each argument of ``config["_target_"]`` that is wrong.
+
+    Args:
+        key: the dotted key at which ``config`` stands.
+        given: arguments that the code adds.
+        known: dotted keys that may have been meant by an unknown one.
+        signature: of the target; None = as its source tells. Nothing is said where that does not tell either.
+    """
+    if not isinstance(config["_target_"], str) or "." not in config["_target_"]:
+        return [f"{key}._target_={config['_target_']}: should be a class's dotted path, such as mine.Network"]
+    signature = signature or read_signature(config["_target_"])
+    if signature is None:
+        return []
+    given = set(given)
+    twice = [f"{key}.{name}: is given by the program; leave it out" for name in given & config.keys()]
+    fields: dict[str, Any] = {}
+    for name, parameter in signature.parameters.items():
+        built = any(_holds_target(config.get(name)))  # that what it builds fits is for the constructor to say
+        needed = parameter.required and name not in given and not config.get("_partial_")
+        fields[name] = (Any if built else parameter.annotation, ... if needed else None)
+    values = {name: value for name, value in config.items() if name not in SPECIAL and name not in given}
+    known = [*known, *(f"{key}.{name}" for name in fields if name not in given)]
+    return twice + schema_problems(_model(fields, signature.open), values, f"{key}.", known)
+
+
+def nested_targets(key: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """All groups in ``value`` that name a class, with their dotted keys, itself included."""
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            yield key, value
+        for name, item in value.items():
+            yield from nested_targets(f"{key}.{name}" if key else str(name), item)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from nested_targets(f"{key}.{number}", item)
+
+
+def _holds_target(value: Any) -> Iterator[bool]:
+    yield from (True for _ in nested_targets("", value))
+
+
+def _model(fields: dict[str, Any], loose: bool) -> type[BaseModel]:
+    # Arguments may have any name, also those that pydantic keeps for itself.
+    named: dict[str, Any] = {
+        f"field{number}": _aliased(name, *field) for number, (name, field) in enumerate(fields.items())
+    }
+    base = _Loose if loose else Strict
+    try:
+        return create_model("Arguments", __base__=base, **named)
+    except PydanticSchemaGenerationError:  # a type of the user's own, which its constructor knows best
+        untyped: dict[str, Any] = {name: (Any, field[1]) for name, field in named.items()}
+        return create_model("Arguments", __base__=base, **untyped)
+
+
+def _aliased(name: str, annotation: Any, default: Any) -> Any:
+    return (annotation, Field(alias=name) if default is ... else Field(default, alias=name))
+
+
+def _lines(error: ValidationError, config: Any, above: str, known: Collection[str]) -> Iterator[str]:
+    wrong: dict[str, list[Any]] = {}
+    for problem in error.errors(include_url=False):
+        wrong.setdefault(".".join(_place(problem, config)), []).append(problem)
+    for place, problems in wrong.items():
+        key, kind = f"{above}{place}", problems[0]["type"]
+        if kind == "missing":
+            yield f"{key} is missing: give {key}=…"
+        elif kind == "extra_forbidden":
+            yield no_such_setting(key, [*known, *keys_of(config, above)])
+        else:
+            texts = [each["msg"].removeprefix("Value error, ").removeprefix("Input ") for each in problems]
+            texts = [text.replace("Input should", "should") for text in dict.fromkeys(texts)]
+            value = problems[0]["input"] if len(problems) == 1 else _value(config, place)
+            yield f"{key}={shown(value)}: " + " or ".join(
+                [texts[0], *(text.removeprefix("should ") for text in texts[1:])]
+            )
+
+
+def _place(problem: Any, config: Any) -> list[str]:
+    """The key that a problem is about: pydantic puts the members of unions in between."""
+    place, value = [], config
+    for part in problem["loc"]:
+        inner = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(inner, Mapping) and part in inner:
+            value = inner[part]
+            place.append(str(part))
+        elif problem["type"] == "missing" and part == problem["loc"][-1]:
+            place.append(str(part))
+    return place
+
+
+def _value(config: Any, place: str) -> Any:
+    for part in place.split("."):
+        config = config[int(part)] if isinstance(config, list) else config[part]
+    return config
+
+
+def shown(value: Any) -> str:
+    """A value as it is typed."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | None):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value).replace(" ", "")
