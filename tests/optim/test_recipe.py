@@ -1,12 +1,13 @@
 """Parameter groups by hand, and recipes against torch's own optimisers."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from hydra.utils import instantiate
 from torch import nn
 
 from segkit.errors import UserError
@@ -40,12 +41,12 @@ def settings_of(model: nn.Module, groups: list[dict[str, Any]]) -> dict[str, tup
     return {names[p]: (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
 
 
-def recipe(name: str, **changed: Any) -> Optimization:
+def recipe(name: str, *changed: str, **given: Any) -> Optimization:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = OmegaConf.to_container(compose(overrides=[f"+optimizer={name}"]).optimizer)
-    assert isinstance(config, dict)
-    assert config.pop("_target_") == "segkit.optim.recipe.Optimization"
-    return Optimization(**{str(key): value for key, value in config.items()} | changed)
+        config = compose(overrides=[f"+optimizer={name}", *changed]).optimizer
+    made = instantiate(config, _convert_="all", **given)
+    assert isinstance(made, Optimization)
+    return made
 
 
 def test_kernels_decay_norms_and_biases_do_not_and_the_encoder_learns_slower() -> None:
@@ -137,25 +138,23 @@ def test_the_schedule_holds_for_every_group() -> None:
     assert [pair[-1] for pair in rates] == pytest.approx([0.005 * factor for factor in by_hand])
 
 
-def test_another_class_by_its_path() -> None:
-    optimizer, _ = recipe("sgd", optimizer="torch.optim.RAdam", arguments={"betas": [0.8, 0.9]}).build(network(), 1)
-    assert isinstance(optimizer, torch.optim.RAdam)
-    assert optimizer.param_groups[0]["betas"] == (0.8, 0.9)
+def test_another_class_by_its_path_and_arguments_by_their_names() -> None:
+    optimizer, _ = recipe("adam", "optimizer.algorithm._target_=torch.optim.RAdam").build(network(), 1)
+    assert type(optimizer) is torch.optim.RAdam
+    optimizer, _ = recipe("sgd", "optimizer.algorithm.momentum=0.5").build(network(), 1)
+    assert [group["momentum"] for group in optimizer.param_groups] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("algorithm", "message"),
     [
-        ({"optimizer": "torch.optim.Addam"}, r"optimizer\.optimizer=torch\.optim\.Addam: no such class"),
-        ({"optimizer": "torch.nn.Linear"}, r"is no subclass of .*Optimizer"),
-        ({"arguments": {"beta": 1}}, r"optimizer\.arguments\.beta: torch\.optim\.Adam has no such .*betas, eps"),
-        ({"arguments": {"lr": 1}}, r"optimizer\.arguments\.lr: give optimizer\.learning_rate instead"),
-        ({"optimizer": "torch.optim.LBFGS", "arguments": {}}, r"optimizer\.weight_decay: torch\.optim\.LBFGS has none"),
+        (partial(torch.optim.Adam, lr=1), r"optimizer\.algorithm\.lr: give optimizer\.learning_rate instead"),
+        (torch.optim.LBFGS, r"optimizer\.weight_decay: this algorithm has none; give 0"),
     ],
 )
-def test_mistakes_name_the_key_and_the_remedy(changed: dict[str, Any], message: str) -> None:
+def test_mistakes_name_the_key_and_the_remedy(algorithm: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        recipe("adam", **changed).build(network(), 1)
+        Optimization(algorithm, decoder_decay=1e-3).build(network(), 1)
 
 
 def test_a_state_from_a_gpu_is_updated_as_this_device_does() -> None:
