@@ -50,7 +50,7 @@ class TrainerSettings(Strict):
     accumulate: Positive
     clip: Annotated[float, Gt(0)] | None
     deterministic: bool
-    ema: Annotated[float, Ge(0), Lt(1)] | None
+    ema: Annotated[float, Gt(0), Lt(1)] | None
     freeze: list[str]
     unfreeze_at: Count | None
     logger: Literal["tensorboard", "csv", "wandb", "mlflow"]

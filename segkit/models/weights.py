@@ -194,7 +194,13 @@ def read_tensors(path: Path, key: str, remedy: str) -> Any:
         UserError: naming the setting ``key`` and the file, which cannot be read or is no such file, and the ``remedy``.
     """
     try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
+    except ImportError as error:
+        raise UserError(f"{key}: {path} needs safetensors: pip install 'segkit[models]'.") from error
     except FileNotFoundError as error:
         raise UserError(f"{key}: {path} does not exist.") from error
     except Exception as error:  # the unpickler meets any byte sequence, and fails in as many ways

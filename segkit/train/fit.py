@@ -117,7 +117,7 @@ def check_resumable(checkpoint: Mapping[str, Any], task: SegmentationTask, optio
             "go on with that"
         )
     try:
-        task.load_state_dict(checkpoint.get("current_model_state", checkpoint["state_dict"]))
+        task.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise UserError(f"resume: the model settings are not those that the run began with ({reason})") from error

@@ -12,8 +12,9 @@ from torch.func import functional_call
 from torchmetrics import Metric, MetricCollection, SumMetric
 
 from segkit.data.input_size import InputSize
-from segkit.data.records import IGNORE_INDEX, SegmentationClass
+from segkit.data.records import SegmentationClass
 from segkit.losses.auxiliary import with_auxiliary
+from segkit.losses.pixels import number_scored
 from segkit.metrics.confusion import ClassScores
 from segkit.metrics.cross_validation import Counts, counts_of
 from segkit.metrics.flatten import flatten_scores
@@ -163,8 +164,7 @@ class SegmentationTask(LightningModule):
 
     def _denominator(self, label: Tensor) -> Tensor:
         """What the loss of these labels is divided by: the scored pixels, unless the loss says otherwise."""
-        own = getattr(self.loss, "denominator", None)
-        return (label != IGNORE_INDEX).sum() if own is None else own(label)
+        return getattr(self.loss, "denominator", number_scored)(label)
 
     def configure_optimizers(self) -> Any:
         self.step = None  # that of an earlier fit updates what the earlier optimiser knows
@@ -184,17 +184,17 @@ class SegmentationTask(LightningModule):
     # ---- validation: at each picture's own size ----
 
     def on_validation_epoch_start(self) -> None:
-        self.val_loss, self.val_pixels = (SumMetric(nan_strategy="disable").to(self.device) for _ in range(2))
+        self.val_loss, self.val_weight = (SumMetric(nan_strategy="disable").to(self.device) for _ in range(2))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score a batch of pictures, each at the size of its label."""
         pictures = zip(self.logits_of(batch["image"]), batch["label"], batch["context"], strict=True)
         for logits, label, context in pictures:
             logits = logits_at_size(logits, label.shape)
-            # Weighted by the scored pixels: every pixel counts the same, whatever its picture.
-            pixels = (label != IGNORE_INDEX).sum()
-            self.val_loss.update(self.loss(logits[None], label[None]) * pixels)
-            self.val_pixels.update(pixels)
+            # Weighted by what the loss is a mean over: every pixel counts the same, whatever its picture.
+            weight = self._denominator(label[None])
+            self.val_loss.update(self.loss(logits[None], label[None]) * weight)
+            self.val_weight.update(weight)
             confidence = to_confidence(logits.softmax(0)[1]) if len(logits) == 2 else None
             self._measure(self.metrics, logits.argmax(0), label, confidence, context)
 
@@ -231,7 +231,7 @@ class SegmentationTask(LightningModule):
 
     def scores(self) -> dict[str, float]:
         """The loss and all metrics over the pictures seen since the last reset."""
-        return self._flat({"loss": self.val_loss.compute() / self.val_pixels.compute()} | self.metrics.compute())
+        return self._flat({"loss": self.val_loss.compute() / self.val_weight.compute()} | self.metrics.compute())
 
     def _flat(self, values: Mapping[str, Any]) -> dict[str, float]:
         return flatten_scores(values, [item.name for item in self.class_list])

@@ -15,7 +15,7 @@ from segkit.distributed.devices import Processes, lightning_precision
 from segkit.distributed.ranks import Ranks
 from segkit.runs.folder import place
 from segkit.runs.study import Trial
-from segkit.train.callbacks.ema import EMA
+from segkit.train.callbacks.ema import ExponentialMovingAverage
 from segkit.train.callbacks.freezing import Freezing
 from segkit.train.callbacks.interruption import Interruption
 from segkit.train.callbacks.progress import EpochReport, ProgressBar
@@ -75,7 +75,7 @@ def build_trainer(
     # validation's pictures are painted.
     callbacks: list[Callback] = [
         losses,
-        *([EMA(options.ema)] if options.ema is not None else []),
+        *([ExponentialMovingAverage(options.ema)] if options.ema is not None else []),
         *([Freezing(options.freeze, options.unfreeze_at)] if options.freeze else []),
         report,
         ProgressBar(losses, report),
