@@ -25,12 +25,12 @@ from segkit.data.overlay import paint
 from segkit.distributed.cores import cores
 from segkit.distributed.devices import one_gpu
 from segkit.models.full_size import logits_at_size, to_confidence
+from segkit.models.trained import read_checkpoint
 from segkit.predict.predictor import Predictor, trained_task
 from segkit.predict.writers import paint_pictures, writers_of
 from segkit.runs.folder import gpu_name
 from segkit.runs.read import find_checkpoint
 from segkit.speed.inference import InferenceNetwork, prediction_precision
-from segkit.models.trained import read_checkpoint
 from segkit.train.task import SegmentationTask
 
 CASES = {"cuda": [[160, 576, 1], [160, 576, 64], [384, 1248, 1]], "cpu": [[160, 576, 1], [384, 1248, 1]]}

@@ -19,8 +19,8 @@ from segkit.errors import UserError
 from segkit.metrics.benchmark import Benchmark, Scored
 from segkit.metrics.confusion import ConfusionMatrix
 from segkit.models.full_size import to_confidence
-from segkit.predict.predictor import Predictor
 from segkit.models.trained import read_checkpoint
+from segkit.predict.predictor import Predictor
 
 Image = NDArray[np.uint8]
 Corrupt = Callable[[Image, str], Image]

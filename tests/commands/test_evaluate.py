@@ -223,8 +223,8 @@ def test_the_lane_has_one_benchmark(root: Path, tmp_path: Path) -> None:
 
 def test_folds_are_joined_by_their_counts(folds: Path, root: Path, tmp_path: Path) -> None:
     from segkit.models.full_size import to_confidence
-    from segkit.predict.predictor import Predictor
     from segkit.models.trained import read_checkpoint
+    from segkit.predict.predictor import Predictor
 
     joined = evaluate(tmp_path / "out", f"checkpoint={folds}", "view=perspective")
     assert joined["pictures"] == {"um": 6, "umm": 6, "uu": 6}
