@@ -38,7 +38,7 @@ class Command(Protocol):
     """
 
     SETTINGS: type[Strict]
-    run: Callable[[dict[str, Any], RunFolder], Any]
+    run: Callable[..., Any]
 
 
 class _Stop(BaseException):
@@ -63,7 +63,7 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
             from segkit.sweeps.sweep import run_sweep
 
             sys.argv = [f"segkit {name}"]
-            sys.exit(run_sweep(flags, overrides))
+            sys.exit(run_sweep(flags, overrides, command.run))
         prepare = getattr(command, "prepare_arguments", None)
         words = prepare(arguments) if prepare else arguments
         flags, overrides = split_flags(words)

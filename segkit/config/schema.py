@@ -41,6 +41,9 @@ class DataSettings(TargetSettings):
     workers: Count | None
     cache_dir: str
     seed: Count
+    resize: Annotated[list[Positive], Len(2, 2)] | Annotated[float, Gt(0), Le(1)] | Literal["image_shape"] | None
+    window: Literal["sliding", "whole"]
+    overlap: Annotated[float, Ge(0), Le(0.9)]
 
 
 class KittiRoadSettings(DataSettings):
@@ -169,7 +172,7 @@ FORMATS = ("overlay", "mask", "confidence", "bev", "submission")
 
 
 class DataRootSettings(Strict):
-    root: str
+    root: str | None
 
 
 class PredictSettings(Strict):

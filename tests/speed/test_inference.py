@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from segkit.models.decoders.fcn import FCN
+from segkit.models.fcn import FCN
 from segkit.speed.inference import InferenceNetwork, PackedConvolution, prediction_precision
 
 CPU = torch.device("cpu")

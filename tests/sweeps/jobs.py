@@ -6,6 +6,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
 
+from segkit.commands import train
 from segkit.config.compose import CONF, kept_files, resolved
 from segkit.sweeps.job import Job, Outcome, Pool
 from tests.commands.test_train import SETTINGS
@@ -55,7 +56,7 @@ def make_job(folder: Path, root: Path, *more: str, name: str = "job") -> Job:
     with open_dict(config):
         del config["hydra"]
     files = kept_files(config, hydra_config)
-    return Job(name, folder / name, resolved(config), files, folder)
+    return Job(name, folder / name, resolved(config), files, folder, train.run)
 
 
 class Told:

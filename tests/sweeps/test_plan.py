@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from segkit.commands import train
 from segkit.commands.train import prepare_arguments
 from segkit.config.compose import CONF, readable
 from segkit.config.overrides import split_flags
@@ -31,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def plan(*words: str) -> Plan:
-    return Plan(*split_flags(["-m", *words]))
+    return Plan(*split_flags(["-m", *words]), train.run)
 
 
 def jobs(*words: str) -> list[Job]:
@@ -124,7 +125,7 @@ def test_groups_of_ones_own_are_found_and_remembered(here: Path) -> None:
     write_run(found[1], "running")
     flags, words = split_flags(prepare_arguments([f"resume={found[1].folder}"]))
     assert flags == [f"--config-dir={here / 'own'}"]
-    (again,) = [Plan(flags, words).job({})]
+    (again,) = [Plan(flags, words, train.run).job({})]
     assert again.settings == found[1].settings
 
 
@@ -225,7 +226,7 @@ def test_the_sweeps_folder_and_how_to_go_on(here: Path) -> None:
 )
 def test_mistakes_are_told_before_anything_is_written(words: list[str], message: str, here: Path) -> None:
     with pytest.raises((UserError, HydraException)) as caught:
-        run_sweep(*split_flags(["-m", *words]))
+        run_sweep(*split_flags(["-m", *words]), train.run)
     assert message in readable(caught.value)  # type: ignore[arg-type]
     assert len(readable(caught.value).splitlines()) == 1  # type: ignore[arg-type]
     assert list(here.iterdir()) == []
