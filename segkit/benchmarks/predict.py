@@ -196,7 +196,7 @@ def _paint_plainly(network: Network, predictor: Predictor, paths: Sequence[Path]
     for path in paths:
         picture = decode_image(path)
         height, width = picture.shape[:2]
-        resized = torch.from_numpy(resize_image(picture, predictor.input_size.image_shape)).permute(2, 0, 1)
+        resized = torch.from_numpy(resize_image(picture, predictor.picture_input.image_shape)).permute(2, 0, 1)
         probabilities = logits_at_size(network(resized[None].to(device))[0], (height, width)).softmax(0)
         classes = probabilities.argmax(0).byte().cpu().numpy()
         painted = paint(picture, classes, predictor.class_list)

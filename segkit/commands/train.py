@@ -68,7 +68,7 @@ def run(
         from segkit.distributed.ranks import Ranks, share_from_leader
         from segkit.metrics.cross_validation import write_counts
         from segkit.predict.predictor import Predictor
-        from segkit.predict.writers import Picture, paint_pictures
+        from segkit.predict.writers import paint_pictures, writers_of
         from segkit.train.checkpoints import epochs_done, read_checkpoint
         from segkit.train.fit import fit
         from segkit.train.task import SegmentationTask
@@ -143,9 +143,9 @@ def run(
             predictor = Predictor(checkpoint, gpu, settings["trainer"]["precision"])
             records = data.records("test") or data.records("val")
             records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
-            pictures = [Picture.from_files(record.image, record.extra.get("calibration")) for record in records]
+            pictures, writers = [record.image for record in records], writers_of(own=data.writers())
             row = bar.add_task("painting", total=len(pictures), note="")
-            paint_pictures(predictor, pictures, folder.predictions, on_done=lambda path: bar.advance(row))
+            paint_pictures(predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row))
     finally:  # what was trained is finished, whatever became of its pictures
         write_result(folder.path, result | {"seconds": watch.seconds | fitted.seconds, "ended": time.time()})
 

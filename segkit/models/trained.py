@@ -23,7 +23,7 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
 
     Returns:
         Lightning's entries, and ``segkit``: ``model``, the config of the network; ``classes``; ``input``, how pictures
-        come to it (:class:`segkit.models.full_size.PictureInput`); ``epoch``, ``scores`` and ``counts`` so far.
+        come to it (:class:`segkit.data.picture_input.PictureInput`); ``epoch``, ``scores`` and ``counts`` so far.
 
     Raises:
         UserError: naming ``key``: not a checkpoint, or not one of segkit's.

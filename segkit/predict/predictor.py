@@ -1,52 +1,51 @@
 """A trained network as a function from a picture of any size to probabilities at that size."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segkit.config.instantiate import import_subclass
 from segkit.data.images import resize_image
-from segkit.data.input_size import InputSize
+from segkit.data.picture_input import PictureInput
 from segkit.distributed.devices import lightning_precision
-from segkit.errors import UserError
-from segkit.models.full_size import logits_at_size, logits_of
+from segkit.models.full_size import full_size_logits
+from segkit.models.trained import classes_of, load_network
 from segkit.speed.inference import InferenceNetwork
-from segkit.train.task import SegmentationTask
 
 
 class Predictor:
-    """Built from a checkpoint alone (:func:`segkit.train.checkpoints.read_checkpoint`).
+    """Built from a checkpoint alone.
 
     Args:
-        checkpoint: the loaded checkpoint.
+        checkpoint: as :func:`segkit.models.trained.read_checkpoint` gives it.
         gpu: device number, or None for the CPU.
         precision: as ``trainer.precision``.
-        input_size: how pictures are shown to the network; None = as it was trained.
+        picture_input: how pictures come to the network; None = as when it was trained.
 
     Raises:
-        UserError: the checkpoint is of a task that this version of the code cannot build.
+        UserError: as :func:`segkit.models.trained.load_network`.
     """
 
     def __init__(
         self,
-        checkpoint: dict[str, Any],
+        checkpoint: Mapping[str, Any],
         gpu: int | None = None,
         precision: Literal["auto", "fp32", "bf16"] = "auto",
-        input_size: InputSize | None = None,
+        picture_input: PictureInput | None = None,
     ) -> None:
-        task = trained_task(checkpoint)
-        self.class_list = task.class_list
-        self.trained_size = task.input_size
-        self.input_size = input_size or self.trained_size
+        self.class_list = classes_of(checkpoint)
+        self.trained_input = PictureInput.of(**checkpoint["segkit"]["input"])
+        self.picture_input = picture_input or self.trained_input
         device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
         bf16 = lightning_precision(precision, gpu is not None) == "bf16-mixed"
-        self.network = InferenceNetwork(task.network, device, bf16)
+        self.network = InferenceNetwork(load_network(checkpoint), device, bf16)
 
     def resized(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """An RGB uint8 picture (H, W, 3) at the network's input size. Runs in any thread."""
-        return resize_image(picture, self.input_size.shape_of((picture.shape[0], picture.shape[1])))
+        """An RGB uint8 picture (H, W, 3) at the size at which it comes to the network. Runs in any thread."""
+        height, width = picture.shape[:2]
+        return resize_image(picture, self.picture_input.shape_of((height, width)))
 
     def probabilities(self, picture: NDArray[np.uint8]) -> torch.Tensor:
         """Class probabilities of an RGB uint8 picture (H, W, 3): float32 (C, H, W) on the predictor's device."""
@@ -57,23 +56,5 @@ class Predictor:
     def probabilities_at(self, resized: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
         """As ``probabilities``, of a picture that is ``resized`` already and was of ``size`` (height, width)."""
         image = torch.from_numpy(resized).permute(2, 0, 1)[None].to(self.network.device)
-        [logits] = logits_of(self.network, image, self.input_size)
-        return logits_at_size(logits, size).softmax(0)
-
-
-def trained_task(checkpoint: dict[str, Any]) -> SegmentationTask:
-    """The task that a checkpoint was made by, with the checkpoint's weights, on the CPU.
-
-    Raises:
-        UserError: this version of the code cannot build it.
-    """
-    task_class = import_subclass(checkpoint["segkit"]["task"], SegmentationTask, "checkpoint, made by")
-    try:
-        # The checkpoint's own weights follow, so pretrained ones are not wanted.
-        settings = {key: value for key, value in checkpoint["hyper_parameters"].items() if key != "road_target"}
-        task = task_class(**settings | {"weights": None})
-        task.load_state_dict(checkpoint["state_dict"])
-    except (TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"checkpoint: does not fit this version of {task_class.__name__} ({reason})") from error
-    return task
+        [logits] = full_size_logits(self.network, image, [size], self.picture_input)
+        return logits.softmax(0)

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torchmetrics import Metric, MetricCollection, SumMetric
 
+from segkit.data.picture_input import PictureInput
 from segkit.data.records import IGNORE_INDEX, SegmentationClass
 from segkit.losses.auxiliary import with_auxiliary
 from segkit.metrics.confusion import ClassScores
 from segkit.metrics.cross_validation import Counts, counts_of
 from segkit.metrics.flatten import flatten_scores
-from segkit.models.full_size import PictureInput, to_confidence
+from segkit.models.full_size import full_size_logits, to_confidence
 from segkit.models.trained import VERSION
 from segkit.optim.recipe import Optimization
 from segkit.speed.recorded_step import RecordedStep
@@ -205,7 +206,7 @@ class SegmentationTask(LightningModule):
 
     def full_size_logits(self, images: Tensor | Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
         """Logits (C, H0, W0) of pictures uint8 (3, H, W), each at its own size (H0, W0)."""
-        return self.picture_input.logits(self.network, images, sizes)
+        return full_size_logits(self.network, images, sizes, self.picture_input)
 
     @staticmethod
     def _measure(
