@@ -63,6 +63,7 @@ def run(
     """
     watch, started = Stopwatch(), time.time()
     with watch.phase("import"):
+        from segkit.config.check import nested_targets
         from segkit.config.instantiate import import_class
         from segkit.distributed.devices import training_processes
         from segkit.distributed.launch import launch
@@ -71,14 +72,17 @@ def run(
         from segkit.models.trained import read_checkpoint
         from segkit.predict.predictor import Predictor
         from segkit.predict.writers import paint_pictures, writers_of
+        from segkit.runs.sources import keep_sources
         from segkit.train.checkpoints import epochs_done
         from segkit.train.loggers import log_scores
 
     options = SETTINGS(**settings).trainer
     ranks = Ranks.from_environment()
     processes = training_processes(options.gpus, options.num_nodes, options.cpu_processes, ranks)
-    for group in ("model", "loss", "optimizer"):  # before the data takes its time
-        import_class(settings[group]["_target_"], object, f"{group}._target_")
+    named = {key: str(group["_target_"]) for key, group in nested_targets("", settings)}
+    for key, path in named.items():  # before the data takes its time
+        import_class(path, None, f"{key}._target_")
+    keep_sources(folder.path, named.values())
     about = {"started": started, **place(processes.indices, options.num_nodes)}
 
     with watch.phase("data"):
@@ -146,7 +150,7 @@ def run(
                 checkpoint,
                 gpu,
                 options.precision,
-                trust=[settings["model"]["_target_"], *nested_modules(settings["model"])],
+                trust=list(named.values()),
             )
             records = data.records("test") or data.records("val")
             records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
@@ -207,7 +211,7 @@ def fit_settings(
         loss,
         build("optimizer", settings["optimizer"], Optimization),
         data.class_list,
-        data.input_size,
+        data.picture_input,
         [*data.metrics(), *own],
         settings["model"],
     )

@@ -67,10 +67,10 @@ def score_networks(
     notes = []
     for part in parts:
         checkpoint = read_checkpoint(part.checkpoint, "checkpoint")
-        predictor = Predictor(checkpoint, gpu, part.precision, data.input_size)
+        predictor = Predictor(checkpoint, gpu, part.precision, data.picture_input)
         _check_classes(predictor, data)
-        if predictor.trained_size != data.input_size:
-            sizes = f"trained at {predictor.trained_size} and is scored at {data.input_size}"
+        if predictor.trained_input != data.picture_input:
+            sizes = f"trained at {predictor.trained_input} and is scored at {data.picture_input}"
             notes.append(f"data.image_shape: the network was {sizes}")
         predictors |= {record.name: predictor for record in part.records}
         for record, (image, own_label) in ahead(partial(_load, data=data), part.records):

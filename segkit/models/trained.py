@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from segkit.config.instantiate import build
-from segkit.data.input_size import InputSize
+from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
 from segkit.errors import UserError
 from segkit.models.weights import read_tensors
@@ -63,9 +63,9 @@ def _converted(checkpoint: Mapping[str, Any], path: Path, key: str) -> dict[str,
 
 
 def describe(
-    model: Mapping[str, Any], class_list: Sequence[SegmentationClass], input_size: InputSize
+    model: Mapping[str, Any], class_list: Sequence[SegmentationClass], picture_input: PictureInput
 ) -> dict[str, Any]:
-    """What a checkpoint says of its network, in plain data: ``version``, ``model`` (its config), ``classes``, ``input``."""
+    """What a checkpoint says of its network: ``version``, ``model`` (its config), ``classes`` and ``input``, plain data."""
     return {
         "version": VERSION,
         "model": dict(model),
@@ -73,13 +73,13 @@ def describe(
             {"name": item.name, "colour": item.colour and list(item.colour), "background": item.background}
             for item in class_list
         ],
-        "input": {key: list(value) if isinstance(value, tuple) else value for key, value in vars(input_size).items()},
+        "input": picture_input.as_dict(),
     }
 
 
-def input_size_of(checkpoint: Mapping[str, Any]) -> InputSize:
-    """How large pictures were when the network of a checkpoint (:func:`read_checkpoint`) was trained."""
-    return InputSize.of(**checkpoint["segkit"]["input"])
+def picture_input_of(checkpoint: Mapping[str, Any]) -> PictureInput:
+    """How pictures came to the network of a checkpoint (:func:`read_checkpoint`) when it was trained."""
+    return PictureInput.of(**checkpoint["segkit"]["input"])
 
 
 def classes_of(checkpoint: Mapping[str, Any]) -> tuple[SegmentationClass, ...]:
