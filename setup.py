@@ -1,4 +1,4 @@
-"""Puts conf/, which lies at the top of the repository, into the package as segkit/conf. All else is in pyproject.toml."""
+"""Puts conf/, which lies at the top of the repository, into the package; all else is in pyproject.toml."""
 
 from setuptools import find_packages, setup
 

@@ -1,10 +1,13 @@
-"""The one console that progress bars and log lines share, so that they do not write over each other."""
+"""The one console that progress bars and log lines share, so that they do not write over each other; text tables."""
 
 import logging
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -31,6 +34,23 @@ def progress_bar() -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+def table(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> str:
+    """Rows of texts as aligned lines, the first one the head: columns two blanks apart, as wide as they have to be.
+
+    Columns stand flush right, but for those whose numbers are in ``left``.
+    """
+    head, *body = rows
+    found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for number, title in enumerate(head):
+        found.add_column(Text(title), justify="left" if number in left else "right")
+    for row in body:
+        found.add_row(*map(Text, row))
+    page = Console(width=10_000, color_system=None)
+    with page.capture() as text:
+        page.print(found)
+    return "\n".join(line.rstrip() for line in text.get().splitlines())
 
 
 def log_places() -> tuple[bool, Path | None]:

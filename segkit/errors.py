@@ -1,4 +1,7 @@
-"""The one exception for mistakes that the user can put right."""
+"""Mistakes that the user can put right, and the ends of a run that are no mistakes."""
+
+import signal
+from collections.abc import Sequence
 
 
 class UserError(Exception):
@@ -7,3 +10,23 @@ class UserError(Exception):
     The message is one or two lines: what is wrong, where (the config key or the file), and what would be right.
     Commands print it without a traceback and exit with code 2.
     """
+
+
+class Pruned(UserError):  # noqa: N818 - not always a mistake
+    """The study has given up on the run; the message says after which epoch."""
+
+
+class Interrupted(SystemExit):
+    """A run was ended by a signal; the exit code is 128 + its number, as shells have it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.signal = signal.Signals(number)
+
+    def __str__(self) -> str:
+        return self.signal.name
+
+
+def shortlist(names: Sequence[str]) -> str:
+    """The first few of ``names`` and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

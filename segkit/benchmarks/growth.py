@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, told
-from segkit.benchmarks.repeated import vary
+from segkit.benchmarks.datasets import vary
+from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, case_text
 from segkit.benchmarks.table import Table, file_name, rounded
 from segkit.data.records import Record
 from segkit.distributed.cores import cores
@@ -41,14 +41,11 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     programs = Programs(settings, folder / "scratch", gpus)
     cases = settings["cases"]
     lines = {"area": AREAS, "batch": BATCHES} if cases is None else {"cases": cases}
-    found = iter(programs.points([case for line in lines.values() for case in line]))
-    tables = [
-        training_table(programs, along, [(case, 1, next(found)) for case in line]) for along, line in lines.items()
-    ]
+    points = {along: [(case, 1) for case in line] for along, line in lines.items()}
     if len(gpus) > 1:
         case = ON_EACH_GPU if cases is None else cases[0]
-        points = [(case, count, _on_gpus(programs, case, count)) for count in doublings(len(gpus))]
-        tables.append(training_table(programs, "gpus", points))
+        points["gpus"] = [(case, count) for count in doublings(len(gpus))]
+    tables = [training_table(programs, along, line) for along, line in points.items()]
     return [*tables, cache_table(programs.records, settings["cache_pictures"], folder / "scratch")]
 
 
@@ -57,24 +54,19 @@ def doublings(most: int) -> list[int]:
     return [*(2**i for i in range((most - 1).bit_length())), most]
 
 
-def _on_gpus(programs: Programs, case: Case, count: int) -> Speed | str:
-    try:
-        return programs.segkit(case, count)
-    except ProgramError as error:
-        return str(error)
-
-
-def training_table(programs: Programs, along: str, points: Sequence[tuple[Case, int, Speed | str]]) -> Table:
-    """What training reached in each case, on so many GPUs (1 also stands for the CPU); no figures where it failed."""
+def training_table(programs: Programs, along: str, points: Sequence[tuple[Case, int]]) -> Table:
+    """What training reaches in each case, on so many GPUs (1 also stands for the CPU); no figures where it fails."""
     rows: list[dict[str, Any]] = []
     failures = []
-    for case, processes, speed in points:
+    for case, processes in points:
         height, width, batch = case
-        if isinstance(speed, str):
-            failures.append(f"{told(case)}: {speed.splitlines()[-1]}")
+        try:
+            speed = programs.segkit(case, processes)
+        except ProgramError as error:
+            failures.append(f"{case_text(case)}: {str(error).splitlines()[-1]}")
             speed = Speed(math.nan, None)
         rate = speed.images_per_second
-        log.info("%s, %d at a time: %s images/s", told(case), processes, rounded(rate))
+        log.info("%s, %d at a time: %s images/s", case_text(case), processes, rounded(rate))
         rows.append(
             {
                 "height": height,

@@ -28,8 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from segkit.benchmarks.pictures import labelled_pictures
-from segkit.benchmarks.repeated import repeat, vary
+from segkit.benchmarks.datasets import labelled_pictures, repeat, vary
 from segkit.benchmarks.table import Table, file_name, rounded
 from segkit.config.compose import CONF
 from segkit.data.png import isal_zlib
@@ -90,7 +89,7 @@ def first_epoch(root: Path, shape: tuple[int, int], scratch: Path) -> dict[str, 
     def ours() -> None:
         _module(root, shape, cache).prepare()
 
-    with context.Pool(cores(), cv2.setNumThreads, (0,)) as pool:
+    with context.Pool(cores(), start_worker, (0,)) as pool:
 
         def theirs() -> None:
             pool.map(decode, pairs, chunksize=2)
@@ -117,8 +116,9 @@ def later_epochs(root: Path, scratch: Path) -> list[dict[str, Any]]:
         for name, loader in loaders.items():
             loader.sampler.set_epoch(epoch)  # type: ignore[union-attr]
             turns[name].append((_seconds(lambda loader=loader: deque(loader, 0), time.process_time), theirs))  # type: ignore[misc]
-    told = "the paper's loader"
-    return [_row(f"later epochs, augment={name}", SHAPE, 1, len(pairs), turns[name], told) for name in turns]
+    return [
+        _row(f"later epochs, augment={name}", SHAPE, 1, len(pairs), turns[name], "the paper's loader") for name in turns
+    ]
 
 
 def transforms(name: str, shape: tuple[int, int]) -> list[dict[str, Any]]:

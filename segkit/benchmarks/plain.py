@@ -22,17 +22,17 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from segkit.benchmarks.bare import MEAN, STD, FCN8s
+from segkit.benchmarks.bare import build_network
 from segkit.data.records import IGNORE_INDEX, Record
 from segkit.distributed.cores import cores
 from segkit.road.dataset import KittiRoadDataModule
 
 
 class RoadPictures(Dataset[tuple[Tensor, Tensor]]):
-    """Normalised picture float (3, H, W) and label int64 (H, W), decoded anew each time."""
+    """Picture float (3, H, W), 0…255, and label int64 (H, W), decoded anew each time."""
 
     def __init__(self, records: Sequence[Record], height: int, width: int) -> None:
         self.records, self.size = records, (width, height)
@@ -47,8 +47,8 @@ class RoadPictures(Dataset[tuple[Tensor, Tensor]]):
         colours = cv2.resize(read_rgb(record.label), self.size, interpolation=cv2.INTER_NEAREST)
         label = np.where(colours[..., 0] == 0, IGNORE_INDEX, colours[..., 2] // 255)
         augmented = self.augment(image=image, mask=label)
-        normal = (augmented["image"].astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
-        return torch.from_numpy(normal.transpose(2, 0, 1).copy()), torch.from_numpy(augmented["mask"].astype(np.int64))
+        pixels = augmented["image"].astype(np.float32).transpose(2, 0, 1)
+        return torch.from_numpy(pixels.copy()), torch.from_numpy(augmented["mask"].astype(np.int64))
 
 
 def read_rgb(path: Path | None) -> NDArray:
@@ -57,9 +57,9 @@ def read_rgb(path: Path | None) -> NDArray:
 
 
 class PlainTask(LightningModule):
-    def __init__(self, encoder: str, fc_channels: int) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = FCN8s(encoder, fc_channels)
+        self.network = network
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         image, label = batch
@@ -123,7 +123,7 @@ def measure_case(spec: dict[str, Any], case: Sequence[int], root: str) -> dict[s
         enable_checkpointing=False,  # the time that it takes lies between the epochs, and is no part of their figures
         callbacks=[clock],
     )
-    trainer.fit(PlainTask(spec["encoder"], spec["fc_channels"]), loader)
+    trainer.fit(PlainTask(build_network(spec["model"])), loader)
     memory = torch.cuda.max_memory_allocated(spec["gpu"]) / 2**30 if on_gpu else None
     return {"images_per_second": len(records) / median(clock.seconds[1:]), "peak_memory_gib": memory}
 

@@ -17,20 +17,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from segkit.benchmarks.pictures import labelled_pictures
+from segkit.benchmarks.datasets import labelled_pictures
 from segkit.benchmarks.table import Table, file_name
-from segkit.benchmarks.timing import matrix_peak, median_step_ms, told_peak
+from segkit.benchmarks.timing import matrix_peak, median_step_ms, peak_text
 from segkit.data.images import decode_image, resize_image
 from segkit.data.overlay import paint
 from segkit.distributed.cores import cores
 from segkit.distributed.devices import one_gpu
-from segkit.predict.inputs import find_checkpoint
-from segkit.predict.postprocess import logits_at_size, to_confidence
+from segkit.models.full_size import logits_at_size, to_confidence
+from segkit.models.trained import read_checkpoint
 from segkit.predict.predictor import Predictor, trained_task
-from segkit.predict.writers import Picture, paint_pictures
+from segkit.predict.writers import paint_pictures, writers_of
 from segkit.runs.folder import gpu_name
+from segkit.runs.read import find_checkpoint
 from segkit.speed.inference import InferenceNetwork, prediction_precision
-from segkit.train.checkpoints import read_checkpoint
 from segkit.train.task import SegmentationTask
 
 CASES = {"cuda": [[160, 576, 1], [160, 576, 64], [384, 1248, 1]], "cpu": [[160, 576, 1], [384, 1248, 1]]}
@@ -74,7 +74,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         file_name("predict", precision, "nhwc", name),
         "Prediction: the network alone, pictures on its device",
         rows,
-        [about, told_peak(peak, device, dtype)],
+        [about, peak_text(peak, device, dtype)],
     )
     files = Table(
         file_name("predict-files", precision, "nhwc", name),
@@ -167,7 +167,7 @@ def _compared(
 def _from_files(predictor: Predictor, plain: Network, paths: Sequence[Path], scratch: Path) -> list[dict[str, Any]]:
     """Rows of ``paint_pictures`` and of a plain program that does the same with one picture after the other."""
     predictor.probabilities(decode_image(paths[0]))  # the first picture's costs are not those of many
-    seconds = paint_pictures(predictor, [Picture(path) for path in paths], scratch / "painted").seconds
+    seconds = paint_pictures(predictor, paths, scratch / "painted", writers_of()).seconds
     begun = time.perf_counter()
     _paint_plainly(plain, predictor, paths, scratch / "plain")
     wall = time.perf_counter() - begun
@@ -196,7 +196,7 @@ def _paint_plainly(network: Network, predictor: Predictor, paths: Sequence[Path]
     for path in paths:
         picture = decode_image(path)
         height, width = picture.shape[:2]
-        resized = torch.from_numpy(resize_image(picture, predictor.image_shape)).permute(2, 0, 1)
+        resized = torch.from_numpy(resize_image(picture, predictor.input_size.image_shape)).permute(2, 0, 1)
         probabilities = logits_at_size(network(resized[None].to(device))[0], (height, width)).softmax(0)
         classes = probabilities.argmax(0).byte().cpu().numpy()
         painted = paint(picture, classes, predictor.class_list)

@@ -14,9 +14,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.profiler import ProfilerActivity, profile, schedule, tensorboard_trace_handler
 
-from segkit.benchmarks.programs import Programs, told
+from segkit.benchmarks.programs import Programs, case_text
 from segkit.benchmarks.table import Table, file_name
 from segkit.benchmarks.train import CASES
 from segkit.config.overrides import override
@@ -42,37 +43,44 @@ Interval = tuple[float, float]
 """Start and end, microseconds."""
 
 
-class ProfiledTask(SegmentationTask):
+class StepTrace(Callback):
     """Traces ``STEPS`` training steps in the middle of the second epoch.
 
     Args:
-        trace: folder for the trace.
-        **rest: as :class:`segkit.train.task.SegmentationTask`.
+        folder: for the trace.
     """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epoch = int(trainer.num_training_batches)
+        traced = min(STEPS, max(1, epoch // 2))
+        before = max(0, epoch + (epoch - traced) // 2 - WARM_UP)
+        on_gpu = pl_module.device.type == "cuda"
+        self.profiler = profile(
+            activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])],
+            schedule=schedule(wait=before, warmup=WARM_UP, active=traced, repeat=1),
+            on_trace_ready=tensorboard_trace_handler(self.folder, worker_name="segkit"),
+        )
+        self.profiler.start()
+
+    def on_train_batch_end(self, *about: Any) -> None:
+        self.profiler.step()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.profiler.stop()
+
+
+class ProfiledTask(SegmentationTask):
+    """The task of ``train.py`` with a ``StepTrace`` into the folder ``trace``; ``rest`` is the task's own."""
 
     def __init__(self, trace: str, **rest: Any) -> None:
         super().__init__(**rest)
         self.trace_folder = trace
 
-    def on_train_start(self) -> None:
-        super().on_train_start()
-        epoch = int(self.trainer.num_training_batches)
-        traced = min(STEPS, max(1, epoch // 2))
-        before = max(0, epoch + (epoch - traced) // 2 - WARM_UP)
-        self.profiler = profile(
-            activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self.device.type == "cuda" else [])],
-            schedule=schedule(wait=before, warmup=WARM_UP, active=traced, repeat=1),
-            on_trace_ready=tensorboard_trace_handler(self.trace_folder, worker_name="segkit"),
-        )
-        self.profiler.start()
-
-    def on_train_batch_end(self, *args: Any) -> None:
-        super().on_train_batch_end(*args)
-        self.profiler.step()
-
-    def on_train_end(self) -> None:
-        super().on_train_end()
-        self.profiler.stop()
+    def configure_callbacks(self) -> list[Callback]:
+        return [StepTrace(self.trace_folder)]
 
 
 def run(settings: dict[str, Any], folder: Path) -> list[Table]:
@@ -91,7 +99,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     trace = read_trace(path)
     untraced = 1000 * case[2] / result["epochs"][-1]["images_per_second"]
     remarks = [
-        f"{gpu_name(programs.gpus) or 'CPU'}, {programs.precision}, {told(case)}; "
+        f"{gpu_name(programs.gpus) or 'CPU'}, {programs.precision}, {case_text(case)}; "
         f"{trace.steps} steps traced, {trace.step_ms:.4g} ms each, {untraced:.4g} ms without the profiler",
         f"the GPU waited {trace.waited:.2%} of that time"
         if trace.waited is not None

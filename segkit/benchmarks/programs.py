@@ -12,14 +12,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from segkit.benchmarks.pictures import labelled_pictures
-from segkit.benchmarks.repeated import repeat
+from segkit.benchmarks.datasets import labelled_pictures, repeat
 from segkit.config.overrides import override
 from segkit.distributed.devices import lightning_precision
 from segkit.errors import UserError
-from segkit.runs.folder import read_result
+from segkit.runs.read import read_result
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+TRAIN = ("-c", "from segkit.cli import main; main(['train'])")
+"""Words for Python that are ``train.py``, also where segkit is installed without it."""
 
 UNCOUNTED = 2
 """Epochs at the start of ``train.py`` that do not count: caches fill, kernels are compiled and chosen."""
@@ -34,7 +34,7 @@ Case = Sequence[int]
 """Height, width, and pictures per step and process."""
 
 
-def told(case: Case) -> str:
+def case_text(case: Case) -> str:
     """The case for people: ``160×576, batch 16``."""
     return "{}×{}, batch {}".format(*case)
 
@@ -79,17 +79,6 @@ class Programs:
         """
         return _speed(self.train(case, processes, self.settings["epochs"]))
 
-    def points(self, cases: Sequence[Case]) -> list[Speed | str]:
-        """The same training in each case, on one GPU or the CPU, all in one process; an error where it failed.
-
-        Raises:
-            ProgramError: the process itself failed.
-        """
-        runs = [self._words(case, 1, self.settings["epochs"]) for case in cases]
-        said = _run(["-m", "segkit.benchmarks.points", json.dumps(runs), str(self.scratch / "run")], "points")
-        found = json.loads(said.splitlines()[-1])
-        return [result["error"] if "error" in result else _speed(result) for result in found]
-
     def train(self, case: Case, processes: int, epochs: int, more: Sequence[str] = ()) -> dict[str, Any]:
         """``result.json`` of a run of ``train.py``; ``more`` are further settings.
 
@@ -99,7 +88,7 @@ class Programs:
         folder = self.scratch / "run"
         place = override("hydra.run.dir", str(folder))
         try:
-            _run([str(REPOSITORY / "train.py"), *self._words(case, processes, epochs), place, *more], "train.py")
+            _run([*TRAIN, *self._words(case, processes, epochs), place, *more], "train.py")
             return read_result(folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)  # its checkpoints are of gigabytes
@@ -130,7 +119,7 @@ class Programs:
         """
         counted = self.settings["epochs"] - UNCOUNTED
         spec = self._spec(cases) | {"precision": self.precision, "steps": counted * self.settings["epoch_steps"]}
-        figures = _figures("segkit.benchmarks.bare", spec)
+        figures = _measured("segkit.benchmarks.bare", spec)
         pairs = zip(cases, figures["cases"], strict=True)
         return [Speed(1000 * case[2] / found["step_ms"], found["peak_memory_gib"]) for case, found in pairs]
 
@@ -143,13 +132,13 @@ class Programs:
         place = {"roots": [str(self._repeated(case[2])) for case in cases], "scratch": str(self.scratch)}
         # One epoch that does not count is enough for it: it compiles nothing and keeps no cache.
         spec = self._spec(cases) | place | {"epochs": self.settings["epochs"] - 1}
-        figures = _figures("segkit.benchmarks.plain", spec)
+        figures = _measured("segkit.benchmarks.plain", spec)
         return [Speed(found["images_per_second"], found["peak_memory_gib"]) for found in figures["cases"]]
 
     def _spec(self, cases: Sequence[Case]) -> dict[str, Any]:
         gpu = self.gpus[0] if self.gpus else None
         shown = [list(case) for case in cases]
-        return {"gpu": gpu, "cases": shown, "seed": self.settings["seed"], **self.settings["model"]}
+        return {"gpu": gpu, "cases": shown, "seed": self.settings["seed"], "model": self.settings["model"]}
 
     def _repeated(self, per_step: int) -> Path:
         count = self.epoch_pictures(per_step)
@@ -165,7 +154,7 @@ def _speed(result: dict[str, Any]) -> Speed:
     return Speed(median(counted), result.get("gpu_memory_gib"))
 
 
-def _figures(module: str, spec: dict[str, Any]) -> dict[str, Any]:
+def _measured(module: str, spec: dict[str, Any]) -> dict[str, Any]:
     said = _run(["-m", module, json.dumps(spec)], f"python -m {module}")
     return json.loads(said.splitlines()[-1])
 

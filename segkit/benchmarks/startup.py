@@ -10,6 +10,7 @@ Compared, in turns within one run:
 
 import json
 import logging
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,13 +22,12 @@ from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from segkit.benchmarks.pictures import labelled_pictures
-from segkit.benchmarks.programs import REPOSITORY, ProgramError, as_a_user
-from segkit.benchmarks.repeated import repeat
+from segkit.benchmarks.datasets import labelled_pictures, repeat
+from segkit.benchmarks.programs import TRAIN, ProgramError, as_a_user
 from segkit.benchmarks.table import Table, file_name, rounded
 from segkit.config.overrides import override
 from segkit.distributed.cores import cores
-from segkit.runs.folder import read_result
+from segkit.runs.read import read_result
 
 TURNS = 5
 PICTURES = 8
@@ -70,13 +70,12 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     scratch = folder / "scratch"
     root = scratch / "startup"
     repeat(labelled_pictures(settings, scratch), root, PICTURES)
-    train = str(REPOSITORY / "train.py")
     turns, bares = [], []
     for _ in range(TURNS):
         hydra, bare = seconds(["-c", "import hydra"])[0], imports()
         answers = {
-            "--help": (seconds([train, "--help"])[0], hydra),
-            "a config error": (seconds([train, MISTAKE], expected=2)[0], hydra),
+            "--help": (seconds([*TRAIN, "--help"])[0], hydra),
+            "a config error": (seconds([*TRAIN, MISTAKE], expected=2)[0], hydra),
         }
         phases = first_step(root, scratch)
         turns.append(answers | {name: (value, sum(bare)) for name, value in phases.items()})
@@ -112,7 +111,7 @@ def first_step(root: Path, scratch: Path) -> dict[str, float]:
     places = {"data.root": str(root), "data.cache_dir": str(cache), "hydra.run.dir": str(run_folder)}
     words = [override(key, value) for key, value in (SMALL | places).items()]
     launched = time.time()
-    seconds([str(REPOSITORY / "train.py"), *words])
+    seconds([*TRAIN, *words])
     result = read_result(run_folder)
     stepped = first_loss(run_folder / "tensorboard")
     for folder in (run_folder, cache):
@@ -145,5 +144,5 @@ def seconds(words: Sequence[str], expected: int = 0) -> tuple[float, str]:
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=as_a_user())
     taken = time.perf_counter() - started
     if done.returncode != expected:
-        raise ProgramError(f"python {words[0]} ended with exit code {done.returncode}:\n{done.stderr.strip()}")
+        raise ProgramError(f"python {shlex.join(words)} ended with exit code {done.returncode}:\n{done.stderr.strip()}")
     return taken, done.stdout

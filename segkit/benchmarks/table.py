@@ -4,12 +4,12 @@ import csv
 import io
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from segkit.console import table as aligned
 from segkit.runs.files import write_whole
 
 DIGITS = 4
@@ -73,19 +73,9 @@ def as_text(table: Table) -> str:
     head = list(table.rows[0])
     rows = [[rounded(row[key]) for key in head] for row in table.rows]
     cells = [["" if value is None else str(value) for value in row] for row in rows]
-    numeric = [
-        all(value is None or isinstance(value, int | float) for value in column) for column in zip(*rows, strict=True)
-    ]
-    return "\n".join([table.title, *_aligned([head, *cells], numeric), *table.remarks])
-
-
-def _aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
-    """Lines whose columns stand two blanks apart, flush right where ``right`` says so."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if flush else cell.ljust(width)
-            for cell, width, flush in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
+    texts = {
+        number
+        for number, column in enumerate(zip(*rows, strict=True))
+        if not all(value is None or isinstance(value, int | float) for value in column)
+    }
+    return "\n".join([table.title, aligned([head, *cells], texts), *table.remarks])

@@ -59,7 +59,7 @@ def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * size**3 / ms * 1e-9
 
 
-def told_peak(peak: float, device: torch.device, dtype: torch.dtype) -> str:
+def peak_text(peak: float, device: torch.device, dtype: torch.dtype) -> str:
     """A line for a table's remarks."""
     return f"matrix peak {peak:.4g} TFLOP/s: {PEAK_SIZE[device.type]}³ in {str(dtype).removeprefix('torch.')}"
 

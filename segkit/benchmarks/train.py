@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from segkit.benchmarks.bare import FCN8s
-from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, told
+from segkit.benchmarks.bare import build_network
+from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, case_text
 from segkit.benchmarks.table import Table, file_name, rounded
-from segkit.benchmarks.timing import count_flops, matrix_peak, told_peak
+from segkit.benchmarks.timing import count_flops, matrix_peak, peak_text
 from segkit.distributed.cores import cores
 from segkit.distributed.devices import one_gpu
 from segkit.runs.folder import gpu_name
@@ -60,7 +60,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     name = gpu_name(programs.gpus)
     remarks = [
         f"{name or 'CPU'}, {cores()} cores; segkit and the bare loop in {programs.precision}",
-        told_peak(peak, device, dtype),
+        peak_text(peak, device, dtype),
         f"TFLOP of a step, by case: {', '.join(work)}",
         *failures,
     ]
@@ -69,7 +69,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
 
 
 def _reported(program: str, case: Case, speed: Speed) -> Speed:
-    log.info("%s, %s: %s images/s", told(case), program, rounded(speed.images_per_second))
+    log.info("%s, %s: %s images/s", case_text(case), program, rounded(speed.images_per_second))
     return speed
 
 
@@ -108,4 +108,4 @@ def step_tflop(case: Case, model: Mapping[str, Any]) -> float:
     """TFLOP of a training step without its update: forward and backward pass of the network of stock layers."""
     height, width, batch = case
     with torch.device("meta"):
-        return count_flops(FCN8s(**model), torch.empty(batch, 3, height, width)) * 1e-12
+        return count_flops(build_network(model), torch.empty(batch, 3, height, width)) * 1e-12

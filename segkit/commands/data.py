@@ -62,16 +62,9 @@ def _verify(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
         row = bar.add_task("checking", note="")
         data.prepare(lambda done, total: bar.update(row, completed=done, total=total))
     log.info("%s\nevery picture and label is in order", data.describe())
-    if data.road_target is not None:
-        records = [record for part in data.layout.parts.values() for record in part]
-        bare = [record.name for record in records if record.calibration is None]
-        if bare:
-            log.warning(
-                "%d of %d pictures have no calibration: no bird's-eye view of them (%s, …)",
-                len(bare),
-                len(records),
-                bare[0],
-            )
+    records = [record for part in data.layout.parts.values() for record in part]
+    for what, count in data.lacking(records).items():
+        log.warning("%d of %d pictures have no %s: no scores of them that need it", count, len(records), what)
     return {"data": data.summary()}
 
 

@@ -19,12 +19,12 @@ from segkit.console import progress_bar
 from segkit.errors import UserError
 from segkit.predict.inputs import find_folder
 from segkit.runs.folder import CONFIG, RunFolder, environment, gpu_name, write_result
-from segkit.runs.trained import TrainedRun, find_runs, is_sweep
+from segkit.runs.read import TrainedRun, find_runs, is_sweep
 
 if TYPE_CHECKING:
     from segkit.data.module import SegmentationDataModule
     from segkit.data.records import Record
-    from segkit.road.evaluation import Scored
+    from segkit.metrics.benchmark import Benchmark, Scored
 
 SETTINGS = EvaluateSettings
 log = logging.getLogger(__name__)
@@ -53,7 +53,8 @@ def prepare(typed: Typed) -> Typed:
     if "data._target_" in added:  # no matter of the chosen file then
         inherited["_target_"] = settings["_target_"]
     if asked is not None and asked != chosen:
-        inherited = {"image_shape": settings["image_shape"]}
+        size = {"image_shape", "resize", "window", "overlap"}
+        inherited = {key: value for key, value in settings.items() if key in size}
     own = [Path(source.path) for source in about.config_sources if source.provider == "command-line"]
     base = {"defaults": ["evaluate", {"override /data": chosen}, "_self_"], "data": inherited}
     config_dir = typed.config_dir or next((folder for folder in own if folder.is_dir()), None)
@@ -80,7 +81,6 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
     started = time.perf_counter()
     from segkit.evaluation.result import describe, tables
-    from segkit.road.figure_files import write_figures
 
     seconds = {"import": round(time.perf_counter() - started, 3)}
     started = time.perf_counter()
@@ -92,9 +92,10 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     about = {"part": settings["part"], "pictures": pictures, "seconds": seconds, **environment(), "gpu": gpu}
     result = {**scores, **outcome.source, **about}
     write_result(folder.path, result)
-    log.info("%s", tables(scores))
+    log.info("%s", tables(scores, outcome.benchmark))
     started = time.perf_counter()
-    write_figures(folder.path, outcome.scored, outcome.records)
+    if outcome.benchmark is not None:
+        outcome.benchmark.write_figures(folder.path, outcome.scored, outcome.records)
     seconds["figures"] = round(time.perf_counter() - started, 3)
     write_result(folder.path, result)  # again, with the seconds of the figures
     log.info("%d pictures scored; result.json and figures, where there are any: %s", len(outcome.records), folder.path)
@@ -108,25 +109,21 @@ class _Outcome:
     records: "list[Record]"
     scored: "dict[str, Scored]"
     source: dict[str, Any]
+    benchmark: "Benchmark | None"
     gpu: int | None = None
 
 
 def _score_maps(settings: dict[str, Any], folder: Path) -> _Outcome:
-    from segkit.road.evaluation import check_calibrations, score_maps, views_of
-    from segkit.road.saved_maps import SavedMaps
-
     data = _data_module(settings)
     records = _records(data, settings["part"])
-    if data.road_target is None:
+    benchmark = data.evaluation(settings["view"])
+    if benchmark is None:
         raise UserError("predictions: confidence maps are scored on KITTI road alone; use data=kitti_road")
-    check_calibrations(records, settings["view"])
-    views = views_of(settings["view"])
-    maps = SavedMaps(folder, data.road_target)
-    maps.check(records, views)
+    benchmark.check(records)
     with progress_bar() as bar:
         row = bar.add_task("scoring", total=len(records), note="")
-        scored = score_maps(maps.read, data, records, views, lambda: bar.advance(row))
-    return _Outcome(data, records, {"clean": scored}, {"predictions": settings["predictions"]})
+        scored = benchmark.score_maps(folder, records, lambda: bar.advance(row))
+    return _Outcome(data, records, {"clean": scored}, {"predictions": settings["predictions"]}, benchmark)
 
 
 def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcome:
@@ -134,7 +131,6 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
     from segkit.evaluation.corruptions import Corruption
     from segkit.evaluation.folds import held_out_parts
     from segkit.evaluation.network import Corrupt, Part, score_networks
-    from segkit.road.evaluation import check_calibrations, views_of
 
     gpu = one_gpu(settings["gpus"], "gpus")
     if not is_sweep(settings["checkpoint"]):
@@ -160,8 +156,9 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
             log.warning("checkpoint: %s has not finished; scored is what it came to so far", trained.folder)
     data = held[0][0]
     records = [record for _, part in held for record in part]
-    if data.road_target is not None:
-        check_calibrations(records, settings["view"])
+    benchmark = data.evaluation(settings["view"])
+    if benchmark is not None:
+        benchmark.check(records)
     elif settings["view"] == "bev":
         raise UserError("view=bev: this data set has no calibrations; the road score is KITTI road's")
     conditions: dict[str, Corrupt | None] = {"clean": None}
@@ -172,11 +169,9 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
         Part(trained.checkpoint, trained.settings().get("trainer", {}).get("precision", "auto"), *part)
         for trained, part in zip(runs, held, strict=True)
     ]
-    shape = tuple(settings["data"]["image_shape"])
     with progress_bar() as bar:
         row = bar.add_task("scoring", total=len(records), note="")
-        views = views_of(settings["view"])
-        scored, notes = score_networks(parts, conditions, views, shape, gpu, lambda: bar.advance(row))
+        scored, notes = score_networks(parts, conditions, benchmark, gpu, lambda: bar.advance(row))
     for note in notes:
         log.warning("%s", note)
     source = {
@@ -184,7 +179,7 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
         "training": [trained.command() for trained in runs],
         "precision": parts[0].precision,
     }
-    return _Outcome(data, records, scored, source, gpu)
+    return _Outcome(data, records, scored, source, benchmark, gpu)
 
 
 def _data_module(settings: dict[str, Any]) -> "SegmentationDataModule":

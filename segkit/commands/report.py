@@ -9,7 +9,7 @@ from segkit.commands.runner import Typed
 from segkit.config.overrides import override, value_of
 from segkit.config.schema import ReportSettings
 from segkit.errors import UserError
-from segkit.reporting.entry import finished_in, write_entry
+from segkit.reporting.lab_book import finished_in, write_entry
 from segkit.reporting.markdown import check_writable
 from segkit.reporting.sweep_report import write_report
 from segkit.runs.folder import RunFolder

@@ -66,7 +66,7 @@ class Command(Protocol):
     """
 
     SETTINGS: type[Strict]
-    run: Callable[[dict[str, Any], RunFolder], Any]
+    run: Callable[..., Any]
 
 
 def run_command(command: Command, name: str, arguments: list[str]) -> None:
@@ -83,7 +83,7 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
         elif options.multirun and getattr(command, "SWEEPS", False):
             from segkit.sweeps.sweep import run_sweep
 
-            sys.exit(run_sweep(flags, words))
+            sys.exit(run_sweep(flags, words, command.run))
         elif options.multirun:
             _run_several(command, name, words, options.config_dir)
         else:

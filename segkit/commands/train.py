@@ -1,25 +1,33 @@
 """``segkit train``: from a composed config to a run folder.
 
-Reads from top to bottom: data checked and cached, network built, fitted, ``result.json`` written, pictures painted.
+Reads from top to bottom: data checked and cached, all objects built, fitted, ``result.json`` written, pictures painted.
 """
 
 import logging
 import math
+import os
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segkit.commands.runner import Typed
 from segkit.config.overrides import value_of
 from segkit.config.resumed import resume
 from segkit.config.schema import TrainSettings
 from segkit.console import log_to, progress_bar
-from segkit.errors import UserError
-from segkit.runs.folder import RunFolder, environment, place, read_result, write_result
+from segkit.errors import Interrupted, Pruned, UserError, shortlist
+from segkit.runs.folder import RunFolder, environment, place, write_result
+from segkit.runs.read import find_checkpoint, read_result
 from segkit.runs.study import Trial
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from segkit.data.module import SegmentationDataModule
+    from segkit.train.fit import Fitted
 
 SETTINGS = TrainSettings
 SWEEPS = True
@@ -55,28 +63,26 @@ def run(
     """
     watch, started = Stopwatch(), time.time()
     with watch.phase("import"):
-        from segkit.config.instantiate import build, import_class
-        from segkit.data.module import SegmentationDataModule
+        from segkit.config.instantiate import import_class
         from segkit.distributed.devices import training_processes
         from segkit.distributed.launch import launch
         from segkit.distributed.ranks import Ranks, share_from_leader
         from segkit.metrics.cross_validation import write_counts
+        from segkit.models.trained import read_checkpoint
         from segkit.predict.predictor import Predictor
-        from segkit.predict.writers import Picture, paint_pictures
-        from segkit.train.callbacks.interruption import Interrupted
-        from segkit.train.callbacks.pruning import Pruned
-        from segkit.train.checkpoints import epochs_done, read_checkpoint
-        from segkit.train.fit import fit
-        from segkit.train.task import SegmentationTask
-        from segkit.train.trainer import RunLogger, log_scores
+        from segkit.predict.writers import paint_pictures, writers_of
+        from segkit.train.checkpoints import epochs_done
+        from segkit.train.loggers import log_scores
 
+    options = SETTINGS(**settings).trainer
     ranks = Ranks.from_environment()
-    processes = training_processes(settings["trainer"], ranks)
-    import_class(settings["model"]["_target_"], SegmentationTask, "model._target_")  # before the data takes its time
-    about = {"started": started, **place(processes.indices, settings["trainer"]["num_nodes"])}
+    processes = training_processes(options.gpus, options.num_nodes, options.cpu_processes, ranks)
+    for group in ("model", "loss", "optimizer"):  # before the data takes its time
+        import_class(settings[group]["_target_"], object, f"{group}._target_")
+    about = {"started": started, **place(processes.indices, options.num_nodes)}
 
     with watch.phase("data"):
-        data = build("data", settings["data"], SegmentationDataModule)
+        data = _data(settings)
         with progress_bar() as bar:
             row = bar.add_task("checking and caching pictures", note="")
             data.prepare(lambda done, total: bar.update(row, completed=done, total=total))
@@ -85,18 +91,16 @@ def run(
         log.info("going on from %s", folder.last)
     if not data.records("val"):
         log.info("no validation part: best.ckpt will hold the last epoch's weights, trainer.monitor is not used")
-    elif data.road_target is not None:
-        bare = sum(record.calibration is None for record in data.records("val"))
-        if bare:
-            log.info("no scores in bird's-eye view: %d of the validation pictures have no calibration", bare)
+    for what, count in data.lacking(data.records("val")).items():
+        log.info("%d of the validation pictures have no %s: no scores that need it", count, what)
 
     try:
         if ranks is not None:
             share_from_leader((settings, folder.last))  # to follow(), on the other ranks
         if ranks is None and processes.count > 1:
-            fitted = launch(processes.count, fit, settings, folder.last, trial)
+            fitted = launch(processes.count, fit_settings, settings, folder.last, trial)
         else:
-            fitted = fit(settings, folder.last, trial, data)
+            fitted = fit_settings(settings, folder.last, trial, data)
     except (Exception, Interrupted) as stop:
         status = "interrupted" if isinstance(stop, Interrupted) else "pruned" if isinstance(stop, Pruned) else "failed"
         reason = str(stop) if isinstance(stop, UserError | Interrupted) else f"{type(stop).__name__}: {stop}"
@@ -106,7 +110,7 @@ def run(
             ended = {"status": status, "reason": reason, "seconds": watch.seconds, "ended": time.time()}
             with suppress(OSError):  # a full disk may be the very reason
                 write_result(folder.path, result | about | environment() | ended)
-                log_scores(RunLogger(folder.path), settings, last_scores(result["epochs"]), swept)
+                log_scores(folder.path, settings, last_scores(result["epochs"]), swept)
         if status == "interrupted":
             done = epochs_done(folder.last)
             after = f"after epoch {done}, the last that was saved" if done else "from the start: no epoch was saved yet"
@@ -116,15 +120,15 @@ def run(
     checkpoint = read_checkpoint(folder.best, "checkpoints/best.ckpt")
     best = checkpoint["segkit"]
     scores = best["scores"] or {"mean_loss": fitted.epochs[-1]["mean_loss"] if fitted.epochs else math.nan}
-    log_scores(RunLogger(folder.path), settings, scores, swept)
+    log_scores(folder.path, settings, scores, swept)
     if best.get("counts"):
         write_counts(folder.counts, best["counts"])
     result = {
         "status": "finished",
         "scores": scores,
         "best": {"checkpoint": str(folder.best.relative_to(folder.path)), "epoch": best["epoch"]},
-        "monitor": settings["trainer"]["monitor"],
-        "max_epochs": settings["trainer"]["max_epochs"],
+        "monitor": options.monitor,
+        "max_epochs": options.max_epochs,
         "epochs": fitted.epochs,
         "data": data.summary(),
         "seconds": watch.seconds | fitted.seconds,
@@ -138,20 +142,102 @@ def run(
     try:
         with watch.phase("predict"), progress_bar() as bar:
             gpu = processes.indices[0] if processes.indices else None
-            predictor = Predictor(checkpoint, gpu, settings["trainer"]["precision"])
+            predictor = Predictor(
+                checkpoint,
+                gpu,
+                options.precision,
+                trust=[settings["model"]["_target_"], *nested_modules(settings["model"])],
+            )
             records = data.records("test") or data.records("val")
             records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
-            pictures = [Picture.from_files(record.image, record.calibration) for record in records]
-            row = bar.add_task("painting", total=len(pictures), note="")
-            paint_pictures(predictor, pictures, folder.predictions, on_done=lambda path: bar.advance(row))
+            row = bar.add_task("painting", total=len(records), note="")
+            pictures, writers = [record.image for record in records], writers_of(own=data.writers())
+            paint_pictures(predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row))
     finally:  # what was trained is finished, whatever became of its pictures
         write_result(folder.path, result | {"seconds": watch.seconds | fitted.seconds, "ended": time.time()})
 
-    monitor = settings["trainer"]["monitor"].removeprefix("val/")
+    monitor = options.monitor.removeprefix("val/")
     shown = dict.fromkeys([monitor, "iou", "accuracy", "loss", "mean_loss"])
     figures = "  ".join(f"{name} {scores[name]:.4f}" for name in shown if name in scores)
     log.info("best epoch %d: %s\nrun folder: %s", best["epoch"], figures, folder.path)
     return scores.get(monitor)
+
+
+def fit_settings(
+    settings: dict[str, Any], last: Path, trial: Trial | None = None, data: "SegmentationDataModule | None" = None
+) -> "Fitted":
+    """Build all objects from the whole config and fit them: what every process of a run does.
+
+    Args:
+        settings: the config, checked.
+        last: ``checkpoints/last.ckpt`` of the run folder, from which training goes on where it is there.
+        trial: the trial of a study that the run is.
+        data: the data module, where this process has prepared it already.
+
+    Raises:
+        UserError, Pruned, Interrupted: as :func:`segkit.train.fit.fit`.
+    """
+    from pytorch_lightning import Callback, seed_everything
+    from torch import nn
+    from torchmetrics import Metric
+
+    from segkit.config.instantiate import build
+    from segkit.distributed.devices import training_processes
+    from segkit.distributed.ranks import Ranks
+    from segkit.losses.class_weights import give_pixel_counts
+    from segkit.optim.recipe import Optimization
+    from segkit.train.fit import fit
+    from segkit.train.task import SegmentationTask
+
+    options = SETTINGS(**settings).trainer
+    ranks = Ranks.from_environment()
+    processes = training_processes(options.gpus, options.num_nodes, options.cpu_processes, ranks)
+    data = data or _data(settings)
+    seed_everything(settings["seed"], verbose=False)
+    # What a checkpoint holds is not asked for again.
+    given = {"weights": None} if last.exists() and "weights" in settings["model"] else {}
+    network = build("model", settings["model"] | given, nn.Module, num_classes=data.num_classes)
+    if settings["init_from"] is not None and not last.exists():
+        _start_from(settings["init_from"], network)
+    loss = build("loss", settings["loss"], nn.Module)
+    give_pixel_counts(loss, data.pixel_counts)
+    own = [build(f"metrics[{i}]", config, Metric) for i, config in enumerate(settings["metrics"])]
+    task = SegmentationTask(
+        network,
+        loss,
+        build("optimizer", settings["optimizer"], Optimization),
+        data.class_list,
+        data.input_size,
+        [*data.metrics(), *own],
+        settings["model"],
+    )
+    if options.compile:
+        # Beside the pictures: the system's folder for temporary files, torch's own choice, does not outlast a reboot.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(data.cache_dir.absolute() / "compiled"))
+        task.compile_step()
+    callbacks = [build(f"trainer.callbacks[{i}]", one, Callback) for i, one in enumerate(options.callbacks)]
+    return fit(task, data, options, last, settings["seed"], processes, ranks, trial, callbacks, settings)
+
+
+def _data(settings: dict[str, Any]) -> "SegmentationDataModule":
+    from segkit.config.instantiate import build
+    from segkit.data.module import SegmentationDataModule
+
+    data: SegmentationDataModule = build("data", settings["data"], SegmentationDataModule)
+    overfit = settings["trainer"]["overfit"]
+    if overfit is not None:
+        data.keep_only(overfit)
+    return data
+
+
+def _start_from(place: str, network: "nn.Module") -> None:
+    """Load what fits of another run's weights into ``network``, and say what does not."""
+    from segkit.models.trained import read_checkpoint, weights_of
+    from segkit.models.weights import load_matching
+
+    path = find_checkpoint(place, "init_from")
+    taken, left = load_matching(network, weights_of(read_checkpoint(path, "init_from")))
+    log.info("init_from=%s: %d tensors taken%s", path, len(taken), f", not taken: {shortlist(left)}" if left else "")
 
 
 def last_scores(epochs: list[dict[str, Any]]) -> dict[str, float]:
@@ -170,14 +256,13 @@ def follow() -> None:
         Interrupted, UserError: as ``run``.
     """
     from segkit.distributed.ranks import joined, receive
-    from segkit.train.fit import fit
 
     log_to(False, None)
     warnings.simplefilter("ignore")
     with joined():
         handed = receive()
         if handed is not None:  # else rank 0 has found a mistake, or had only to show its help
-            fit(*handed)
+            fit_settings(*handed)
 
 
 class Stopwatch:

@@ -27,7 +27,7 @@ def build(
     config: Mapping[str, Any],
     base: type | None = None,
     /,
-    trust: Collection[str] | None = None,
+    allowed: Collection[str] | None = None,
     kept: Path | None = None,
     **given: Any,
 ) -> Any:
@@ -37,20 +37,20 @@ def build(
         key: the dotted key at which the group stands, for messages.
         config: the group, as plain dicts and lists.
         base: what the object has to be an instance of.
-        trust, kept: as for ``check_trust``; ``trust=None`` for a config that the user has written.
+        allowed, kept: as for ``check_trust``; ``allowed=None`` for a config that the user has written.
         given: arguments that the program adds.
 
     Raises:
         UserError: no such class, or not ``base``'s; a key or a value that its signature does not take; code that the
             user has not named; a value that the constructor refuses with ValueError.
     """
-    if trust is not None:
-        check_trust({key: config}, trust, kept)
-    target = import_class(config["_target_"], base, f"{key}._target_", trust)
+    if allowed is not None:
+        check_trust({key: config}, allowed, kept)
+    target = import_class(config["_target_"], base, f"{key}._target_", allowed)
     signature = read_signature(config["_target_"]) or inspected_signature(target)
     if problems := target_problems(key, config, given, (), signature):
         raise UserError("\n".join(problems))
-    arguments = {name: _built(f"{key}.{name}", value, trust) for name, value in config.items() if name not in SPECIAL}
+    arguments = {name: _built(f"{key}.{name}", value, allowed) for name, value in config.items() if name not in SPECIAL}
     if config.get("_partial_"):
         return partial(target, **arguments, **given)
     try:
@@ -62,29 +62,29 @@ def build(
     return made
 
 
-def _built(key: str, value: Any, trust: Collection[str] | None) -> Any:
+def _built(key: str, value: Any, allowed: Collection[str] | None) -> Any:
     if isinstance(value, Mapping):
         if "_target_" in value:
-            return build(key, value, trust=trust)
-        return {name: _built(f"{key}.{name}", item, trust) for name, item in value.items()}
+            return build(key, value, allowed=allowed)
+        return {name: _built(f"{key}.{name}", item, allowed) for name, item in value.items()}
     if isinstance(value, list):
-        return [_built(f"{key}.{number}", item, trust) for number, item in enumerate(value)]
+        return [_built(f"{key}.{number}", item, allowed) for number, item in enumerate(value)]
     return value
 
 
-def import_class(path: str, base: type | None, key: str, trust: Collection[str] | None = None) -> Any:
+def import_class(path: str, base: type | None, key: str, allowed: Collection[str] | None = None) -> Any:
     """The class, or the function that makes objects, at a dotted ``path``, looked for in the working folder too.
 
     Args:
         path: ``module.Class``.
         base: what a class has to be a subclass of.
         key: where ``path`` was given, for messages.
-        trust: as for ``check_trust``.
+        allowed: as for ``check_trust``.
 
     Raises:
         UserError: there is none, or none below ``base``, or it is not to be trusted.
     """
-    if trust is not None and not _named(path, trust):
+    if allowed is not None and not _named(path, allowed):
         raise UserError(_refusal(key, path, None))
     module, _, name = path.rpartition(".")
     try:
@@ -97,33 +97,33 @@ def import_class(path: str, base: type | None, key: str, trust: Collection[str] 
         raise UserError(f"{key}={path}: is no class")
     # A module of segkit's holds what it imports too: a file may ask for its own classes, not for those functions.
     own = isinstance(found, type) and f"{found.__module__}.".startswith(TRUSTED)
-    if trust is not None and not (own or _below(path, trust)):
+    if allowed is not None and not (own or _below(path, allowed)):
         raise UserError(_refusal(key, path, None))
     return found
 
 
-def check_trust(config: Mapping[str, Any], trust: Collection[str], kept: Path | None = None) -> None:
+def check_trust(config: Mapping[str, Any], allowed: Collection[str], kept: Path | None = None) -> None:
     """Refuse code that a checkpoint or a run folder names and the user does not.
 
     Args:
         config: what the file holds.
-        trust: modules that the user has named (``trust=…``), or dotted paths; what lies below them is trusted too.
+        allowed: modules that the user has named (``trust=…``), or dotted paths; what lies below them is allowed too.
         kept: where the source lies that the run has kept of its own code.
 
     Raises:
         UserError: naming the module, where to read it, and how to allow it.
     """
     for key, group in nested_targets("", config):
-        if not _named(str(group["_target_"]), trust):
+        if not _named(str(group["_target_"]), allowed):
             raise UserError(_refusal(f"{key}._target_", str(group["_target_"]), kept))
 
 
-def _named(path: str, trust: Collection[str]) -> bool:
-    return path.startswith(TRUSTED) or _below(path, trust)
+def _named(path: str, allowed: Collection[str]) -> bool:
+    return path.startswith(TRUSTED) or _below(path, allowed)
 
 
-def _below(path: str, trust: Collection[str]) -> bool:
-    return any(f"{path}.".startswith(f"{name}.") for name in trust)
+def _below(path: str, allowed: Collection[str]) -> bool:
+    return any(f"{path}.".startswith(f"{name}.") for name in allowed)
 
 
 def _refusal(key: str, path: str, kept: Path | None) -> str:

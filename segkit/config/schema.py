@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Len
+from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import ConfigDict, field_validator
 
 from segkit.config.check import Strict, nested_targets, schema_problems, target_problems
@@ -50,6 +50,14 @@ class TrainerSettings(Strict):
     accumulate: Positive
     clip: Annotated[float, Gt(0)] | None
     deterministic: bool
+    ema: Annotated[float, Gt(0), Lt(1)] | None
+    freeze: list[str]
+    unfreeze_at: Count | None
+    logger: Literal["tensorboard", "csv", "wandb", "mlflow"]
+    callbacks: list[dict[str, Any]]
+    limit_batches: Positive | None
+    overfit: Positive | None
+    profiler: Literal["simple", "advanced", "pytorch"] | None
 
     _gpus = field_validator("gpus")(check_gpus)
 
@@ -82,14 +90,14 @@ class TrainSettings(Strict):
     seed: Count
     predictions: Annotated[int, Ge(-1)]
     data: Target
-    model: Annotated[dict[str, Any], Given("classes", "image_shape", "road_target", "num_classes")]
-    loss: Target | None = None
-    optimizer: Target | None = None
+    model: Annotated[dict[str, Any], Given("num_classes")]
+    loss: Target
+    optimizer: Target
     augment: AugmentSettings
     trainer: TrainerSettings
-    metrics: list[dict[str, Any]] | None = None
+    metrics: list[dict[str, Any]]
     sweep: SweepSettings
-    init_from: str | None = None
+    init_from: str | None
     trust: Names
 
 
@@ -136,7 +144,7 @@ FORMATS = ("overlay", "mask", "confidence", "bev", "submission")
 
 
 class DataRootSettings(Strict):
-    root: str
+    root: str | None
 
 
 class PredictSettings(Strict):
@@ -209,5 +217,7 @@ def validate(schema: type[Strict], config: Mapping[str, Any]) -> None:
     for key, group in nested_targets("", config):
         given = marks[key].names if key in marks else ()
         problems += target_problems(key, group, given, known)
-    if problems:
-        raise UserError("\n".join(problems))
+    # A value that others refer to is wrong there too; the first line says enough.
+    lines = {line.partition("=")[2] or line: line for line in reversed(problems)}
+    if lines:
+        raise UserError("\n".join(reversed(lines.values())))

@@ -20,20 +20,27 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 TRIALS = 16
 
+CROP = 1
+"""Ends the key of a crop's place, which so does not depend on what the list draws."""
+
 
 class Augmentation:
     """Applies ``transforms`` (``[{name: HorizontalFlip, p: 0.5}, …]``, albumentations' names and arguments) in order.
 
     Labels are only ever resampled with nearest neighbour, and what a transform adds around a picture is 255 in them.
-    Where ``mirrors_only``, nothing is done but to mirror the pictures for which ``mirrored`` says so, left to right.
+    With ``crops``, pictures of any size come in, and what the list makes of them is cropped to ``image_shape`` at a
+    random place, where smaller padded. Where ``mirrors_only``, nothing is done before that but to mirror the pictures
+    for which ``mirrored`` says so, left to right.
 
     Raises:
         UserError: an unknown transform or argument, a wrong value, or a list that changes the pictures' shape or type
             or makes up label values.
     """
 
-    def __init__(self, transforms: Sequence[Mapping[str, Any]], image_shape: tuple[int, int]) -> None:
-        self.image_shape = image_shape
+    def __init__(
+        self, transforms: Sequence[Mapping[str, Any]], image_shape: tuple[int, int], crops: bool = False
+    ) -> None:
+        self.image_shape, self.crops = image_shape, crops
         self.mirror_probability = _mirror_probability(transforms)
         self.compose: Any = None
         if not self.mirrors_only:
@@ -46,7 +53,7 @@ class Augmentation:
 
     @property
     def mirrors_only(self) -> bool:
-        """Whether the list is empty, or one ``HorizontalFlip``: pictures are mirrored or left as they are."""
+        """Whether the list is empty, or one ``HorizontalFlip``: pictures (before a crop) are mirrored or left alone."""
         return self.mirror_probability is not None
 
     def mirrored(self, key: Sequence[int]) -> bool:
@@ -67,15 +74,23 @@ class Augmentation:
         augmented before do not.
         """
         if self.mirrors_only:
-            if not self.mirrored(key):
-                return image, label
-            return cv2.flip(image, 1), cv2.flip(label, 1)  # type: ignore[return-value]
+            if self.mirrored(key):
+                image, label = cv2.flip(image, 1), cv2.flip(label, 1)  # type: ignore[assignment]
+        else:
+            image, label = self._composed(image, label, key)
+        if self.crops:
+            return _cropped(image, label, self.image_shape, np.random.default_rng([*key, CROP]))
+        return image, label
+
+    def _composed(
+        self, image: NDArray[np.uint8], label: NDArray[np.uint8], key: Sequence[int]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         # Not set_random_seed: it gives every transform a generator of its own with the same seed, so that their
         # decisions are all alike.
         self.compose.set_random_state(*_randomness(key))
         result = self.compose(image=image, mask=label)
         image, label = result["image"], result["mask"]
-        if image.shape[:2] != self.image_shape or label.shape != self.image_shape:
+        if not self.crops and (image.shape[:2] != self.image_shape or label.shape != self.image_shape):
             raise UserError(
                 f"augment.transforms gives pictures of shape {list(image.shape[:2])} and labels of shape "
                 f"{list(label.shape)}; it has to end at data.image_shape={list(self.image_shape)} every time "
@@ -106,6 +121,29 @@ class Augmentation:
                     f"augment.transforms puts values into labels that were not there ({made_up[0]}): "
                     f"only padding is new in a label, and it is {IGNORE_INDEX}"
                 )
+
+
+def _cropped(
+    image: NDArray[np.uint8], label: NDArray[np.uint8], shape: tuple[int, int], generator: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Picture and label at ``shape``, from anywhere in them; where they are smaller, anywhere in black and 255."""
+    spare = [own - wanted for own, wanted in zip(label.shape, shape, strict=True)]
+    places = [int(generator.integers(abs(rest) + 1)) for rest in spare]
+    # Where there is room, a crop begins at its place; where there is none, the picture lies there in the padding.
+    kept = tuple(
+        slice(place, place + wanted) if rest >= 0 else slice(None)
+        for place, wanted, rest in zip(places, shape, spare, strict=True)
+    )
+    image, label = image[kept], label[kept]
+    if min(spare) >= 0:
+        return np.ascontiguousarray(image), np.ascontiguousarray(label)
+    padded, padded_label = np.zeros((*shape, 3), np.uint8), np.full(shape, IGNORE_INDEX, np.uint8)
+    within = tuple(
+        slice(None) if rest >= 0 else slice(place, place + own)
+        for place, own, rest in zip(places, label.shape, spare, strict=True)
+    )
+    padded[within], padded_label[within] = image, label
+    return padded, padded_label
 
 
 def _mirror_probability(transforms: Sequence[Mapping[str, Any]]) -> float | None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import threading
 import time
 import uuid
@@ -16,12 +17,16 @@ from numpy.typing import NDArray
 
 from segkit.data.checks import SIZES, PictureError
 from segkit.data.images import decode_rgb, read_bytes, resize_image
+from segkit.data.input_size import Resize, resized_shape
 from segkit.data.memory import keep_freed_memory
 from segkit.data.records import IGNORE_INDEX, Record
 from segkit.errors import UserError
 
 FORMAT = 1
 """Part of every key: raise it when decoding, resizing or the layout of an entry changes."""
+
+TEMPORARY = re.compile(r"[0-9a-f]{32}\w*\.[0-9a-f]{32}\.segkit")
+"""The names of files that are being written: nobody else's file is taken for one."""
 
 ABANDONED_AFTER = 3600.0
 """Seconds after which a temporary file is taken for one that a killed run left behind."""
@@ -31,7 +36,7 @@ ABANDONED_AFTER = 3600.0
 class Entry:
     """Where a record's arrays lie.
 
-    ``pixels``: uint8 (H, W, 4) at the training shape, RGB and the label. ``own_label``, for evaluation only: the label
+    ``pixels``: uint8 (H, W, 4) after ``data.resize``, RGB and the label. ``own_label``, for evaluation only: the label
     uint8 (H0, W0) at the picture's own size, or for an unlabelled picture that size alone, int64 (2,).
     """
 
@@ -43,6 +48,7 @@ class Entry:
 class PictureCache:
     """A folder of ``.npy`` files, each named by a hash of the file contents and of all settings that shaped it.
 
+    Other files in the folder are left alone. Pictures are stored at ``resize``.
     ``decode_label(data, path)`` gives class ids uint8 (H0, W0) with 255 for unscored; ``label_settings`` names
     everything but the file's content that its result depends on.
     """
@@ -50,11 +56,11 @@ class PictureCache:
     def __init__(
         self,
         folder: Path,
-        image_shape: tuple[int, int],
+        resize: Resize,
         label_settings: str,
         decode_label: Callable[[bytes, Path], NDArray[np.uint8]],
     ) -> None:
-        self.folder, self.image_shape = folder, image_shape
+        self.folder, self.resize = folder, resize
         self.label_settings, self.decode_label = label_settings, decode_label
 
     def open(self) -> None:
@@ -66,8 +72,8 @@ class PictureCache:
         keep_freed_memory()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for path in self.folder.glob("*.tmp"):
-                if time.time() - path.stat().st_mtime > ABANDONED_AFTER:
+            for path in self.folder.iterdir():
+                if TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime > ABANDONED_AFTER:
                     path.unlink()
         except FileNotFoundError:
             return  # another run has just removed the same leftovers
@@ -84,8 +90,7 @@ class PictureCache:
         image = read_bytes(record.image)
         label = read_bytes(record.label) if record.label else None
         entry = self._entry(record, image, label, evaluation)
-        complete = _shape(entry.pixels) == (*self.image_shape, 4)
-        if complete and (entry.own_label is None or _shape(entry.own_label) is not None):
+        if self._fits(_shape(entry.pixels)) and (entry.own_label is None or _shape(entry.own_label) is not None):
             return entry
         rgb = decode_rgb(image, record.image)
         height, width = rgb.shape[:2]
@@ -96,10 +101,27 @@ class PictureCache:
             if own.shape != (height, width):
                 sizes = f"is {own.shape[1]}×{own.shape[0]}, its image {width}×{height}"
                 raise PictureError(SIZES, record.label, sizes)
-        self._write(entry.pixels, resized(rgb, own, self.image_shape))
+        self._write(entry.pixels, resized(rgb, own, resized_shape((height, width), self.resize)))
         if entry.own_label:
             self._write(entry.own_label, own if record.label else np.array(own.shape))
         return entry
+
+    def kept(self, name: str, compute: Callable[[], NDArray]) -> NDArray:
+        """The array ``name``, computed where it is not there yet.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        path = self.folder / f"{name}.npy"
+        if _shape(path) is None:
+            self._write(path, compute())
+        return load(path)
+
+    def _fits(self, shape: tuple[int, ...] | None) -> bool:
+        """Whether an entry's shape is one that ``resize`` can give."""
+        if isinstance(self.resize, tuple):
+            return shape == (*self.resize, 4)
+        return shape is not None and len(shape) == 3 and shape[2] == 4
 
     def _entry(self, record: Record, image: bytes, label: bytes | None, evaluation: bool) -> Entry:
         settings = self.label_settings if label is not None else None
@@ -107,14 +129,14 @@ class PictureCache:
         content.update(image)
         content.update(label or b"")
         own_label = self.folder / f"{content.hexdigest()}_own.npy" if evaluation else None
-        content.update(repr(self.image_shape).encode())
+        content.update(repr(self.resize).encode())
         return Entry(record, self.folder / f"{content.hexdigest()}.npy", own_label)
 
     def _write(self, path: Path, array: NDArray) -> None:
         # Its own header, but not np.save, which hides the reason when writing to a full disk fails.
         content = np.ascontiguousarray(array)
         header = np.lib.format.header_data_from_array_1_0(content)
-        temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.tmp")
+        temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.segkit")
         try:
             with temporary.open("xb") as file:
                 np.lib.format.write_array_header_1_0(file, header)

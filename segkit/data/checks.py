@@ -17,7 +17,6 @@ TWICE = "pictures in two parts"
 UNREADABLE = "files that cannot be decoded"
 SIZES = "labels of another size than their image"
 VALUES = "labels with impossible values"
-CALIBRATION = "calibration files that cannot be read"
 SPLIT = "splits that leave nothing"
 
 NAMED = 5
@@ -81,8 +80,8 @@ def grouped(problems: Sequence[Problem]) -> list[str]:
     return lines
 
 
-def find_root(root: Path, wanted: Sequence[str]) -> Path:
-    """``root`` if every folder of ``wanted`` (relative paths) exists below it.
+def find_root(root: Path, wanted: Sequence[str], remedy: str = "") -> Path:
+    """``root`` if every folder of ``wanted`` (relative paths) exists below it; ``remedy`` says how to come by one.
 
     Raises:
         DataSetError: saying what was looked for and, where a level above or below ``root`` is the right one, which.
@@ -101,7 +100,8 @@ def find_root(root: Path, wanted: Sequence[str]) -> Path:
         if fits(candidate):
             level = "below" if candidate in below else "above"
             raise DataSetError(f"{looked}. The right level is {level}: data.root={_as_typed(root, candidate)}")
-    raise DataSetError(f"{looked}. Set data.root to the folder that holds {'them' if len(wanted) > 1 else 'it'}.")
+    held = f"{looked}. Set data.root to the folder that holds {'them' if len(wanted) > 1 else 'it'}"
+    raise DataSetError(f"{held}; {remedy}." if remedy and not here.is_dir() else f"{held}.")
 
 
 def _as_typed(root: Path, candidate: Path) -> Path:

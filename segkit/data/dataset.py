@@ -1,6 +1,6 @@
 """Samples and batches. Everything that a worker process runs is here, free of Lightning's imports."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -13,7 +13,6 @@ from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, load
 from segkit.data.records import IGNORE_INDEX
 from segkit.data.sampler import SampleKey
-from segkit.road import Calibration
 
 Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], str]
 """Image uint8 (H, W, 3), label uint8, name."""
@@ -40,17 +39,18 @@ class TrainingSet(Dataset[Sample]):
         return image, label, entry.record.name
 
 
-EvaluationSample = tuple[NDArray[np.uint8], NDArray[np.uint8], str, str, Calibration | None]
-"""Image uint8 (H, W, 3), label uint8, name, group, calibration."""
+Context = Mapping[str, Any]
+"""What the data set's own metrics are told of a picture besides prediction and label."""
+
+EvaluationSample = tuple[NDArray[np.uint8], NDArray[np.uint8], str, Context]
+"""Image uint8 (H, W, 3), label uint8, name, context."""
 
 
 class EvaluationSet(Dataset[EvaluationSample]):
-    """Pictures at the training shape with labels at their own size, 255 throughout where there is no label."""
+    """Pictures as they are resized, with labels at their own size, 255 throughout where there is no label."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self.entries = entries
-        files = [entry.record.calibration for entry in entries]
-        self.calibrations = [None if file is None else Calibration.from_file(file) for file in files]
+    def __init__(self, entries: Sequence[Entry], contexts: Sequence[Context]) -> None:
+        self.entries, self.contexts = entries, contexts
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -63,8 +63,7 @@ class EvaluationSet(Dataset[EvaluationSample]):
             label = np.full(tuple(label), IGNORE_INDEX, np.uint8)
         elif not key.counts:
             label = np.full_like(label, IGNORE_INDEX)
-        record = entry.record
-        return load(entry.pixels)[..., :3], label, record.name, record.group, self.calibrations[key.number]
+        return load(entry.pixels)[..., :3], label, entry.record.name, self.contexts[key.number]
 
 
 def collate_training(samples: Sequence[Sample]) -> dict[str, Any]:
@@ -77,16 +76,21 @@ def collate_training(samples: Sequence[Sample]) -> dict[str, Any]:
 def collate_evaluation(samples: Sequence[EvaluationSample]) -> dict[str, Any]:
     """As ``collate_training``, but ``label`` is a list of B tensors, uint8 (H0, W0) of each picture's own size.
 
-    ``group`` and ``calibration`` are lists of B: the records' groups, and their calibrations or None.
+    ``image`` is a list of B tensors (3, H, W) where the pictures differ in size.
+
+    ``context`` is a list of B: keyword arguments for the metrics, see ``SegmentationDataModule.context``.
     """
-    images, labels, names, groups, calibrations = (list(column) for column in zip(*samples, strict=True))
+    images, labels, names, contexts = (list(column) for column in zip(*samples, strict=True))
     return {
-        "image": _batched(images),
+        "image": _batched(images) if len({image.shape for image in images}) == 1 else [*map(_tensor, images)],
         "label": [torch.from_numpy(label) for label in labels],
         "name": names,
-        "group": groups,
-        "calibration": calibrations,
+        "context": contexts,
     }
+
+
+def _tensor(image: NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)
 
 
 def _batched(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segkit.data.ahead import ahead
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, load
 from segkit.data.records import IGNORE_INDEX
 from segkit.data.sampler import EpochSampler
-from segkit.predict.pipeline import ahead
 
 SHARE_OF_MEMORY = 0.25
 """Of the GPU's free memory, the most that a set may take: the network has to fit too."""

@@ -1,5 +1,6 @@
 """From a picture file to pixels: the whole picture, or an error that names the file."""
 
+import io
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -7,9 +8,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from segkit.data import png
 from segkit.data.checks import UNREADABLE, PictureError
+
+PALETTE = 3
+"""PNG's colour type of pictures whose values are indices of a palette."""
 
 
 class PngHeader(NamedTuple):
@@ -71,7 +76,16 @@ def decode_rgb(data: bytes, path: Path) -> NDArray[np.uint8]:
 
 
 def decode_values(data: bytes, path: Path) -> NDArray[np.generic]:
-    """The stored values as they are: (H, W) for one channel, else (H, W, channels) in OpenCV's order BGR(A)."""
+    """The stored values as they are: (H, W) for one channel, else (H, W, channels) in OpenCV's order BGR(A).
+
+    Of a palette PNG these are the palette's indices, uint8 (H, W).
+    """
+    if data.startswith(png.SIGNATURE) and data[25:26] == bytes([PALETTE]):
+        png.chunks(data, path)
+        try:
+            return np.array(Image.open(io.BytesIO(data)))
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise PictureError(UNREADABLE, path, f"cannot be decoded: {error}") from error
     return _decode(data, path, cv2.IMREAD_UNCHANGED)
 
 

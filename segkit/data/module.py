@@ -1,160 +1,70 @@
 """The base of every data module: check, cache, batches. What is particular to a data set is left to its subclass."""
 
-import inspect
-from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from annotated_types import Ge, Gt, Le, Len
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, PictureCache
-from segkit.data.checks import (
-    CALIBRATION,
-    NO_IMAGES,
-    SPLIT,
-    VALUES,
-    DataSetError,
-    Layout,
-    PictureError,
-    Problem,
-    report,
-    shortened,
-    summary_table,
-)
+from segkit.data.checks import NO_IMAGES, DataSetError, Problem, report
 from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, collate_training
+from segkit.data.description import PARTS, DataSet
+from segkit.data.filling import count_pixels, fill_cache
 from segkit.data.gpu_loader import ResidentLoader, fits
-from segkit.data.images import read_bytes
-from segkit.data.records import IGNORE_INDEX, Record, SegmentationClass
+from segkit.data.input_size import InputSize
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import start_worker, worker_count
-from segkit.distributed.cores import cores
 from segkit.distributed.forkserver import server_context
-from segkit.errors import UserError
-from segkit.road import Calibration
-
-PARTS = ("train", "val", "test")
 
 
-class SegmentationDataModule(LightningDataModule, ABC):
+class SegmentationDataModule(DataSet, LightningDataModule):
     """Batches as uint8: see ``collate_training`` and ``collate_evaluation`` for their shapes.
 
     Args:
         root: folder of the data set.
-        image_shape: height and width in pixels that pictures are resized to for the network.
+        image_shape: height and width in pixels of the pictures that the network is trained on.
         batch_size: pictures per step and process.
         augment: list of albumentations transforms for training, ``[{"name": "HorizontalFlip", "p": 0.5}, …]``.
         workers: loader processes per training process; ``None`` = one per core, at most 8, none on 2 cores or fewer.
         cache_dir: folder for decoded and resized pictures; may be shared between data sets and runs.
         seed: of the sample order and the augmentation.
+        resize: what pictures are resized to first: ``image_shape``, another shape, a factor of their own size, or None,
+            their own size; see :class:`segkit.data.input_size.InputSize`, also for ``window`` and ``overlap``.
+
+    The last training batch of an epoch may be a single picture, since none is left out: a network with batch
+    normalisation has to bear it.
     """
 
     def __init__(
         self,
         root: str | Path,
-        image_shape: Sequence[int],
-        batch_size: int,
+        image_shape: Annotated[Sequence[Annotated[int, Gt(0)]], Len(2, 2)],
+        batch_size: Annotated[int, Gt(0)],
         augment: Sequence[Mapping[str, Any]] = (),
-        workers: int | None = None,
+        workers: Annotated[int, Ge(0)] | None = None,
         cache_dir: str | Path = ".cache",
-        seed: int = 0,
+        seed: Annotated[int, Ge(0)] = 0,
+        resize: Annotated[Sequence[Annotated[int, Gt(0)]], Len(2, 2)]
+        | Annotated[float, Gt(0), Le(1)]
+        | Literal["image_shape"]
+        | None = "image_shape",
+        window: Literal["sliding", "whole"] = "sliding",
+        overlap: Annotated[float, Ge(0), Le(0.9)] = 0.5,
     ) -> None:
         super().__init__()
         self.root = Path(root).expanduser()
-        self.image_shape = (int(image_shape[0]), int(image_shape[1]))
+        self.input_size = InputSize.of(image_shape, resize, window, overlap)
         self.batch_size, self.seed = batch_size, seed
         self.augment = [dict(transform) for transform in augment]
         self.workers, self.cache_dir = workers, Path(cache_dir).expanduser()
         self._entries: dict[str, list[Entry]] = {}
         self._augmentation: Augmentation | None = None
-
-    @property
-    @abstractmethod
-    def class_list(self) -> tuple[SegmentationClass, ...]:
-        """The classes; a class's position is its value in labels."""
-
-    @property
-    @abstractmethod
-    def label_settings(self) -> str:
-        """Names everything but the files' content that labels depend on."""
-
-    @property
-    def road_target(self) -> Literal["road", "lane"] | None:
-        """What the KITTI road score is computed of; None where it does not apply.
-
-        It applies to two classes, of which the second is the road (or the lane), in records of the groups um, umm, uu.
-        """
-        return None
-
-    @abstractmethod
-    def scan(self) -> Layout:
-        """Look at names and folders only.
-
-        Raises:
-            UserError: ``root`` is not this data set's.
-        """
-
-    @abstractmethod
-    def decode_label(self, data: bytes, path: Path) -> NDArray[np.uint8]:
-        """Class ids uint8 (H0, W0) with 255 for unscored, from a label file's content.
-
-        Raises:
-            PictureError: the file cannot be decoded or has values that a label cannot have.
-        """
-
-    @cached_property
-    def layout(self) -> Layout:
-        """What ``scan`` found, problems included."""
-        return self.scan()
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.class_list)
-
-    def read_label(self, path: Path) -> NDArray[np.uint8]:
-        """A label file at its own size; as ``decode_label``, its class numbers checked."""
-        return self._checked_label(read_bytes(path), path)
-
-    def records(self, part: str) -> list[Record]:
-        """The records of ``train``, ``val`` or ``test`` in name order.
-
-        Raises:
-            DataSetError: ``root`` is wrong, or pictures and labels do not go together.
-        """
-        self._refuse(self.layout.problems)
-        return list(self.layout.parts[part])
-
-    def labelled(self) -> list[Record]:
-        """All records with a label, whatever the split, and even where it would leave nothing.
-
-        Raises:
-            DataSetError: as ``records``.
-        """
-        self._refuse([problem for problem in self.layout.problems if problem.kind != SPLIT])
-        parts = [*self.layout.parts["train"], *self.layout.parts["val"]]
-        return sorted((record for record in parts if record.label), key=lambda record: (record.group, record.name))
-
-    def _refuse(self, problems: Sequence[Problem]) -> None:
-        if problems:
-            raise DataSetError(report(self.root, self.layout.found, problems))
-
-    def summary(self) -> dict[str, dict[str, int]]:
-        """Records by part, then by group."""
-        return {part: dict(Counter(record.group for record in self.layout.parts[part])) for part in PARTS}
-
-    def describe(self) -> str:
-        """``summary`` as a table."""
-        return summary_table(self.summary())
 
     def prepare(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Check every file and fill the cache; ``on_progress(done, total)`` is called after each picture.
@@ -163,46 +73,37 @@ class SegmentationDataModule(LightningDataModule, ABC):
             DataSetError: with all problems in one report.
             UserError: the augmentation or the cache folder is of no use.
         """
-        self._augmentation = Augmentation(self.augment, self.image_shape)
+        self._augmentation = Augmentation(self.augment, self.input_size.image_shape, self.input_size.crops)
         problems = list(self.layout.problems)
-        cache = PictureCache(self.cache_dir, self.image_shape, self._label_key(), self._checked_label)
+        cache = self._cache()
         cache.open()
         if not self.layout.parts["train"] and not problems:
             problems.append(Problem(NO_IMAGES, "there is no training picture"))
         jobs = [(part, record) for part in PARTS for record in self.layout.parts[part]]
-        problems += [problem for _, record in jobs for problem in _calibration_problems(record, self.root)]
-        entries: dict[tuple[str, Record], Entry] = {}
-        # OpenCV, hashing and file access release the interpreter's lock. OpenCV's own threads would want these cores.
-        pool, own_threads = ThreadPoolExecutor(max_workers=min(16, cores())), cv2.getNumThreads()
-        cv2.setNumThreads(0)
-        try:
-            running = {pool.submit(cache.fill, record, part != "train"): (part, record) for part, record in jobs}
-            for done, future in enumerate(as_completed(running), start=1):
-                try:
-                    entries[running[future]] = future.result()
-                except PictureError as error:
-                    problems.append(Problem(error.kind, f"{shortened(error.path, self.root)} {error.detail}"))
-                if on_progress:
-                    on_progress(done, len(jobs))
-        finally:
-            pool.shutdown(cancel_futures=True)
-            cv2.setNumThreads(own_threads)
+        problems += [problem for _, record in jobs for problem in self.check(record)]
+        entries, unusable = fill_cache(
+            cache, [(record, part != "train") for part, record in jobs], self.root, on_progress
+        )
+        problems += unusable
         if problems:
             raise DataSetError(report(self.root, self.layout.found, sorted(problems, key=_order)))
-        self._entries = {part: [entries[part, record] for record in self.layout.parts[part]] for part in PARTS}
+        self._entries = {part: [] for part in PARTS}
+        for (part, _), entry in zip(jobs, entries, strict=True):
+            self._entries[part].append(entry)
 
-    def _label_key(self) -> str:
-        """What labels depend on besides their files, the code that reads them included."""
-        source = inspect.getsource(type(self).decode_label)
-        return f"{type(self).__qualname__} {self.label_settings} {blake2b(source.encode(), digest_size=8).hexdigest()}"
+    def pixel_counts(self) -> torch.Tensor:
+        """Scored pixels of the training part by class, at the size at which pictures are cached: int64 (C,).
 
-    def _checked_label(self, data: bytes, path: Path) -> NDArray[np.uint8]:
-        label = self.decode_label(data, path)
-        values = np.flatnonzero(cv2.calcHist([label], [0], None, [256], [0, 256]))
-        wrong = [int(value) for value in values if value >= self.num_classes and value != IGNORE_INDEX]
-        if wrong:
-            raise PictureError(VALUES, path, f"gives the class number {wrong[0]}; there are {self.num_classes} classes")
-        return label
+        They are counted once and kept in the cache.
+        """
+        self._prepare_once()
+        entries = self._entries["train"]
+        content = blake2b(" ".join(entry.pixels.name for entry in entries).encode(), digest_size=16)
+        counts = self._cache().kept(f"{content.hexdigest()}_counts", lambda: count_pixels(entries))
+        return torch.from_numpy(counts[: self.num_classes])
+
+    def _cache(self) -> PictureCache:
+        return PictureCache(self.cache_dir, self.input_size.resize, self.label_key(), self.checked_label)
 
     def prepare_data(self) -> None:
         """Lightning's hook, called on one process of each machine: the others then find the cache filled."""
@@ -217,7 +118,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         entries, augmentation = self._entries["train"], self._augmentation
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         loader: DataLoader | ResidentLoader
-        if device.type == "cuda" and augmentation.mirrors_only and fits(entries, self.image_shape, device):
+        resident = device.type == "cuda" and augmentation.mirrors_only and not augmentation.crops
+        if resident and fits(entries, augmentation.image_shape, device):
             sampler = self._sampler(len(entries), True)
             loader = ResidentLoader(entries, augmentation, self.seed, self.batch_size, sampler, device)
         else:
@@ -228,10 +130,14 @@ class SegmentationDataModule(LightningDataModule, ABC):
         return loader
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader(EvaluationSet(self._entries["val"]), False)
+        return self._loader(self._evaluation_set("val"), False)
 
     def test_dataloader(self) -> DataLoader:
-        return self._loader(EvaluationSet(self._entries["test"]), False)
+        return self._loader(self._evaluation_set("test"), False)
+
+    def _evaluation_set(self, part: str) -> EvaluationSet:
+        entries = self._entries[part]
+        return EvaluationSet(entries, [self.context(entry.record) for entry in entries])
 
     def _prepare_once(self) -> None:
         if not self._entries:
@@ -258,16 +164,6 @@ class SegmentationDataModule(LightningDataModule, ABC):
         rank = self.trainer.global_rank if self.trainer is not None else 0
         world_size = self.trainer.world_size if self.trainer is not None else 1
         return EpochSampler(length, self.seed, rank, world_size, training)
-
-
-def _calibration_problems(record: Record, root: Path) -> list[Problem]:
-    path = record.calibration
-    try:
-        if path is not None:
-            Calibration.from_file(path)
-    except UserError as error:
-        return [Problem(CALIBRATION, str(error).replace(str(path), shortened(Path(str(path)), root)))]
-    return []
 
 
 def _order(problem: Problem) -> tuple[str, str]:

@@ -1,7 +1,11 @@
 """What a data set is made of: classes and records (a picture and, where there is one, its label file)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+"""The endings of picture files."""
 
 IGNORE_INDEX = 255
 """Label value of pixels that neither the loss nor any score counts, from the reader to the metric."""
@@ -11,11 +15,13 @@ IGNORE_INDEX = 255
 class SegmentationClass:
     """A class as people see it; its label value is its position in the data module's ``class_list``.
 
-    ``colour`` is RGB, 0…255; ``None`` leaves the class unpainted on overlays (a background).
+    ``colour`` is RGB, 0…255; ``None`` leaves the class unpainted on overlays. A ``background`` is what is left when
+    all that is looked for is taken away: the score ``iou`` is the mean over the other classes.
     """
 
     name: str
     colour: tuple[int, int, int] | None
+    background: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,12 +29,12 @@ class Record:
     """One picture of a data set.
 
     ``name`` is unique within the data set (``um_000005``). Records of one ``group`` (KITTI's category, a CamVid drive)
-    in name order are consecutive frames. ``label`` is ``None`` for pictures without a published label, ``calibration``
-    (a file that :class:`segkit.road.Calibration` reads) for those whose place over the road is not known.
+    in name order are consecutive frames. ``label`` is ``None`` for pictures without a published label. ``extra`` holds
+    the data set's other files of this picture, by what they are (``calibration``).
     """
 
     name: str
     group: str
     image: Path
     label: Path | None
-    calibration: Path | None = None
+    extra: Mapping[str, Path] = field(default_factory=dict, hash=False)

@@ -8,6 +8,7 @@ import torch
 from segkit.data.memory import keep_freed_memory
 from segkit.distributed.cores import cores
 from segkit.distributed.forkserver import BLOCKED
+from segkit.distributed.processes import die_with_parent
 
 MOST_WORKERS = 8
 
@@ -20,6 +21,7 @@ def worker_count(processes: int) -> int:
 
 def start_worker(worker_id: int) -> None:
     """Runs first in every worker process."""
+    die_with_parent()  # torch's own watch looks for the server that a worker was forked from, which lives on
     # For a server that someone else started: the main process alone decides how an interrupted run ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)  # SIGTERM is how a loader ends its workers

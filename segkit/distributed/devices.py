@@ -1,8 +1,7 @@
 """What a user asks of the hardware, in Lightning's terms."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -50,23 +49,26 @@ class Processes:
     count: int
 
 
-def training_processes(settings: Mapping[str, Any], ranks: Ranks | None) -> Processes:
-    """The processes that the ``trainer`` settings ask for; ``ranks``: those that torchrun or srun have started.
+def training_processes(gpus: Gpus, num_nodes: int, cpu_processes: int, ranks: Ranks | None) -> Processes:
+    """The processes that the ``trainer`` settings ask for.
+
+    Args:
+        gpus, num_nodes, cpu_processes: ``trainer.gpus``, ``.num_nodes`` and ``.cpu_processes``.
+        ranks: those that torchrun or srun have started.
 
     Raises:
         UserError: GPUs that are not there, or settings that do not go with the processes that are.
     """
-    gpus, nodes = settings["gpus"], settings["num_nodes"]
     if ranks is None:
-        if nodes > 1:
+        if num_nodes > 1:
             raise UserError(
-                f"trainer.num_nodes={nodes}: several machines need torchrun or srun to start the processes on each "
-                "(README, More than one GPU)"
+                f"trainer.num_nodes={num_nodes}: several machines need torchrun or srun to start the processes on each "
+                "(docs/gpus.md)"
             )
         indices = gpu_indices(gpus)
-        return Processes(indices, len(indices) or settings["cpu_processes"])
-    if nodes != ranks.nodes:
-        raise UserError(f"trainer.num_nodes={nodes}: processes were started on {ranks.nodes}; say so")
+        return Processes(indices, len(indices) or cpu_processes)
+    if num_nodes != ranks.nodes:
+        raise UserError(f"trainer.num_nodes={num_nodes}: processes were started on {ranks.nodes}; say so")
     if gpus == "auto":
         gpus = ranks.local_size if torch.cuda.device_count() else 0
     indices = gpu_indices(gpus)

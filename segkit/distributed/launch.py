@@ -24,9 +24,7 @@ from segkit.console import log_places, log_to
 from segkit.distributed.cores import cores
 from segkit.distributed.processes import die_with_parent
 from segkit.distributed.ranks import Ranks, joined
-from segkit.errors import UserError
-from segkit.train.callbacks.interruption import Interrupted
-from segkit.train.callbacks.pruning import Pruned
+from segkit.errors import Interrupted, Pruned, UserError
 
 log = logging.getLogger(__name__)
 
@@ -106,14 +104,14 @@ def _in_rank(function: Callable[..., Any], arguments: tuple[Any, ...], places: t
 def _own_error(error: ChildFailedError, logs: Path) -> Exception:
     """What the process that failed first raised; the others then fail because it no longer answers."""
     rank, failure = error.get_first_failure()
-    told = sorted(logs.rglob("error.json"), key=lambda path: path.stat().st_mtime_ns)
-    if not told or not Path(failure.error_file).is_file():
+    written = sorted(logs.rglob("error.json"), key=lambda path: path.stat().st_mtime_ns)
+    if not written or not Path(failure.error_file).is_file():
         reason = failure.signal_name() if failure.exitcode < 0 else f"exit code {failure.exitcode}"
         return RuntimeError(f"process {rank} of the run ended with {reason} (killed for want of memory?)")
-    first = json.loads(told[0].read_text())["message"]
+    first = json.loads(written[0].read_text())["message"]
     kind, _, text = first["message"].partition(": ")
     known: dict[str, type[UserError]] = {"UserError": UserError, "Pruned": Pruned}
     if kind in known:
         return known[kind](text)
     callstack = first["extraInfo"]["py_callstack"]
-    return RuntimeError(f"process {told[0].parent.name} of the run failed: {first['message']}\n{callstack}")
+    return RuntimeError(f"process {written[0].parent.name} of the run failed: {first['message']}\n{callstack}")

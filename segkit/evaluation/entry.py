@@ -8,10 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segkit.evaluation import VIEWS
-
-SCORES = ("MaxF", "AP", "PRE", "REC", "FPR", "FNR")
-
 LONGEST = 40
 """Letters of a label that is part of a file's name."""
 
@@ -52,36 +48,10 @@ def _place(result: dict[str, Any]) -> str:
     return str(result["predictions"]) if "predictions" in result else ", ".join(result.get("checkpoint", []))
 
 
-def score_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
-    """The table's rows, its head first: every benchmark of a single evaluation, the total of several.
-
-    Scores of the clean pictures, which do not change with the severity, stand there once for each network.
-    """
-    rows = [["network", "view", "benchmark", "pictures", *SCORES, "MaxF lost"]]
-    for view in VIEWS:
-        for name, evaluation in zip(labels(evaluations), evaluations, strict=True):
-            clean = evaluation.result.get(view, {})
-            corrupted = evaluation.result.get("corrupted", {})
-            for benchmark in list(clean) if len(evaluations) == 1 else list(clean)[-1:]:
-                row = [name, view, benchmark, "clean", *_shown(clean[benchmark]), ""]
-                rows += [row] if row not in rows else []
-                if corrupted:
-                    worse = corrupted[view][benchmark]
-                    known = None not in (clean[benchmark]["MaxF"], worse["MaxF"])
-                    lost = number(clean[benchmark]["MaxF"] - worse["MaxF"] if known else None)
-                    rows.append([name, view, benchmark, corrupted["corruption"], *_shown(worse), lost])
-    used = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
-    return [[row[i] for i in used] for row in rows]
-
-
-def _shown(scores: dict[str, Any]) -> list[str]:
-    return [number(scores[name]) for name in SCORES]
-
-
 def class_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
-    """IoU in percent of each class of a single evaluation that has no road score; empty otherwise."""
+    """IoU in percent of each class of a single evaluation; empty of several, and of saved maps."""
     result = evaluations[0].result
-    if len(evaluations) > 1 or any(view in result for view in VIEWS) or "classes" not in result:
+    if len(evaluations) > 1 or "classes" not in result:
         return []
     conditions = {"clean": result["classes"]}
     if "corrupted" in result:
@@ -95,7 +65,7 @@ def class_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
 
 
 def _percent(share: float | None) -> str:
-    return number(None if share is None else 100 * share)
+    return "–" if share is None else f"{100 * share:.2f}"
 
 
 def commands(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -139,8 +109,3 @@ def figures(evaluations: Sequence[Evaluation], count: int) -> dict[str, Path]:
             found[re.sub(r"[^\w.]+", "-", "_".join(part for part in parts if part))] = path
     count = min(count, len(found))
     return {name: found[name] for name in (list(found)[i * len(found) // count] for i in range(count))}
-
-
-def number(value: float | None) -> str:
-    """A percentage with two decimals, or a dash where there is no figure."""
-    return "–" if value is None else f"{value:.2f}"

@@ -9,7 +9,7 @@ from segkit.data.records import Record
 from segkit.data.splits import FOLDS
 from segkit.errors import UserError
 from segkit.runs.identity import counted
-from segkit.runs.trained import TrainedRun
+from segkit.runs.read import TrainedRun
 
 
 def held_out_parts(

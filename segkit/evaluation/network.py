@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segkit.data.ahead import ahead
 from segkit.data.checks import SIZES, PictureError
 from segkit.data.images import decode_image
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import Record
 from segkit.errors import UserError
+from segkit.metrics.benchmark import Benchmark, Scored
 from segkit.metrics.confusion import ConfusionMatrix
-from segkit.predict.pipeline import ahead
-from segkit.predict.postprocess import to_confidence
+from segkit.models.full_size import to_confidence
+from segkit.models.trained import read_checkpoint
 from segkit.predict.predictor import Predictor
-from segkit.road.evaluation import RoadEvaluation, Scored
-from segkit.train.checkpoints import read_checkpoint
 
 Image = NDArray[np.uint8]
 Corrupt = Callable[[Image, str], Image]
@@ -40,8 +40,7 @@ class Part:
 def score_networks(
     parts: Sequence[Part],
     conditions: Mapping[str, Corrupt | None],
-    views: Sequence[str],
-    image_shape: tuple[int, int],
+    benchmark: Benchmark | None,
     gpu: int | None,
     on_done: Callable[[], None],
 ) -> tuple[dict[str, Scored], list[str]]:
@@ -50,8 +49,7 @@ def score_networks(
     Args:
         parts: networks and their pictures; several are counted together, as one set of pictures.
         conditions: name, and what is done to the pictures (None: nothing).
-        views: ``perspective``, ``bev`` or both.
-        image_shape: (height, width) that pictures are resized to for the networks.
+        benchmark: the data set's own, which is counted beside the class scores.
         gpu: device number, or None for the CPU.
         on_done: called after each record.
 
@@ -63,26 +61,26 @@ def score_networks(
     """
     data = parts[0].data
     device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
-    roads = {name: None if data.road_target is None else RoadEvaluation(data.road_target, views) for name in conditions}
+    scores = {name: None if benchmark is None else benchmark.score() for name in conditions}
     classes = {name: ConfusionMatrix(data.num_classes).to(device) for name in conditions}
     predictors: dict[str, Predictor] = {}
     notes = []
     for part in parts:
         checkpoint = read_checkpoint(part.checkpoint, "checkpoint")
-        predictor = Predictor(checkpoint, gpu, part.precision, image_shape)
+        predictor = Predictor(checkpoint, gpu, part.precision, data.input_size)
         _check_classes(predictor, data)
-        if predictor.trained_shape != image_shape:
-            trained, given = ("×".join(map(str, shape)) for shape in (predictor.trained_shape, image_shape))
-            notes.append(f"data.image_shape: the network was trained at {trained} and is scored at {given}")
+        if predictor.trained_size != data.input_size:
+            sizes = f"trained at {predictor.trained_size} and is scored at {data.input_size}"
+            notes.append(f"data.image_shape: the network was {sizes}")
         predictors |= {record.name: predictor for record in part.records}
         for record, (image, own_label) in ahead(partial(_load, data=data), part.records):
             label = torch.from_numpy(own_label).to(device)
             for name, corrupt in conditions.items():
                 probabilities = predictor.probabilities(_changed(image, record, corrupt))
                 classes[name].update(probabilities.max(0).indices, label)
-                road = roads[name]
-                if road is not None:
-                    road.add(record, road.count(record, to_confidence(probabilities[1]), label))
+                own = scores[name]
+                if own is not None:
+                    own.add(record, own.count(record, to_confidence(probabilities[1]), label))
             on_done()
 
     def again(corrupt: Corrupt | None, record: Record) -> tuple[Image, torch.Tensor, torch.Tensor]:
@@ -91,7 +89,9 @@ def score_networks(
         confidence = to_confidence(predictors[record.name].probabilities(image)[1])
         return image, confidence.cpu(), torch.from_numpy(label)
 
-    scored = {name: Scored(roads[name], classes[name], partial(again, corrupt)) for name, corrupt in conditions.items()}
+    scored = {
+        name: Scored(scores[name], classes[name], partial(again, corrupt)) for name, corrupt in conditions.items()
+    }
     return scored, notes
 
 

@@ -1,13 +1,19 @@
-"""Training losses: ``loss(logits, label) -> scalar`` for logits (B, C, H, W) and label uint8 (B, H, W)."""
+"""Softmax cross-entropy."""
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from segkit.data.records import IGNORE_INDEX
+from segkit.losses.class_weights import ClassWeightedLoss
+from segkit.losses.pixels import pixel_cross_entropy, scored, weighted_mean
+
+
+class CrossEntropy(ClassWeightedLoss):
+    """Softmax cross-entropy in nats: mean over the scored pixels of the batch, each with the weight of its class."""
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Scalar from logits (B, C, H, W) and label uint8 (B, H, W)."""
+        return weighted_mean(pixel_cross_entropy(logits, label), self.pixel_weights(logits, label))
 
 
 def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
-    """Softmax cross-entropy in nats, mean over the scored pixels of the batch; 0 when there are none."""
-    # PyTorch's own mean and sum over pixels have no deterministic CUDA kernel, and the mean is 0/0 with none scored.
-    losses = F.cross_entropy(logits.float(), label.long(), ignore_index=IGNORE_INDEX, reduction="none")
-    return losses.sum() / (label != IGNORE_INDEX).sum().clamp(min=1)
+    """:class:`CrossEntropy` without weights."""
+    return weighted_mean(pixel_cross_entropy(logits, label), scored(label))

@@ -1,6 +1,5 @@
-"""Scores that are summed picture by picture, over batches and ranks: of classes, and KITTI road's own."""
+"""Scores of classes, summed picture by picture, over batches and ranks."""
 
 from segkit.metrics.confusion import ClassScores, ConfusionMatrix
-from segkit.road.score import RoadScore
 
-__all__ = ["ClassScores", "ConfusionMatrix", "RoadScore"]
+__all__ = ["ClassScores", "ConfusionMatrix"]

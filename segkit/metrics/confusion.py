@@ -1,5 +1,6 @@
 """The confusion matrix, and the scores that are read off it."""
 
+import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -43,37 +44,48 @@ class ConfusionMatrix(Metric):
 
 
 class ClassScores(ConfusionMatrix):
-    """Accuracy and IoUs as named scores, see :func:`class_scores`; the painted classes are those with a colour.
+    """Accuracy and IoUs as named scores, see :func:`class_scores`.
 
     Attributes:
         names: of the classes, in the order of the matrix.
-        painted: names of those that are painted.
+        foreground: names of those that are no background.
     """
+
+    counts_name = "classes"
 
     def __init__(self, class_list: Sequence[SegmentationClass]) -> None:
         super().__init__(len(class_list))
         self.names = [item.name for item in class_list]
-        self.painted = [item.name for item in class_list if item.colour is not None]
+        self.foreground = foreground(class_list)
 
     def compute(self) -> dict[str, Tensor]:  # type: ignore[override]
         """Scores by name, 0…1; NaN where nothing was scored."""
-        return class_scores(self.matrix, self.names, self.painted)
+        return class_scores(self.matrix, self.names, self.foreground)
+
+    def counts(self) -> dict[str, Any]:
+        """What was counted since the last reset, over all ranks, for :mod:`segkit.metrics.cross_validation`."""
+        return {"names": self.names, "foreground": self.foreground, "pixels": self.total().tolist()}
 
 
-def class_scores(matrix: Tensor, names: Sequence[str], painted: Collection[str]) -> dict[str, Tensor]:
+def foreground(class_list: Sequence[SegmentationClass]) -> list[str]:
+    """The names of the classes that are no background."""
+    return [item.name for item in class_list if not item.background]
+
+
+def class_scores(matrix: Tensor, names: Sequence[str], foreground: Collection[str]) -> dict[str, Tensor]:
     """Accuracy and IoUs by name, 0…1; NaN where nothing was scored.
 
-    ``iou`` is the mean over the classes that are painted (for KITTI the road alone), ``mean_iou`` the mean over all;
-    both leave out classes that no label holds. ``iou/<class>`` is there for each class that a label holds.
+    ``iou`` is the mean over the classes of the foreground (for KITTI the road alone), ``mean_iou`` that over all; both
+    leave out classes that no label holds. ``iou/<class>`` is there for each class that a label holds.
 
     Args:
         matrix: int64 (classes, classes), see :class:`ConfusionMatrix`.
         names: of the classes, in the order of the matrix.
-        painted: names of those that ``iou`` is of.
+        foreground: names of those that ``iou`` is of.
     """
     per_class = iou_per_class(matrix)
     scores = {
-        "iou": mean_iou(matrix, [i for i, name in enumerate(names) if name in painted]),
+        "iou": mean_iou(matrix, [i for i, name in enumerate(names) if name in foreground]),
         "mean_iou": mean_iou(matrix),
         "accuracy": pixel_accuracy(matrix),
     }
@@ -105,19 +117,26 @@ def pixel_accuracy(matrix: Tensor) -> Tensor:
     return matrix.diagonal().sum().double() / matrix.sum()
 
 
+def percent(value: float) -> str:
+    """A percentage for people, with a dash where a score does not exist (NaN)."""
+    return "–" if math.isnan(value) else f"{value:z.2f} %"
+
+
 def class_report(matrix: Tensor, class_list: Sequence[SegmentationClass]) -> dict[str, Any]:
     """A confusion matrix and its scores by class names, of plain numbers and lists (``result.json``).
 
     Returns:
-        ``mean_iou`` and ``accuracy``, 0…1, NaN when nothing was scored; ``iou``, 0…1, by the names of the classes that
-        a label holds, which are those of the mean; ``absent``, the names of the others; ``confusion``: the ``classes``
-        in the order of the matrix, and its ``pixels``, a row per true class.
+        ``mean_iou``, ``foreground_iou`` (what :func:`class_scores` calls ``iou``) and ``accuracy``, 0…1, NaN when
+        nothing was scored; ``iou``, 0…1, by the names of the classes that a label holds, which are those of the means;
+        ``absent``, the names of the others; ``confusion``: the ``classes`` in the order of the matrix, and its
+        ``pixels``, a row per true class.
     """
     names = [item.name for item in class_list]
     held = (matrix.sum(1) > 0).tolist()
     per_class = iou_per_class(matrix).tolist()
     return {
         "mean_iou": float(mean_iou(matrix)),
+        "foreground_iou": float(class_scores(matrix, names, foreground(class_list))["iou"]),
         "accuracy": float(pixel_accuracy(matrix)),
         "iou": {name: iou for name, iou, here in zip(names, per_class, held, strict=True) if here},
         "absent": [name for name, here in zip(names, held, strict=True) if not here],

@@ -2,13 +2,10 @@
 
 import glob
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
+from segkit.data.records import SUFFIXES
 from segkit.errors import UserError
-from segkit.road.layout import calibration_path
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def find_pictures(pattern: str) -> list[Path]:
@@ -33,44 +30,6 @@ def find_pictures(pattern: str) -> list[Path]:
             raise UserError(f"input={pattern}: {stems[entry.stem]} and {entry} would be written under the same name")
         stems[entry.stem] = entry
     return list(stems.values())
-
-
-def find_calibrations(pictures: Sequence[Path], folder: str | None) -> list[Path | None]:
-    """The calibration file of each picture, ``<its name>.txt`` in ``folder``.
-
-    Without ``folder`` they are looked for in KITTI's layout, ``image_2/x.png`` and ``calib/x.txt``; None = not there.
-
-    Raises:
-        UserError: a given folder does not exist or lacks the file of a picture.
-    """
-    if folder is None:
-        beside = [calibration_path(Path(os.path.abspath(path))) for path in pictures]
-        return [path if path.is_file() else None for path in beside]
-    place = find_folder(folder, "calibration", "<picture>.txt")
-    files = [place / f"{path.stem}.txt" for path in pictures]
-    missing = [path.name for path in files if not path.is_file()]
-    if missing:
-        raise UserError(f"calibration={folder}: {len(missing)} of {len(files)} files are missing: {shortlist(missing)}")
-    return list(files)
-
-
-def shortlist(names: Sequence[str]) -> str:
-    """The first few of ``names`` and how many more there are."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def find_checkpoint(place: str | Path, key: str) -> Path:
-    """The checkpoint meant by a ``.ckpt`` file or by a run folder (its ``best.ckpt``).
-
-    Raises:
-        UserError: naming ``key``, when it is not there.
-    """
-    path = Path(place).expanduser()
-    if path.is_dir():
-        path = path / "checkpoints" / "best.ckpt"
-    if not path.is_file():
-        raise UserError(f"{key}: {path} does not exist; give a .ckpt file or a run folder that holds one")
-    return path
 
 
 def find_folder(place: str, key: str, holds: str) -> Path:

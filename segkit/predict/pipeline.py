@@ -1,36 +1,20 @@
-"""Files read and written beside a computation: by threads ahead of it and behind it, in order, a few at a time."""
+"""Files read and written beside a computation, in order, a few at a time."""
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
+from segkit.data.ahead import ahead
 from segkit.distributed.cores import cores
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
 Computed = TypeVar("Computed")
 Result = TypeVar("Result")
-
-
-def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[tuple[Item, Result], None, None]:
-    """``function`` of each item in order, computed by as many threads as there are cores, a few items ahead."""
-    running: deque[tuple[Item, Future[Result]]] = deque()
-    threads = cores()
-    pool = ThreadPoolExecutor(threads)
-    try:
-        for item in items:
-            running.append((item, pool.submit(function, item)))
-            if len(running) > 2 * threads:
-                first, future = running.popleft()
-                yield first, future.result()
-        for first, future in running:
-            yield first, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 @dataclass

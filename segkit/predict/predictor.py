@@ -1,51 +1,70 @@
 """A trained network as a function from a picture of any size to probabilities at that size."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segkit.config.instantiate import import_class
 from segkit.data.images import resize_image
+from segkit.data.input_size import InputSize
 from segkit.distributed.devices import lightning_precision
-from segkit.errors import UserError
-from segkit.predict.postprocess import logits_at_size
+from segkit.models.full_size import logits_at_size, logits_of, to_confidence
+from segkit.models.trained import classes_of, input_size_of, load_network
 from segkit.speed.inference import InferenceNetwork
-from segkit.train.task import SegmentationTask
 
 
 class Predictor:
-    """Built from a checkpoint alone (:func:`segkit.train.checkpoints.read_checkpoint`).
+    """Built from a checkpoint alone.
 
     Args:
-        checkpoint: the loaded checkpoint.
+        checkpoint: as :func:`segkit.models.trained.read_checkpoint` gives it.
         gpu: device number, or None for the CPU.
         precision: as ``trainer.precision``.
-        image_shape: (height, width) that pictures are resized to for the network; None = those it was trained at.
+        input_size: how pictures are shown to the network; None = as it was trained.
+        trust, run: see :func:`segkit.models.trained.load_network`.
 
     Raises:
-        UserError: the checkpoint is of a task that this version of the code cannot build.
+        UserError: the checkpoint is of a network that this version of the code cannot build, or that is not trusted.
     """
 
     def __init__(
         self,
-        checkpoint: dict[str, Any],
+        checkpoint: Mapping[str, Any],
         gpu: int | None = None,
         precision: Literal["auto", "fp32", "bf16"] = "auto",
-        image_shape: tuple[int, int] | None = None,
+        input_size: InputSize | None = None,
+        trust: Sequence[str] = (),
+        run: Path | None = None,
     ) -> None:
-        task = trained_task(checkpoint)
-        self.class_list = task.class_list
-        self.trained_shape: tuple[int, int] = tuple(task.hparams["image_shape"])
-        self.image_shape = image_shape or self.trained_shape
+        network = load_network(checkpoint, trust, run)
+        self.class_list = classes_of(checkpoint)
+        self.trained_size = input_size_of(checkpoint)
+        self.input_size = input_size or self.trained_size
         device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
         bf16 = lightning_precision(precision, gpu is not None) == "bf16-mixed"
-        self.network = InferenceNetwork(task.network, device, bf16)
+        self.network = InferenceNetwork(network, device, bf16)
+
+    def predict(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Class numbers and confidence of an RGB uint8 picture (H, W, 3), both uint8 (H, W).
+
+        The confidence is ``round(255 · p)``: of two classes that of class 1 (the road), of more that of the class chosen.
+        """
+        classes, confidence = self.decide(self.probabilities(picture))
+        return classes.cpu().numpy(), confidence.cpu().numpy()
+
+    @staticmethod
+    def decide(probabilities: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Class numbers and confidence as ``predict`` gives them, from probabilities (C, H, W)."""
+        # ``max`` over few rows is 40 times as fast as ``argmax`` on a CPU; of equals, both take the first.
+        largest, classes = probabilities.max(0)
+        return classes.byte(), to_confidence(probabilities[1] if len(probabilities) == 2 else largest)
 
     def resized(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """An RGB uint8 picture (H, W, 3) at the network's input size. Runs in any thread."""
-        return resize_image(picture, self.image_shape)
+        return resize_image(picture, self.input_size.shape_of((picture.shape[0], picture.shape[1])))
 
     def probabilities(self, picture: NDArray[np.uint8]) -> torch.Tensor:
         """Class probabilities of an RGB uint8 picture (H, W, 3): float32 (C, H, W) on the predictor's device."""
@@ -55,22 +74,6 @@ class Predictor:
     @torch.inference_mode()
     def probabilities_at(self, resized: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
         """As ``probabilities``, of a picture that is ``resized`` already and was of ``size`` (height, width)."""
-        logits = self.network(torch.from_numpy(resized).permute(2, 0, 1)[None])
-        return logits_at_size(logits[0], size).softmax(0)
-
-
-def trained_task(checkpoint: dict[str, Any]) -> SegmentationTask:
-    """The task that a checkpoint was made by, with the checkpoint's weights, on the CPU.
-
-    Raises:
-        UserError: this version of the code cannot build it.
-    """
-    task_class = import_class(checkpoint["segkit"]["task"], SegmentationTask, "checkpoint, made by")
-    try:
-        # The checkpoint's own weights follow, so pretrained ones are not wanted.
-        task = task_class(**checkpoint["hyper_parameters"] | {"weights": None})
-        task.load_state_dict(checkpoint["state_dict"])
-    except (TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"checkpoint: does not fit this version of {task_class.__name__} ({reason})") from error
-    return task
+        image = torch.from_numpy(resized).permute(2, 0, 1)[None].to(self.network.device)
+        [logits] = logits_of(self.network, image, self.input_size)
+        return logits_at_size(logits, size).softmax(0)

@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from segkit.console import table
 from segkit.reporting.comparison import Comparison, Row, known_score
 from segkit.reporting.swept import NOTHING, is_number, shown, sort_key
 from segkit.runs.monitor import mode
@@ -121,15 +118,8 @@ def _status(row: Row, with_reason: bool) -> str:
 def screen_text(comparison: Comparison, rows: Sequence[Row]) -> str:
     """The table as aligned lines, as long as they have to be."""
     found = columns(comparison, rows, reasons=True)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in found:
-        table.add_column(re.sub(r"[/ ]", "\\g<0>\n", column.title), justify="right" if column.numeric else "left")
-    for cells in cell_rows(found):
-        table.add_row(*map(Text, cells))
-    page = Console(file=io.StringIO(), width=10_000, color_system=None)
-    with page.capture() as text:
-        page.print(table)
-    return "\n".join(line.rstrip() for line in text.get().splitlines())
+    head = [re.sub(r"[/ ]", "\\g<0>\n", column.title) for column in found]
+    return table([head, *cell_rows(found)], {place for place, column in enumerate(found) if not column.numeric})
 
 
 def cell_rows(found: Sequence[Column]) -> list[tuple[str, ...]]:

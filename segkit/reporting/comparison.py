@@ -175,11 +175,12 @@ def _pooled_row(division: Sequence[Row]) -> Row | None:
     if not counted:
         return None
     from segkit.metrics.cross_validation import pooled, read_counts  # imports torch, for folds only
+    from segkit.road.pooling import ROAD_POOLERS
 
-    counts = [read_counts(row.runs[0].folder / COUNTS) for row in counted.values()]
+    counts = [read_counts(row.runs[0].folder / COUNTS, ROAD_POOLERS) for row in counted.values()]
     pixels = [sum(map(sum, one["classes"]["pixels"])) if "classes" in one else 0 for one in counts]
     losses = [row.scores.get("loss") for row in counted.values()]
-    scores = pooled(counts) | _mean_loss(losses, pixels)
+    scores = pooled(counts, ROAD_POOLERS) | _mean_loss(losses, pixels)
     whole = len(counted) == FOLDS
     numbers = f"0…{FOLDS - 1}" if whole else ", ".join(map(str, counted))
     values = division[0].values | {FOLD: f"pooled over folds {numbers}"}

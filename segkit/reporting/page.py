@@ -4,22 +4,20 @@ import base64
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from segkit.reporting.about import About, failures, summary
 from segkit.reporting.columns import columns, score_text
 from segkit.reporting.comparison import Comparison, Row
-
-if TYPE_CHECKING:
-    from segkit.reporting.sweep_report import Shown
+from segkit.reporting.overlays import Shown
 
 TEMPLATE = "page.html.j2"
 
 
 def page(
-    title: str, comparison: Comparison, about: About, figures: Mapping[str, bytes], painted: "Sequence[Shown]"
+    title: str, comparison: Comparison, about: About, figures: Mapping[str, bytes], painted: Sequence[Shown]
 ) -> str:
     """The HTML file.
 

@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +10,12 @@ from segkit.reporting.about import About, describe, failures, summary
 from segkit.reporting.columns import cell_rows, columns, csv_text, score_text, screen_text
 from segkit.reporting.comparison import Comparison, Row, compare
 from segkit.reporting.markdown import WRITTEN, made_on, table
-from segkit.reporting.pictures import same_pictures, small_jpeg
+from segkit.reporting.overlays import Shown, same_pictures, small_jpeg
 from segkit.runs.files import write_whole
 from segkit.runs.folder import write_result
 from segkit.runs.read import Run
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The best or the worst run, and its painted pictures.
-
-    Attributes:
-        kind: ``best`` or ``worst``.
-        text: which run it is, and its score.
-        pictures: JPEG files by their names.
-    """
-
-    kind: str
-    text: str
-    pictures: dict[str, bytes]
 
 
 def write_report(folder: Path, runs: Sequence[Run], base: Path, title: str, count: int) -> None:

@@ -16,11 +16,13 @@ NOTHING = "–"
 def swept_values(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """For each run its values of the settings that the runs do not share, by dotted key, in the order of the config.
 
-    A run that has no such setting lacks the key. A list of transforms is told by the name of its file under
+    A run that has no such setting lacks the key. A setting that is written alike in all runs, and differs because it
+    refers to another one (``seed: ${seed}``), is left out. A list of transforms is told by the name of its file under
     ``conf/augment/``, as ``augment``.
     """
     settings = [flat(run.settings) for run in runs]
-    keys = swept([run.settings for run in runs])
+    written = set(swept([run.written for run in runs]))
+    keys = [key for key in swept([run.settings for run in runs]) if key in written]
     if TRANSFORMS in keys:
         others = [key for key in keys if key.startswith("augment.") and key != TRANSFORMS]
         names = _augmentations(runs, others)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.data.records import Record
 from segkit.errors import UserError
 
 SHAPES: dict[str, tuple[int, int]] = {
@@ -91,6 +92,11 @@ class Calibration:
         if self._ground is None:  # asked for at every warp
             self._ground = self.projection()[:, [0, 2, 3]]
         return self._ground
+
+
+def calibration_of(record: Record) -> Calibration | None:
+    """A record's calibration; None where there is none. Raises UserError as ``Calibration.from_file``."""
+    return Calibration.from_file(record.extra["calibration"]) if "calibration" in record.extra else None
 
 
 def _matrix(words: list[str], shape: tuple[int, int], place: str) -> NDArray[np.float64]:

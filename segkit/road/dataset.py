@@ -3,13 +3,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import cv2
 import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
+from torchmetrics import Metric
 
 from segkit.data.checks import (
     NAMES,
@@ -28,11 +29,17 @@ from segkit.data.checks import (
 from segkit.data.images import decode_rgb
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import IGNORE_INDEX, Record, SegmentationClass
-from segkit.data.splits import Split, split_records
+from segkit.data.splits import split_records
+from segkit.data.writer import Writer
 from segkit.errors import UserError
+from segkit.road.benchmark import RoadBenchmark
+from segkit.road.calibration import calibration_of
 from segkit.road.layout import PUBLISHED, calibration_path
+from segkit.road.metric import RoadViews
+from segkit.road.writers import road_writers
 
 IMAGES, LABELS, TEST_IMAGES = "training/image_2", "training/gt_image_2", "testing/image_2"
+CALIBRATION = "calibration files that cannot be read"
 IMAGE_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<id>\d+)\.png")
 LABEL_NAME = re.compile(r"(?P<category>um|umm|uu)_(?P<target>road|lane)_(?P<id>\d+)\.png")
 
@@ -41,7 +48,6 @@ class KittiRoadDataModule(SegmentationDataModule):
     """KITTI road, class 1 being the road or the own lane.
 
     Args:
-        root: folder with ``training`` and ``testing``.
         url: where ``data_road.zip`` can be had (``segkit data action=download``).
         target: ``road``, or ``lane`` = the own lane, which only the category um has.
         unscored: what black label pixels are (other roads, the opposite carriageway): ``ignore`` = 255, in neither
@@ -54,32 +60,48 @@ class KittiRoadDataModule(SegmentationDataModule):
 
     def __init__(
         self,
-        root: str | Path,
-        image_shape: Sequence[int],
-        batch_size: int,
+        *args: Any,
         url: str = "",
         target: Literal["road", "lane"] = "road",
         unscored: Literal["ignore", "road"] = "ignore",
-        split: Split = "kittiseg",
-        fold: int = 0,
-        val_fraction: float = 0.2,
-        augment: Sequence[Mapping[str, Any]] = (),
-        workers: int | None = None,
-        cache_dir: str | Path = ".cache",
-        seed: int = 0,
+        split: Literal["kittiseg", "fold", "fraction", "none"] = "kittiseg",
+        fold: Annotated[int, Ge(0), Le(4)] = 0,
+        val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2,
+        **common: Any,
     ) -> None:
-        super().__init__(root, image_shape, batch_size, augment, workers, cache_dir, seed)
+        super().__init__(*args, **common)
         self.url, self.target, self.unscored = url, target, unscored
         self.split, self.fold, self.val_fraction = split, fold, val_fraction
 
     @property
     def class_list(self) -> tuple[SegmentationClass, ...]:
-        return SegmentationClass("background", None), SegmentationClass(self.target, (0, 255, 0))
+        return SegmentationClass("background", None, background=True), SegmentationClass(self.target, (0, 255, 0))
 
     @property
-    def road_target(self) -> Literal["road", "lane"] | None:
-        # With black areas counted as road the score would be another one than the benchmark's.
-        return self.target if self.unscored == "ignore" else None
+    def has_benchmark(self) -> bool:
+        """Whether KITTI's score can be computed: with black areas counted as road it would be another one."""
+        return self.unscored == "ignore"
+
+    def metrics(self) -> list[Metric]:
+        return [RoadViews(self.target)] if self.has_benchmark else []
+
+    def context(self, record: Record) -> dict[str, Any]:
+        return {"group": record.group, "calibration": calibration_of(record)} if self.has_benchmark else {}
+
+    def evaluation(self, view: str) -> RoadBenchmark | None:
+        return RoadBenchmark(self.target, view, self.read_label) if self.has_benchmark else None
+
+    def writers(self) -> list[Writer]:
+        records = [record for part in self.layout.parts.values() for record in part]
+        return road_writers(["overlay"], self.class_list, {record.image: calibration_of(record) for record in records})
+
+    def check(self, record: Record) -> list[Problem]:
+        try:
+            calibration_of(record)
+        except UserError as error:
+            path = record.extra["calibration"]
+            return [Problem(CALIBRATION, str(error).replace(str(path), shortened(path, self.root)))]
+        return []
 
     @property
     def label_settings(self) -> str:
@@ -116,7 +138,8 @@ class KittiRoadDataModule(SegmentationDataModule):
             raise DataSetError("\n".join(wrong))
 
     def scan(self) -> Layout:
-        root = find_root(self.root, [IMAGES, LABELS])
+        remedy = f"segkit data action=download data.root={self.root} fetches the data set, action=generate draws one"
+        root = find_root(self.root, [IMAGES, LABELS], remedy)
         images, problems = _named(root, IMAGES, IMAGE_NAME)
         labels, more = _named(root, LABELS, LABEL_NAME)
         tests, most = _named(root, TEST_IMAGES, IMAGE_NAME) if (root / TEST_IMAGES).is_dir() else ({}, [])
@@ -136,9 +159,9 @@ class KittiRoadDataModule(SegmentationDataModule):
             if label is None:
                 wanted = f"{LABELS}/{category}_{self.target}_{number}.png"
                 problems.append(Problem(NO_LABEL, f"{shortened(path, root)} has no {wanted}"))
-            records.append(Record(path.stem, category, path, label, _calibration(path)))
+            records.append(Record(path.stem, category, path, label, _extra(path)))
         tested = [key for key in sorted(tests) if self.target == "road" or key[0] == "um"]
-        test = [Record(tests[key].stem, key[0], tests[key], None, _calibration(tests[key])) for key in tested]
+        test = [Record(tests[key].stem, key[0], tests[key], None, _extra(tests[key])) for key in tested]
         train, val = list(records), list[Record]()
         try:
             if images:
@@ -167,9 +190,9 @@ def _named(root: Path, folder: str, pattern: re.Pattern[str]) -> tuple[dict[Any,
     return files, problems
 
 
-def _calibration(image: Path) -> Path | None:
+def _extra(image: Path) -> dict[str, Path]:
     path = calibration_path(image)
-    return path if path.is_file() else None
+    return {"calibration": path} if path.is_file() else {}
 
 
 def _counts(words: Any) -> str:

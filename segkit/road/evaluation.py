@@ -1,44 +1,20 @@
 """Counting pictures in the image and in bird's-eye view, and what is read off the counts."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from segkit.data.checks import PictureError, Problem, grouped
-from segkit.data.images import decode_image
-from segkit.data.module import SegmentationDataModule
 from segkit.data.records import IGNORE_INDEX, Record
-from segkit.errors import UserError
-from segkit.evaluation import VIEWS
-from segkit.metrics.confusion import ConfusionMatrix
-from segkit.predict.pipeline import ahead
 from segkit.road import BirdsEyeView, Calibration
-from segkit.road.layout import calibration_path
+from segkit.road.calibration import calibration_of
 from segkit.road.score import RoadScore, Scores, confidence_counts
 
 GRID = BirdsEyeView()
 
-
-def views_of(view: str) -> tuple[str, ...]:
-    """``both`` as the two views, another one as itself."""
-    return VIEWS if view == "both" else (view,)
-
-
-def check_calibrations(records: Sequence[Record], view: str) -> None:
-    """Raises UserError when bird's-eye view is asked for and a record has no calibration."""
-    bare = [record for record in records if record.calibration is None]
-    if "bev" in views_of(view) and bare:
-        raise UserError(
-            f"view={view}: {len(bare)} of {len(records)} pictures have no calibration (the first: "
-            f"{calibration_path(bare[0].image)});\n"
-            "view=perspective needs none"
-        )
+VIEWS = ("perspective", "bev")
+"""The two views by their names in settings and results: in the picture, and from above."""
 
 
 def in_view(view: str, confidence: Tensor, label: Tensor, calibration: Calibration | None) -> tuple[Tensor, Tensor]:
@@ -63,10 +39,7 @@ class RoadEvaluation:
 
     def count(self, record: Record, confidence: Tensor, label: Tensor) -> dict[str, Tensor]:
         """One picture's counts (2, 256) by view, on the CPU; ``add`` takes them. Runs in any thread."""
-        calibration = None
-        if "bev" in self.scores:
-            assert record.calibration is not None
-            calibration = Calibration.from_file(record.calibration)
+        calibration = calibration_of(record) if "bev" in self.scores else None
         return {view: confidence_counts(*in_view(view, confidence, label, calibration)).cpu() for view in self.scores}
 
     def add(self, record: Record, counts: dict[str, Tensor]) -> None:
@@ -92,57 +65,6 @@ class RoadEvaluation:
             hits, positives, road = (float(n) for n in (counts[1, k:].sum(), counts[:, k:].sum(), counts[1].sum()))
             scores[name] = 200 * hits / (positives + road) if positives + road else math.nan
         return scores
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What was scored under one condition (the pictures as they are, or corrupted).
-
-    ``road`` is None where the road score does not apply, ``classes`` where only confidence of the road is known.
-    ``shown(record)`` gives a picture again as it was scored: RGB (H, W, 3), confidence and label, on the CPU.
-    """
-
-    road: RoadEvaluation | None
-    classes: ConfusionMatrix | None
-    shown: Callable[[Record], tuple[NDArray[np.uint8], Tensor, Tensor]]
-
-
-def score_maps(
-    read: Callable[[Record], NDArray[np.uint8]],
-    data: SegmentationDataModule,
-    records: Sequence[Record],
-    views: Sequence[str],
-    on_done: Callable[[], None],
-) -> Scored:
-    """Score the confidence maps that ``read`` gives, uint8 (H, W) or of the bird's-eye grid's shape.
-
-    Raises:
-        UserError: maps or labels cannot be read: one report of all.
-    """
-    assert data.road_target is not None
-    road = RoadEvaluation(data.road_target, views)
-
-    def pair(record: Record) -> tuple[Tensor, Tensor]:
-        assert record.label is not None
-        return torch.from_numpy(read(record)), torch.from_numpy(data.read_label(record.label))
-
-    def count(record: Record) -> dict[str, Tensor] | UserError:
-        try:
-            return road.count(record, *pair(record))
-        except UserError as error:
-            return error
-
-    unusable = []
-    for record, counts in ahead(count, records):
-        if isinstance(counts, UserError):
-            kind = counts.kind if isinstance(counts, PictureError) else "files that cannot be used"
-            unusable.append(Problem(kind, str(counts)))
-        else:
-            road.add(record, counts)
-        on_done()
-    if unusable:
-        raise UserError("\n".join(["Not every picture can be scored.", *grouped(unusable)]))
-    return Scored(road, None, lambda record: (decode_image(record.image), *pair(record)))
 
 
 def _with_reasons(scores: dict[str, Scores], missing: dict[str, str]) -> dict[str, Any]:

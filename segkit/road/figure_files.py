@@ -11,9 +11,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 from segkit.data.records import Record
 from segkit.errors import UserError
-from segkit.evaluation.result import HEADINGS
-from segkit.road import Calibration
-from segkit.road.evaluation import GRID, Scored, in_view
+from segkit.metrics.benchmark import Scored
+from segkit.road.calibration import calibration_of
+from segkit.road.evaluation import GRID, in_view
 from segkit.road.figures import error_picture, precision_recall_figure
 
 OWN = (
@@ -28,10 +28,12 @@ SHOWN = 3
 """Best pictures, and as many worst ones, that are shown of each view."""
 
 
-def write_figures(folder: Path, scored: Mapping[str, Scored], records: Sequence[Record]) -> None:
+def write_figures(
+    folder: Path, scored: Mapping[str, Scored], records: Sequence[Record], headings: Mapping[str, str]
+) -> None:
     """Write ``figures/precision_recall_<view>.png`` and ``figures/<condition>/<view>/{best,worst}_<rank>_<name>.png``.
 
-    ``scored`` is by condition, ``clean`` among them. Nothing is written where there is no road score.
+    ``scored`` is by condition, ``clean`` among them; ``headings`` are those of the views.
 
     Raises:
         UserError: a picture cannot be written.
@@ -39,16 +41,14 @@ def write_figures(folder: Path, scored: Mapping[str, Scored], records: Sequence[
     for pattern in OWN:  # of an evaluation before this one in the same folder
         for path in folder.glob(pattern):
             path.unlink()
-    roads = {name: item.road for name, item in scored.items() if item.road is not None}
-    if not roads:
-        return
+    roads = {name: item.own for name, item in scored.items()}
     by_name = {record.name: record for record in records}
     with SummaryWriter(str(folder / "tensorboard")) as board:
         for view in roads["clean"].scores:
             curves = {name: road.scores[view].category_counts() for name, road in roads.items()}
             others = [item for item in curves.items() if item[0] != "clean"]
             corruption, corrupted = others[0] if others else ("", None)
-            figure = precision_recall_figure(curves["clean"], HEADINGS[view], corrupted, corruption)
+            figure = precision_recall_figure(curves["clean"], headings[view], corrupted, corruption)
             _keep(folder, f"precision_recall_{view}", figure, board)
             for name, road in roads.items():
                 place = f"{name.replace(' ', '_')}/{view}"
@@ -68,8 +68,8 @@ def _errors(scored: Scored, working: int, view: str, record: Record, caption: st
     image, confidence, own_label = scored.shown(record)
     calibration = None
     if view == "bev":
-        assert record.calibration is not None
-        calibration = Calibration.from_file(record.calibration)
+        calibration = calibration_of(record)
+        assert calibration is not None
         image = GRID.warp(image, calibration)
     confidence, label = in_view(view, confidence, own_label, calibration)
     return error_picture(image, (confidence >= working).numpy(), label.numpy(), caption)

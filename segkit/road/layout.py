@@ -1,7 +1,11 @@
 """KITTI road's layout on disk, for its reader and for the scene generator (and so without heavy imports)."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
+
+from segkit.errors import UserError, shortlist
 
 Category = Literal["um", "umm", "uu"]
 Part = Literal["training", "testing"]
@@ -21,3 +25,24 @@ PUBLISHED: dict[Part, dict[Category, int]] = {
 def calibration_path(image: Path) -> Path:
     """Where the calibration of a picture belongs: ``calib/um_000000.txt`` for ``image_2/um_000000.png``."""
     return image.parents[1] / "calib" / f"{image.stem}.txt"
+
+
+def find_calibrations(pictures: Sequence[Path], folder: str | None) -> list[Path | None]:
+    """The calibration file of each picture, ``<its name>.txt`` in ``folder``.
+
+    Without ``folder`` they are looked for in KITTI's layout, ``image_2/x.png`` and ``calib/x.txt``; None = not there.
+
+    Raises:
+        UserError: a given folder does not exist or lacks the file of a picture.
+    """
+    if folder is None:
+        beside = [calibration_path(Path(os.path.abspath(path))) for path in pictures]
+        return [path if path.is_file() else None for path in beside]
+    place = Path(folder).expanduser()
+    if not folder or not place.is_dir():
+        raise UserError(f"calibration={folder}: no such folder; give the one that holds <picture>.txt")
+    files = [place / f"{path.stem}.txt" for path in pictures]
+    missing = [path.name for path in files if not path.is_file()]
+    if missing:
+        raise UserError(f"calibration={folder}: {len(missing)} of {len(files)} files are missing: {shortlist(missing)}")
+    return list(files)

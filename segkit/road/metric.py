@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ class RoadViews(WrapperMetric):
 
     The two scores hold the state and sum it over the ranks, so every rank has to compute.
     """
+
+    counts_name = "road"
 
     def __init__(self, target: Literal["road", "lane"]) -> None:
         super().__init__()
@@ -65,6 +67,11 @@ class RoadViews(WrapperMetric):
         """Pixels, int64 (2, 256), and pictures of ``perspective`` and ``bev``; every rank has to ask."""
         self._count()
         return {"perspective": self.perspective.totals(), "bev": self.bev.totals()}
+
+    def counts(self) -> dict[str, Any]:
+        """What :class:`segkit.road.pooling.RoadPooler` takes."""
+        views = {name: {"pictures": n, "pixels": pixels.tolist()} for name, (pixels, n) in self.totals().items()}
+        return {"target": self.target, **views}
 
     def compute(self) -> dict[str, Tensor]:
         """The scores of both views, see :func:`view_scores`."""

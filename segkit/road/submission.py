@@ -1,45 +1,54 @@
 """The zip that KITTI road's server scores: every test picture's confidence from above, checked before and after."""
 
 import logging
-import os
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from segkit.data.checks import find_root
-from segkit.errors import UserError
-from segkit.predict.inputs import shortlist
+from segkit.data.records import SegmentationClass
+from segkit.data.writer import Prediction, Writer, png
+from segkit.errors import UserError, shortlist
 from segkit.road import BirdsEyeView, Calibration
 from segkit.road.dataset import IMAGE_NAME, TEST_IMAGES
 from segkit.road.layout import CATEGORIES, PUBLISHED, Category
+from segkit.road.writers import road_class
+from segkit.runs.files import replacing
 
 GRID = BirdsEyeView()
 log = logging.getLogger(__name__)
 
 
-class Submission:
+class Submission(Writer):
     """Gathers the maps of the pictures ``<root>/testing/image_2/<category>_<number>.png``, then writes the zip.
 
     Args:
         root: the data set's, ``data.root``.
-        target: ``road``, scored in all categories, or ``lane``, scored in um.
-        pictures: those that will be added, with their calibrations.
+        class_list: of the network; ``road`` is scored in all categories, ``lane`` in um.
+        pictures: those that will be painted, with their calibrations.
 
     Raises:
-        UserError: ``pictures`` are not exactly the test pictures of the target's categories, one of them has no
-            calibration, or their numbers do not run from 0 without a gap.
+        UserError: no class is the road, ``pictures`` are not exactly the test pictures of the target's categories, one
+            of them has no calibration, or their numbers do not run from 0 without a gap.
     """
 
+    name = "submission"
+    per_picture = False
+    files = ("submission.zip",)
+
     def __init__(
-        self, root: Path, target: Literal["road", "lane"], pictures: Mapping[Path, Calibration | None]
+        self, root: Path, class_list: Sequence[SegmentationClass], pictures: Mapping[Path, Calibration | None]
     ) -> None:
-        self.target = target
+        self.needs = road_class(class_list)
+        if self.needs is None:
+            names = ", ".join(item.name for item in class_list)
+            raise UserError(f"format=submission: none of this network's classes is named road or lane ({names})")
+        self.target: Literal["road", "lane"] = "lane" if class_list[self.needs].name == "lane" else "road"
         self.folder = find_root(root, [TEST_IMAGES]) / TEST_IMAGES
         self._calibrations = pictures
         self._maps: dict[str, bytes] = {}
@@ -51,28 +60,29 @@ class Submission:
     def categories(self) -> tuple[Category, ...]:
         return CATEGORIES if self.target == "road" else ("um",)
 
-    def add(self, path: Path, confidence: NDArray[np.uint8]) -> None:
-        """Keep the map of one of the pictures; ``confidence`` is uint8 (H, W) at the picture's own size."""
-        calibration = self._calibrations[path]
+    def encode(self, prediction: Prediction) -> None:
+        """Keep the map of one of the pictures."""
+        calibration = self._calibrations[prediction.path]
         assert calibration is not None
-        seen_from_above = GRID.warp(confidence, calibration)
-        self._maps[self._map_name(path.name)] = cv2.imencode(".png", seen_from_above)[1].tobytes()
+        assert self.needs is not None
+        seen_from_above = GRID.warp(prediction.confidence_of[self.needs], calibration)
+        self._maps[self._map_name(prediction.path.name)] = png(seen_from_above)
 
-    def write(self, path: Path) -> None:
+    def finish(self, folder: Path, complete: bool) -> int | None:
         """Write the zip, whole and checked or not at all.
 
         Raises:
             UserError: what is on disk then is not one map for every test picture.
         """
-        temporary = path.with_name(f".{path.name}.part")
-        try:
+        if not complete:
+            log.error("%s was not written: it has to hold every test picture", self.files[0])
+            return None
+        with replacing(folder / self.files[0]) as temporary:
             with zipfile.ZipFile(temporary, "w") as archive:  # PNG is compressed as it is
                 for name, content in sorted(self._maps.items()):
                     archive.writestr(name, content)
             check_zip(temporary, {self._map_name(name) for name in self._tests()})
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        return len(self._maps)
 
     def _tests(self) -> list[str]:
         """The names of the test pictures that the target is scored in."""

@@ -1,12 +1,10 @@
-"""The run folder: its layout, the lock that gives it to one process, its copy of the config, and ``result.json``."""
+"""The writer of run folders: their layout, the lock that gives one to a process, the config's copy, ``result.json``."""
 
-import fcntl
 import json
 import math
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,12 +13,9 @@ from typing import Any
 import yaml
 
 from segkit.errors import UserError
-from segkit.runs.files import write_whole
+from segkit.runs.files import locked, write_whole
 
 LOCK, CONFIG = ".lock", ".hydra"
-
-ATTEMPTS = 3
-"""To take the lock: one who only looks whether it is taken (``is_locked``) has it for a moment."""
 
 
 class RunFolder:
@@ -38,20 +33,12 @@ class RunFolder:
         self._before = {entry.name for entry in path.iterdir()}
         self._config_before: dict[str, str] = {}
         self._result_before = self._result_time()
-        self._lock = open(path / LOCK, "a")  # noqa: SIM115 - held open for as long as the folder is ours
-        for attempt in range(ATTEMPTS):
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if attempt + 1 < ATTEMPTS:
-                    time.sleep(0.05)
-        self._lock.close()
-        raise UserError(f"{path}: another process is writing this run folder; wait for it, or give another folder")
+        taken = f"{path}: another process is writing this run folder; wait for it, or give another folder"
+        self._lock = locked(path / LOCK, taken)
 
     def close(self) -> None:
         """Give the folder back. The lock's file stays: removing it would let two processes lock two files."""
-        self._lock.close()
+        self._lock.release()
 
     def check_owner(self, files: Mapping[str, str], resuming: bool) -> None:
         """Refuse a folder that another command has written, and for training one that holds another run.
@@ -78,7 +65,7 @@ class RunFolder:
         for name, text in files.items():
             if (folder / name).exists():
                 self._config_before[name] = (folder / name).read_text()
-            (folder / name).write_text(text)
+            write_whole(folder / name, text.encode())
 
     def undo(self, files: Mapping[str, str], log: str) -> None:
         """Take back what a run that came to nothing has written.
@@ -121,18 +108,6 @@ class RunFolder:
         return self.path / "predictions"
 
 
-def is_locked(folder: Path) -> bool:
-    """Whether a process is writing the run folder. The lock is tried shared and let go at once: nobody is kept out."""
-    try:
-        with open(folder / LOCK) as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 def remove_empty(folder: Path) -> None:
     """Remove an empty run folder, and ``outputs/<name>/`` and ``outputs/`` above it where they are empty too."""
     outputs = Path.cwd() / "outputs"
@@ -155,15 +130,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def read_result(folder: Path) -> dict[str, Any]:
-    """A run's ``result.json``; empty where there is none, or a damaged one."""
-    try:
-        result = json.loads((folder / "result.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return result if isinstance(result, dict) else {}
 
 
 def environment() -> dict[str, Any]:

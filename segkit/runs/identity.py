@@ -73,16 +73,14 @@ def job_key(settings: Mapping[str, Any]) -> str:
 def swept(settings_list: Sequence[Mapping[str, Any]]) -> list[str]:
     """The dotted keys of what differs between runs, in the order of the config; a key that a run lacks differs.
 
-    Left out are those of ``NOT_COUNTED`` (but GPUs and machines are there where they change what a step sees), and
-    values that follow others: ``data.seed`` the ``seed``, ``data.augment`` the ``augment.transforms``, and these the
-    ``data.image_shape`` if they differ in that alone.
+    Left out are those of ``NOT_COUNTED``, but GPUs and machines are there where they change what a step sees.
     """
     runs = [flat(settings) for settings in settings_list]
     processes = {_processes(run) for run in runs}
     steps = {_canonical(counted(settings).get(STEP)) for settings in settings_list}
     shown = PROCESSES if len(processes) > 1 and len(steps) > 1 else ()
     keys = [key for key in dict.fromkeys(key for run in runs for key in run) if _counts(key) or key in shown]
-    return [key for key in keys if _differs([run.get(key, _MISSING) for run in runs]) and not _follows(key, runs)]
+    return [key for key in keys if _differs([run.get(key, _MISSING) for run in runs])]
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
@@ -149,38 +147,6 @@ def _plain(value: Any) -> Any:
 def _differs(values: Sequence[Any]) -> bool:
     missing = [value is _MISSING for value in values]
     return any(missing) != all(missing) or (not any(missing) and len({_canonical(value) for value in values}) > 1)
-
-
-def _follows(key: str, runs: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a key that differs has its value from another setting in all runs, as ``conf/`` lets it."""
-    source = {"data.seed": "seed", "data.augment": "augment.transforms"}.get(key)
-    if source is not None and all(key in run and source in run for run in runs):
-        return not any(_differs([run[key], run[source]]) for run in runs)
-    return key == "augment.transforms" and _follow_the_shape(runs)
-
-
-def _follow_the_shape(runs: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether transforms are alike but for sizes that are the height or the width of ``data.image_shape``."""
-    shapes = [run.get("data.image_shape") for run in runs]
-    if not all(isinstance(shape, list) and len(shape) == 2 for shape in shapes):
-        return False
-    leaves = [_leaves(run.get("augment.transforms")) for run in runs]
-    if len({tuple(own) for own in leaves}) > 1:
-        return False
-    sizes: list[list[Any]] = [[shape[i] for shape in shapes if shape] for i in (0, 1)]
-    values = ([own[place] for own in leaves] for place in leaves[0])
-    return all(not _differs(one) or one in sizes for one in values)
-
-
-def _leaves(value: Any, above: str = "") -> dict[str, Any]:
-    """The single values in nested lists and mappings, by where they stand."""
-    if isinstance(value, Mapping):
-        items = list(value.items())
-    elif isinstance(value, list):
-        items = list(enumerate(value))
-    else:
-        return {above: value}
-    return {place: leaf for key, item in items for place, leaf in _leaves(item, f"{above}/{key}").items()}
 
 
 def _word(value: Any) -> str:

@@ -1,21 +1,25 @@
-"""Training runs as they lie on disk: settings, result and state, read while they are being written or after.
+"""The reader of run folders: which are meant, their settings, result and state, while they are written or after.
 
 Nothing is built and nothing heavy is imported, and a run that is under way is not disturbed.
 """
 
+import fcntl
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from segkit.errors import UserError
-from segkit.runs.folder import CONFIG, LOCK, is_locked, read_result
+from segkit.runs.folder import CONFIG, LOCK
 from segkit.runs.monitor import mode
-from segkit.sweeps.job import Status as Ended
 
 SWEEPS = Path("outputs", "sweeps")
+
+Ended = Literal["finished", "failed", "interrupted", "pruned"]
+"""What a run says of its end."""
 
 Status = Literal[Ended, "running", "cut off", "waiting"]
 
@@ -27,6 +31,7 @@ class Run:
     Attributes:
         folder: where it lies.
         settings: its resolved config.
+        written: its config as it was written, with references to other settings (``${seed}``).
         result: its ``result.json``; empty where there is none yet.
         status: what became of it. ``running``: a process holds its lock; ``cut off``: it ended without saying so;
             ``waiting``: nobody has begun with it.
@@ -34,6 +39,7 @@ class Run:
 
     folder: Path
     settings: dict[str, Any]
+    written: dict[str, Any]
     result: dict[str, Any]
     status: Status
 
@@ -95,7 +101,57 @@ class Run:
 
     def overrides(self) -> list[str]:
         """The settings that it was started with, as they were typed."""
-        return [str(word) for word in OmegaConf.load(self.folder / CONFIG / "overrides.yaml")]
+        return read_overrides(self.folder)
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A checkpoint, and the run that it lies in the folder of; None where nobody knows how it was trained."""
+
+    checkpoint: Path
+    run: Run | None
+
+    @property
+    def folder(self) -> Path | None:
+        return None if self.run is None else self.run.folder
+
+    def settings(self) -> dict[str, Any]:
+        """The whole config that the run was trained with; empty where that is not known."""
+        return {} if self.run is None else self.run.settings
+
+    def command(self) -> list[str]:
+        """The settings that the run was started with, as they were typed."""
+        return [] if self.run is None else self.run.overrides()
+
+    def finished(self) -> bool:
+        """Whether the run is known to have come to its end."""
+        return self.run is not None and self.run.status == "finished"
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """The ``result.json`` of a folder; empty where there is none, or a damaged one."""
+    try:
+        result = json.loads((folder / "result.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return result if isinstance(result, dict) else {}
+
+
+def read_overrides(folder: Path) -> list[str]:
+    """The settings that a command was given which wrote ``folder``, as they were typed."""
+    return [str(word) for word in OmegaConf.load(folder / CONFIG / "overrides.yaml")]
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process is writing the run folder. The lock is tried shared and let go at once: nobody is kept out."""
+    try:
+        with open(folder / LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def read_run(folder: Path) -> Run:
@@ -104,8 +160,8 @@ def read_run(folder: Path) -> Run:
     Raises:
         UserError: it is no run folder of ``segkit train``, or its config is damaged.
     """
-    settings = _settings(folder)
-    if "trainer" not in settings:
+    config = _config(folder)
+    if "trainer" not in config:
         raise UserError(f"{folder}: no run folder of segkit train")
     locked = is_locked(folder)  # before its result is read, which may be its last one then
     result = read_result(folder)
@@ -119,7 +175,8 @@ def read_run(folder: Path) -> Run:
         status = said
     else:
         status = "cut off" if result or (folder / LOCK).exists() else "waiting"
-    return Run(folder, settings, result, status)
+    settings, written = (_plain(config, resolve) for resolve in (True, False))
+    return Run(folder, settings, written, result, status)
 
 
 def is_training(folder: Path) -> bool:
@@ -128,18 +185,22 @@ def is_training(folder: Path) -> bool:
     Raises:
         UserError: its config is damaged.
     """
-    return "epochs" in read_result(folder) or "trainer" in _settings(folder)
+    return "epochs" in read_result(folder) or "trainer" in _config(folder)
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def _config(folder: Path) -> DictConfig:
     try:
-        config = OmegaConf.to_container(OmegaConf.load(folder / CONFIG / "config.yaml"), resolve=True)
+        config = OmegaConf.load(folder / CONFIG / "config.yaml")
     except FileNotFoundError:
-        return {}
+        return DictConfig({})
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{folder}: its {CONFIG}/config.yaml is damaged") from error
-    assert isinstance(config, dict)
-    return {str(key): value for key, value in config.items()}
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
 
 
 def run_folders(place: Path) -> list[Path]:
@@ -163,3 +224,39 @@ def find_sweep(place: str) -> Path:
     if (found / CONFIG).is_dir():
         raise UserError(f"sweep={place}: this is a run folder; give run={place}")
     return found
+
+
+def find_runs(place: str) -> list[TrainedRun]:
+    """The runs meant by a ``.ckpt`` file, a run folder, or the folder of a sweep (all runs in it).
+
+    Raises:
+        UserError: there is none, or a run of the sweep has left no checkpoint.
+    """
+    if not place:
+        raise UserError("checkpoint= is empty; give a .ckpt file or a run folder")
+    found = []
+    for job in run_folders(Path(place).expanduser()):
+        checkpoint = find_checkpoint(job, "checkpoint")
+        above = checkpoint.absolute().parent.parent
+        found.append(TrainedRun(checkpoint, read_run(above) if (above / CONFIG).is_dir() else None))
+    return found
+
+
+def is_sweep(place: str) -> bool:
+    """Whether ``place`` is a folder of run folders."""
+    path = Path(place).expanduser()
+    return run_folders(path) != [path]
+
+
+def find_checkpoint(place: str | Path, key: str) -> Path:
+    """The checkpoint meant by a ``.ckpt`` file or by a run folder (its ``best.ckpt``).
+
+    Raises:
+        UserError: naming ``key``, when it is not there.
+    """
+    path = Path(place).expanduser()
+    if path.is_dir():
+        path = path / "checkpoints" / "best.ckpt"
+    if not path.is_file():
+        raise UserError(f"{key}: {path} does not exist; give a .ckpt file or a run folder that holds one")
+    return path

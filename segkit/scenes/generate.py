@@ -14,6 +14,7 @@ import numpy as np
 
 from segkit.data.records import IGNORE_INDEX
 from segkit.distributed.cores import cores
+from segkit.distributed.processes import die_with_parent
 from segkit.errors import UserError
 from segkit.road.layout import CATEGORIES, PARTS, PUBLISHED, Category, Part
 from segkit.scenes.arrays import Array
@@ -116,12 +117,17 @@ def _run(jobs: list[_Job], workers: int) -> Iterator[Path]:
         return
     # Spawned: a fork of a process that runs threads, as training does, may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
         try:
             for future in as_completed([pool.submit(_write, job) for job in jobs]):
                 yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    die_with_parent()
+    cv2.setNumThreads(0)  # the workers are the parallelism
 
 
 def _write(job: _Job) -> Path:

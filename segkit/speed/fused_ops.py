@@ -1,6 +1,6 @@
-"""VGG's layers on a GPU with fewer passes over memory: what follows a convolution is done with it or in one pass.
+"""What follows a convolution, on a GPU in one pass over memory or with the convolution itself.
 
-In half precision the first layers' maps are so large, and their convolutions so cheap, that bias, ReLU and pooling one
+In half precision a network's first maps are so large, and their convolutions so cheap, that bias, ReLU and pooling one
 after the other take as long as the convolutions. The numbers are those of torch's operations but for rounding: sums
 that torch rounds to half precision in between stay in float32 here. Maps are (B, C, H, W) in channels-last memory.
 """
@@ -8,10 +8,7 @@ that torch rounds to half precision in between stay in float32 here. Maps are (B
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-
-from segkit.speed.conv_as_matmul import conv_as_matmul
 
 
 def applies(image: Tensor, layer: nn.Conv2d) -> bool:
@@ -25,23 +22,19 @@ def compute_dtype(image: Tensor, layer: nn.Conv2d) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else layer.weight.dtype
 
 
-def conv_bias_relu(image: Tensor, layer: nn.Conv2d, pool: bool) -> Tensor:
-    """``relu(layer(image))``, with ``pool`` followed by 2×2 maximum pooling; where ``applies``."""
-    dtype = compute_dtype(image, layer)
-    assert layer.bias is not None
-    first = layer.in_channels == 3 and layer.kernel_size == (3, 3)
-    if first and not pool and not image.requires_grad:
-        image = image.to(dtype).contiguous(memory_format=torch.channels_last)
-        return first_layer(image, layer.weight.contiguous(memory_format=torch.channels_last), layer.bias)
-    values = F.conv2d(image.to(dtype), layer.weight.to(dtype), padding=layer.padding)  # type: ignore[arg-type]
-    values = values.contiguous(memory_format=torch.channels_last)
-    return bias_relu_pool(values, layer.bias)[0] if pool else bias_relu(values, layer.bias)
+def is_first_layer(image: Tensor, layer: nn.Conv2d) -> bool:
+    """Whether the kernel for the first layer computes ``layer``: 3×3 over a picture of three channels, at full size."""
+    plain = layer.stride == layer.dilation == (1, 1) and layer.groups == 1 and layer.padding_mode == "zeros"
+    same = layer.kernel_size == (3, 3) and layer.padding in ("same", (1, 1))
+    wanted = layer.out_channels in (16, 32, 64, 128)  # a power of two, and no more than the kernel's registers hold
+    return plain and same and layer.in_channels == 3 and wanted and not image.requires_grad
 
 
-def wide_conv_bias_relu(image: Tensor, layer: nn.Conv2d) -> Tensor:
-    """``relu(layer(image))`` for a wide kernel over a small map (:mod:`segkit.speed.conv_as_matmul`)."""
+def first_layer_of(image: Tensor, layer: nn.Conv2d) -> Tensor:
+    """``relu(layer(image))``, where ``is_first_layer``."""
     assert layer.bias is not None
-    return bias_relu(conv_as_matmul(image, layer.weight.to(image.dtype)), layer.bias)
+    image = image.to(compute_dtype(image, layer)).contiguous(memory_format=torch.channels_last)
+    return first_layer(image, layer.weight.contiguous(memory_format=torch.channels_last), layer.bias)
 
 
 # The kernels as operations that autograd and torch.compile know. They are imported with the first use, on a GPU.

@@ -3,28 +3,40 @@
 Its results are those of the network under autocast (bf16), or its own (fp32), within rounding.
 """
 
-from collections.abc import Callable
+import copy
+import logging
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segkit.distributed.devices import lightning_precision
-from segkit.models.decoders.fcn import FCN, FCNDecoder
-from segkit.models.encoders.vgg import VGGEncoder
+from segkit.speed.accelerate import accelerate, has_hooks, restore
+from segkit.speed.cuda_graph import CudaGraph
 
-WARM_UP = 3
-"""Calls before a CUDA graph is captured, in which libraries choose their kernels and allocate what they keep."""
+log = logging.getLogger(__name__)
+
+TOLERANCE = {False: 2.0**-7, True: 2.0**-4}
+"""Largest difference from the plain network's logits, as a share of the largest of them, in fp32 and in bf16: 16
+roundings of a GPU's TF32 (2⁻¹¹), and 32 of bfloat16 (2⁻⁹), of which the plain network makes as many of its own."""
+
+Swap = tuple[nn.Module, str, nn.Module]
+"""A module, the name of a child, and what that was."""
 
 
 class InferenceNetwork:
     """Logits of batches of pictures, from a network that is no longer trained: it is taken over, and changed.
 
+    Batch normalisation is folded into the convolution before it, convolutions are cast once, on a CPU they are laid out
+    for oneDNN once, and on a GPU all is recorded for each shape of image. With the first picture the network is held
+    against itself as it was, each recording against the network. Where logits differ by more than `TOLERANCE`, or
+    something fails, it computes as it was, and one log line says why.
+
     Args:
-        network: ``forward(image uint8 (B, 3, H, W)) -> logits (B, C, H, W)``, in fp32. One whose ``encoder`` is a
-            `VGGEncoder` is changed for speed; any other computes as it is.
+        network: ``forward(image uint8 (B, 3, H, W)) -> logits (B, C, H, W)``, in fp32.
         device: where it is to compute.
         bf16: compute in bfloat16 what autocast would.
     """
@@ -32,17 +44,9 @@ class InferenceNetwork:
     def __init__(self, network: nn.Module, device: torch.device, bf16: bool) -> None:
         self.device, self.bf16 = device, bf16
         self._network = network.eval().requires_grad_(False)
-        encoder = getattr(network, "encoder", None)
-        # Of others nobody knows whether all that they do is on the GPU, as a graph has to have it.
-        self._known = isinstance(network, FCN) and isinstance(network.decoder, FCNDecoder)
-        if isinstance(encoder, VGGEncoder):
-            _fold_batch_norm(encoder.features)  # before the cast: weights are to be rounded once
-            if bf16:
-                _cast_convolutions(network)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if isinstance(encoder, VGGEncoder) and device.type == "cpu" and torch.backends.mkldnn.is_available():
-            _pack(encoder)
-        self._graphs: dict[torch.Size, _Graph] = {}
+        self._prepared = False
+        self._graphs: dict[torch.Size, CudaGraph | None] = {}
 
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> Tensor:
@@ -50,17 +54,69 @@ class InferenceNetwork:
 
         On a GPU they lie where the next call for the same shape of image puts its own.
         """
-        if self.device.type != "cuda" or not self._known:
+        if not self._prepared:
+            self._prepare(image.to(self.device))
+        if self.device.type != "cuda":
             return self._logits(image.to(self.device))
         with torch.cuda.device(self.device):
             if image.shape not in self._graphs:
-                self._graphs[image.shape] = _Graph(self._logits, image.to(self.device))
-            return self._graphs[image.shape](image)
+                self._graphs[image.shape] = self._record(image.to(self.device))
+            graph = self._graphs[image.shape]
+            return self._logits(image.to(self.device)) if graph is None else graph(image)
 
     def _logits(self, image: Tensor) -> Tensor:
         # Without autocast's cache of cast weights: there is nothing to cast, and a graph must not depend on it.
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
             return self._network(image)
+
+    def _prepare(self, image: Tensor) -> None:
+        """Change the network for speed, and back if it does not give the same logits then."""
+        expected = self._logits(image)
+        swaps: list[Swap] = []
+        try:
+            with torch.inference_mode(False), torch.no_grad():
+                _fold_batch_norm(self._network, swaps)  # before the cast: weights are to be rounded once
+                if self.bf16:
+                    _cast_convolutions(self._network, swaps)
+                if self.device.type == "cpu" and torch.backends.mkldnn.is_available():
+                    _pack(self._network, swaps)
+                accelerate(self._network)
+            reason = self._difference(self._logits(image), expected)
+        except Exception as error:  # a network may look at its layers in any way
+            reason = f"{type(error).__name__}: {error}"
+        if reason is not None:
+            log.info("fast prediction: off, %s", reason)
+            restore(self._network)
+            for module, name, layer in reversed(swaps):
+                module._modules[name] = layer
+        self._prepared = True
+
+    def _record(self, image: Tensor) -> CudaGraph | None:
+        """The network for one shape of image as a CUDA graph, or None if that gives other logits."""
+        cudnn = torch.backends.cudnn
+        # What a graph holds runs again and again: it is worth trying which of cuDNN's algorithms is the fastest, of
+        # those that give the same picture the same bits every time.
+        before, (cudnn.benchmark, cudnn.deterministic) = (cudnn.benchmark, cudnn.deterministic), (True, True)
+        try:
+            graph = CudaGraph(self._logits, image.flip(-1))  # another picture, of which nothing may stay in the graph
+            reason = self._difference(graph(image), self._logits(image))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        finally:
+            cudnn.benchmark, cudnn.deterministic = before
+        if reason is None:
+            return graph
+        log.info("prediction is not recorded, %s", reason.partition("\n")[0])
+        return None
+
+    def _difference(self, logits: Tensor, expected: Tensor) -> str | None:
+        """How logits differ from those expected by more than rounding, or None."""
+        if logits.shape != expected.shape:
+            return f"its logits have the shape {tuple(logits.shape)} instead of {tuple(expected.shape)}"
+        largest, apart = float(expected.abs().max()), float((logits.float() - expected.float()).abs().max())
+        if apart <= TOLERANCE[self.bf16] * largest:
+            return None
+        return f"its logits are {apart:.3g} off, the plain ones reach {largest:.3g}"
 
 
 def prediction_precision(precision: Literal["auto", "fp32", "bf16"], gpu: int | None) -> Literal["fp32", "bf16"]:
@@ -76,37 +132,6 @@ def prediction_precision(precision: Literal["auto", "fp32", "bf16"], gpu: int | 
         there = torch.cpu.get_capabilities()
         return "bf16" if there.get("avx512_bf16") or there.get("amx_bf16") else "fp32"
     return "bf16" if lightning_precision("auto", True) == "bf16-mixed" else "fp32"
-
-
-class _Graph:
-    """A network's kernels for one shape of image, started as one: at batch 1, starting each takes longer than it runs.
-
-    Other threads may use the GPU meanwhile (``thread_local``).
-    """
-
-    def __init__(self, network: Callable[[Tensor], Tensor], image: Tensor) -> None:
-        self._image = image.clone()
-        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
-        aside.wait_stream(here)
-        # What a graph holds runs again and again: it is worth trying which of cuDNN's algorithms is the fastest, of
-        # those that give the same picture the same bits every time.
-        cudnn = torch.backends.cudnn
-        before, (cudnn.benchmark, cudnn.deterministic) = (cudnn.benchmark, cudnn.deterministic), (True, True)
-        try:
-            with torch.cuda.stream(aside):
-                for _ in range(WARM_UP):
-                    network(self._image)
-            here.wait_stream(aside)
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-                self._logits = network(self._image)
-        finally:
-            cudnn.benchmark, cudnn.deterministic = before
-
-    def __call__(self, image: Tensor) -> Tensor:
-        self._image.copy_(image)
-        self._graph.replay()
-        return self._logits
 
 
 class PackedConvolution(nn.Module):
@@ -134,28 +159,56 @@ class PackedConvolution(nn.Module):
         )
 
 
-def _fold_batch_norm(layers: nn.Sequential) -> None:
-    """Put what batch normalisation does in evaluation into the convolutions before it, each then beside its ReLU.
+def _fold_batch_norm(network: nn.Module, swaps: list[Swap]) -> None:
+    """Put what batch normalisation does in evaluation into the convolution registered before it.
 
-    No layer but these changes its place, by which a `VGGEncoder` knows what it gives out.
+    The folded one stands in the normalisation's place, beside its ReLU; no other layer changes its place.
     """
-    for index, (layer, following) in enumerate(pairwise(layers)):
-        if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
-            layers[index], layers[index + 1] = nn.Identity(), fuse_conv_bn_eval(layer, following)
+    for module, (name, conv), (following, norm) in list(_neighbours(network)):
+        if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.num_features == conv.out_channels:
+            if norm.running_mean is None or has_hooks(conv) or has_hooks(norm):
+                continue
+            _swap(swaps, module, following, fuse_conv_bn_eval(conv, norm))
+            _swap(swaps, module, name, nn.Identity())
 
 
-def _cast_convolutions(network: nn.Module) -> None:
+def _cast_convolutions(network: nn.Module, swaps: list[Swap]) -> None:
     """Round their weights to bfloat16 once; all else, the normalisation of pictures above all, stays in fp32."""
+    for module in list(network.modules()):
+        for name, layer in list(module.named_children()):
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                cast = copy.copy(layer)
+                cast._parameters = {
+                    key: None if value is None else nn.Parameter(value.bfloat16(), requires_grad=False)
+                    for key, value in layer._parameters.items()
+                }
+                _swap(swaps, module, name, cast)
+
+
+def _pack(network: nn.Module, swaps: list[Swap]) -> None:
+    """Put packed convolutions in the place of all, in a Sequential together with the ReLU that follows."""
+    for module, (name, conv), (following, relu) in list(_neighbours(network)):
+        if isinstance(module, nn.Sequential) and _can_be_packed(conv) and type(relu) is nn.ReLU and not has_hooks(relu):
+            _swap(swaps, module, name, PackedConvolution(conv, relu=True))
+            _swap(swaps, module, following, nn.Identity())
+    for module in list(network.modules()):
+        for name, layer in list(module.named_children()):
+            if _can_be_packed(layer):
+                _swap(swaps, module, name, PackedConvolution(layer, relu=False))
+
+
+def _can_be_packed(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    plain = type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    return plain and not has_hooks(layer)
+
+
+def _neighbours(network: nn.Module) -> Iterator[tuple[nn.Module, tuple[str, nn.Module], tuple[str, nn.Module]]]:
+    """Pairs of layers that a module registers one after the other: it, and their names with them."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            module.to(torch.bfloat16)
+        for one, other in pairwise(module.named_children()):
+            yield module, one, other
 
 
-def _pack(encoder: VGGEncoder) -> None:
-    """Put packed convolutions in the place of the encoder's, those of ``features`` with the ReLU that follows."""
-    layers = encoder.features
-    for index, (layer, following) in enumerate(pairwise(layers)):
-        if isinstance(layer, nn.Conv2d) and isinstance(following, nn.ReLU):
-            layers[index], layers[index + 1] = PackedConvolution(layer, relu=True), nn.Identity()
-    if encoder.fc_channels is not None:
-        encoder.fc6, encoder.fc7 = (PackedConvolution(layer, relu=False) for layer in (encoder.fc6, encoder.fc7))  # type: ignore[assignment]
+def _swap(swaps: list[Swap], module: nn.Module, name: str, layer: nn.Module) -> None:
+    swaps.append((module, name, module._modules[name]))  # type: ignore[arg-type]
+    module._modules[name] = layer

@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from segkit.console import console
-from segkit.runs.folder import CONFIG, read_result
+from segkit.runs.folder import CONFIG
+from segkit.runs.read import read_result
 from segkit.sweeps.job import Job, Outcome
 
 LOOK_EVERY = 2.0

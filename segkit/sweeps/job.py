@@ -1,12 +1,19 @@
 """One run of a sweep: what is handed to the process that trains it, and what comes back."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
+from segkit.runs.folder import RunFolder
+from segkit.runs.read import Ended
 from segkit.runs.study import Trial
 
-Status = Literal["finished", "failed", "interrupted", "pruned"]
+Train = Callable[[dict[str, Any], RunFolder, Sequence[str], Trial | None], float | None]
+"""What trains in a run folder: ``segkit.commands.train.run``, or another function that can be pickled.
+
+It takes settings, folder, the swept keys and the trial, and returns the score that ``trainer.monitor`` names.
+"""
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,7 @@ class Job:
         settings: the composed and resolved config, as ``segkit train`` takes it; it may be wrong still.
         files: what is kept of the config in the run folder, see ``RunFolder.write_config``.
         cwd: the folder that relative paths in the settings start from.
+        train: what its process calls.
         swept: the settings in which the sweep's jobs differ, by their dotted keys.
         trial: where it belongs to a study.
     """
@@ -28,6 +36,7 @@ class Job:
     settings: dict[str, Any]
     files: dict[str, str]
     cwd: Path
+    train: Train
     swept: tuple[str, ...] = ()
     trial: Trial | None = None
 
@@ -36,7 +45,7 @@ class Job:
 class Outcome:
     """What became of a job: ``reason`` unless it finished, ``score`` (``trainer.monitor``) if it did."""
 
-    status: Status
+    status: Ended
     reason: str = ""
     score: float | None = None
 

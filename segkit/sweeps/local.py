@@ -46,7 +46,7 @@ class _Running:
 
 
 class LocalPool:
-    """Runs jobs on this machine.
+    """A pool that runs jobs on this machine.
 
     Args:
         slots: how many at once.
@@ -69,7 +69,6 @@ class LocalPool:
         self._start_waiting()
 
     def wait(self, seconds: float) -> list[tuple[Job, Outcome]]:
-        """Wait until a job has ended, at most ``seconds``; those that have ended since the last call."""
         if self._running and not self._ended:
             connection.wait([running.process.sentinel for running in self._running], seconds)
         for running in [running for running in self._running if not running.process.is_alive()]:
@@ -80,8 +79,6 @@ class LocalPool:
         return ended
 
     def stop(self) -> None:
-        """Ask running jobs to end after the batch at hand, and drop those that have not begun. A second call ends them
-        at once."""
         self._ended += [(job, NOT_BEGUN) for job in self._waiting]
         self._waiting.clear()
         for running in self._running:

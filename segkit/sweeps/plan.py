@@ -31,7 +31,7 @@ from segkit.config.schema import TrainSettings, validate
 from segkit.errors import UserError
 from segkit.runs.identity import folder_name, job_key, short_names
 from segkit.runs.study import Trial
-from segkit.sweeps.job import Job
+from segkit.sweeps.job import Job, Train
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Plan:
     Args:
         flags: Hydra's options.
         words: the settings.
+        train: what trains a job.
 
     Raises:
         UserError, HydraException: they are no sweep, or the first combination cannot be composed.
@@ -72,8 +73,8 @@ class Plan:
         command: what to type to go on with the sweep.
     """
 
-    def __init__(self, flags: list[str], words: list[str]) -> None:
-        self.cwd = Path.cwd()
+    def __init__(self, flags: list[str], words: list[str], train: Train) -> None:
+        self.cwd, self.train = Path.cwd(), train
         self._folders: dict[str, Path] = {}
         self._own = read_options(flags).config_dir
         with hydra_ready(self._own):
@@ -158,7 +159,7 @@ class Plan:
             set_run_folder(config, folder)
             settings, files = resolved(config), kept_files(config)
         label = " ".join(f"{name}={_shown(value, values[name])}" for name, value in swept.items())
-        return Job(label or settings["name"], folder, settings, files, self.cwd, tuple(swept), trial)
+        return Job(label or settings["name"], folder, settings, files, self.cwd, self.train, tuple(swept), trial)
 
     def _existing(self, key: str) -> Path | None:
         places = (*sorted(self.folder.glob(f"*-{key}")), self.folder / key)

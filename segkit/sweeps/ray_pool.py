@@ -39,7 +39,7 @@ class _Submitted:
 
 
 class RayPool:
-    """Runs jobs on a Ray cluster, as many at once as have room.
+    """A pool that runs jobs on a Ray cluster, as many at once as have room.
 
     Args:
         gpus_per_job: GPUs that each job holds, 0.5 = two jobs share one; None = one where there are any. With 0, or
@@ -86,11 +86,9 @@ class RayPool:
         self._killed: list[ObjectRef] = []
 
     def submit(self, job: Job) -> None:
-        """Run the job as soon as there is room."""
         self._submitted[self._place.remote(job, *self._arguments)] = _Submitted(job, time.time())
 
     def wait(self, seconds: float) -> list[tuple[Job, Outcome]]:
-        """Wait until a job has ended, at most ``seconds``; those that have ended since the last call."""
         if not self._submitted:
             return []
         ended, _ = self._ray.wait(list(self._submitted), timeout=seconds)
@@ -99,8 +97,6 @@ class RayPool:
         return [(self._submitted[ref].job, self._outcome(ref)) for ref in ended]
 
     def stop(self) -> None:
-        """Ask running jobs to end after the batch at hand, and drop those that have not begun. A second call ends them
-        at once."""
         if self._stopping and self._submitted:
             _, self._killed = self._ray.wait(list(self._submitted), num_returns=len(self._submitted), timeout=0)
         for ref in self._submitted:
@@ -121,8 +117,8 @@ class RayPool:
             elif isinstance(error, self._ray.exceptions.TaskCancelledError):
                 return NOT_BEGUN
             else:
-                told = str(error).strip().splitlines()
-                text = told[-1] if isinstance(error, self._ray.exceptions.RayTaskError) else told[0]
+                lines = str(error).strip().splitlines()
+                text = lines[-1] if isinstance(error, self._ray.exceptions.RayTaskError) else lines[0]
                 outcome = Outcome("failed", one_line(f"its place was lost: {text}"))
             record_death(submitted.job, outcome, submitted.when, within=DYING)
             return outcome

@@ -1,6 +1,5 @@
 """What a sweep keeps in its folder: the lock that gives it to one process, and ``sweep.json``."""
 
-import fcntl
 import json
 import time
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.errors import UserError
-from segkit.runs.files import write_whole
+from segkit.runs.files import locked, write_whole
 from segkit.runs.folder import LOCK, remove_empty
 from segkit.sweeps.plan import Plan
 
@@ -52,16 +51,11 @@ def owned(folder: Path) -> Iterator[None]:
         UserError: it is another process's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{folder}: another sweep runs in it; wait for its end, or give another sweep.name"
-            ) from None
-        try:
-            yield
-        finally:
-            if [entry.name for entry in folder.iterdir()] == [LOCK]:
-                (folder / LOCK).unlink()
-                remove_empty(folder)
+    lock = locked(folder / LOCK, f"{folder}: another sweep runs in it; wait for its end, or give another sweep.name")
+    try:
+        yield
+    finally:
+        if [entry.name for entry in folder.iterdir()] == [LOCK]:
+            (folder / LOCK).unlink()
+            remove_empty(folder)
+        lock.release()

@@ -10,12 +10,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from segkit.commands import train
 from segkit.config.messages import readable
-from segkit.config.schema import validate
+from segkit.config.schema import TrainSettings, validate
 from segkit.console import log_to
-from segkit.errors import UserError
-from segkit.runs.folder import RunFolder, is_locked, read_result, write_result
+from segkit.errors import Pruned, UserError
+from segkit.runs.folder import RunFolder, write_result
+from segkit.runs.read import is_locked, read_result
 from segkit.sweeps.job import Job, Outcome
 
 LOG, CONSOLE = "train.log", "console.log"
@@ -54,8 +54,8 @@ def run_job(job: Job) -> Outcome:
 
 def _train(job: Job, folder: RunFolder) -> Outcome:
     try:
-        validate(train.SETTINGS, job.settings)
-        return Outcome("finished", score=train.run(job.settings, folder, job.swept, job.trial))
+        validate(TrainSettings, job.settings)
+        return Outcome("finished", score=job.train(job.settings, folder, job.swept, job.trial))
     except KeyboardInterrupt:
         return _signalled(signal.SIGINT)
     except SystemExit as stop:  # of which segkit's Interrupted is one
@@ -65,8 +65,6 @@ def _train(job: Job, folder: RunFolder) -> Outcome:
         return Outcome("failed", f"ended with exit code {stop.code}, see {LOG}")
     except UserError as error:
         log.error("%s", readable(error))
-        from segkit.train.callbacks.pruning import Pruned
-
         return Outcome("pruned" if isinstance(error, Pruned) else "failed", _reason(error))
     except Exception as error:
         log.exception("the run failed")

@@ -169,8 +169,8 @@ class Search:
             self._tell(job.trial.number, None, "FAIL")
 
     def _tell(self, number: int, score: float | None, state: str | None) -> None:
-        told = None if state is None else optuna().trial.TrialState[state]
-        self._study.tell(number, score, state=told, skip_if_finished=True)
+        ended_as = None if state is None else optuna().trial.TrialState[state]
+        self._study.tell(number, score, state=ended_as, skip_if_finished=True)
 
     def best(self) -> tuple[Job, float] | None:
         scored = [trial for trial in self._trials() if trial.state.name == "COMPLETE"]

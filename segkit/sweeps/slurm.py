@@ -35,7 +35,7 @@ class _Submitted:
 
 
 class SlurmPool:
-    """Submits jobs to SLURM, each as soon as it comes.
+    """A pool that submits jobs to SLURM, each as soon as it comes.
 
     Args:
         folder: for what submitit and SLURM write; all machines have to see it.
@@ -92,7 +92,6 @@ class SlurmPool:
         self._submit_waiting()
 
     def wait(self, seconds: float) -> list[tuple[Job, Outcome]]:
-        """Wait until a job has ended, at most ``seconds``; those that have ended since the last call."""
         until = time.monotonic() + seconds
         while self._submitted and not self._ended:
             for submitted in [submitted for submitted in self._submitted if submitted.handle.done()]:

@@ -11,25 +11,26 @@ from pathlib import Path
 from types import FrameType
 
 from segkit.errors import UserError
-from segkit.runs.folder import is_locked
 from segkit.runs.identity import NOT_COUNTED
+from segkit.runs.read import is_locked
 from segkit.sweeps.display import Display, duration, shown
-from segkit.sweeps.job import Job, Outcome, Pool
+from segkit.sweeps.grid import Grid, Source, done_before, monitored
+from segkit.sweeps.job import Job, Outcome, Pool, Train
 from segkit.sweeps.plan import Plan
 from segkit.sweeps.pools import make_pool
 from segkit.sweeps.record import Record, owned
-from segkit.sweeps.source import Grid, Source, done_before, monitored
 
 WAIT = 0.5
 """Seconds until a signal, or what is shown, is looked at again."""
 
 
-def run_sweep(flags: list[str], words: list[str]) -> int:
+def run_sweep(flags: list[str], words: list[str], train: Train) -> int:
     """Run a sweep. Returns the exit code: 1 where a job has failed, 128 + the signal's number after a signal.
 
     Args:
         flags: Hydra's options on the command line.
         words: the settings.
+        train: what trains a job, ``segkit.commands.train.run``.
 
     Raises:
         UserError, HydraException: nothing can be run so. Nothing has been written then.
@@ -38,7 +39,7 @@ def run_sweep(flags: list[str], words: list[str]) -> int:
         raise UserError("--multirun starts processes itself; call it without torchrun or srun")
     if any(word.startswith("resume=") for word in words):
         raise UserError("resume= goes on with a single run; a sweep goes on by itself when its command is given again")
-    plan = Plan(flags, words)
+    plan = Plan(flags, words, train)
     source: Source
     if (kind := plan.sweeper.get("kind", "basic")) == "optuna":
         from segkit.sweeps.search import Search

@@ -1,4 +1,4 @@
-"""Checkpoints: what they hold, how they are written so that a full disk loses nothing, how they are read."""
+"""Checkpoints: what they hold, how they are written so that a full disk loses nothing."""
 
 import os
 import time
@@ -11,7 +11,6 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from segkit.errors import UserError
-from segkit.models.weights import read_tensors
 from segkit.runs.monitor import mode
 
 
@@ -98,15 +97,3 @@ def checkpoint_callbacks(folder: Path, monitor: str | None, max_epochs: int) -> 
 def epochs_done(last: Path) -> int:
     """Whole epochs behind a ``last.ckpt``; 0 where there is none."""
     return torch.load(last, weights_only=True, mmap=True)["segkit"]["epoch"] if last.exists() else 0
-
-
-def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
-    """A checkpoint of ``segkit train``, on the CPU.
-
-    Raises:
-        UserError: naming ``key``: not a checkpoint, or not one of segkit's.
-    """
-    checkpoint = read_tensors(path, key, "Give the checkpoint of another run, or another one of this run.")
-    if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters", "segkit"} <= checkpoint.keys():
-        raise UserError(f"{key}: {path} was not written by segkit train; give the .ckpt file of a run folder")
-    return checkpoint

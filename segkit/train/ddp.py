@@ -12,7 +12,7 @@ from segkit.train.task import SegmentationTask
 class DataParallel(DDPStrategy):
     """torch's DistributedDataParallel, but for a task whose steps are whole.
 
-    Such a step (:class:`~segkit.speed.cuda_graph_step.GpuStep`) sums up the gradients itself, as part of what it
+    Such a step (`segkit.speed.recorded_step.RecordedStep`) sums up the gradients itself, as part of what it
     records, and has no use for the wrapper.
     """
 

@@ -1,25 +1,25 @@
-"""Fitting a network: what every process of a run does, be it one or many."""
+"""Fitting a task to a data set: what every process of a run does once its objects are built, be it one or many."""
 
-import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from segkit.config.instantiate import build
+from segkit.config.schema import TrainerSettings
 from segkit.data.module import SegmentationDataModule
-from segkit.distributed.devices import training_processes
+from segkit.distributed.devices import Processes
 from segkit.distributed.ranks import Ranks
 from segkit.errors import UserError
-from segkit.road import Calibration
+from segkit.models.trained import read_checkpoint
 from segkit.runs.study import Trial
-from segkit.train.checkpoints import read_checkpoint
+from segkit.train.loggers import log_config
 from segkit.train.task import SegmentationTask
-from segkit.train.trainer import build_trainer, log_config
+from segkit.train.trainer import build_trainer
 
 
 @dataclass(frozen=True)
@@ -33,65 +33,52 @@ class Fitted:
 
 
 def fit(
-    settings: dict[str, Any],
+    task: SegmentationTask,
+    data: SegmentationDataModule,
+    options: TrainerSettings,
     last: Path,
+    seed: int,
+    processes: Processes,
+    ranks: Ranks | None = None,
     trial: Trial | None = None,
-    data: SegmentationDataModule | None = None,
+    callbacks: Sequence[Callback] = (),
+    config: Mapping[str, Any] | None = None,
 ) -> Fitted:
-    """Build the network and train it, from ``last`` on where that is there.
+    """Train, from ``last`` on where that is there.
 
     Args:
-        settings: the whole config.
+        task: what is trained.
+        data: what it is trained on.
+        options: the ``trainer`` group of the config.
         last: ``checkpoints/last.ckpt`` of the run folder.
+        seed: of dropout and whatever else is random in a step.
+        processes: the devices of the run.
+        ranks: this process among those that train together.
         trial: the trial of a study that the run is.
-        data: the data module, where this process has prepared it already.
+        callbacks: the user's own.
+        config: the whole config, for the logger.
 
     Raises:
-        UserError: weights, settings or a checkpoint that do not fit; a loss that is not finite; not enough GPU memory.
+        UserError: settings or a checkpoint that do not fit; a loss that is not finite; not enough GPU memory.
         Pruned: the study has given up on the trial.
         Interrupted: a signal came.
     """
     started = time.perf_counter()
-    ranks = Ranks.from_environment()
-    processes = training_processes(settings["trainer"], ranks)
-    if data is None:
-        data = build("data", settings["data"], SegmentationDataModule)
-    seed_everything(settings["seed"], verbose=False)
     resuming = last.exists()
-    task = _task(settings, data, None if resuming else settings["model"].get("weights"))
     if resuming:
-        check_resumable(read_checkpoint(last, "resume"), task, settings["trainer"])
+        check_resumable(read_checkpoint(last, "resume"), task, options)
     validation = data.records("val")
-    if settings["trainer"]["compile"]:
-        # Beside the pictures: the system's folder for temporary files, torch's own choice, does not outlast a reboot.
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(data.cache_dir.absolute() / "compiled"))
-        task.compile_step()
     if validation:
-        check_monitor(settings["trainer"]["monitor"], task, validation)
-    folder = last.parents[1]
-    trainer, report = build_trainer(
-        settings["trainer"], folder, settings["seed"], bool(validation), processes, ranks, trial
-    )
-    if trainer.is_global_zero:
-        log_config(trainer.logger, settings)  # type: ignore[arg-type]
+        check_monitor(options.monitor, task, data)
+    validated = bool(validation)
+    trainer, report = build_trainer(options, last.parents[1], seed, validated, processes, ranks, trial, callbacks)
+    if trainer.is_global_zero and trainer.logger is not None:
+        log_config(trainer.logger, config or {})
     built = time.perf_counter()
     _fit(trainer, task, data, last if resuming else None)
-    seconds = {"network": built - started, "fit": time.perf_counter() - built}
-    seconds = {phase: round(value, 3) for phase, value in seconds.items()}
+    seconds = {"network": round(built - started, 3), "fit": round(time.perf_counter() - built, 3)}
     memory = round(torch.cuda.max_memory_allocated() / 2**30, 3) if processes.indices else None
     return Fitted(report.epochs, seconds, memory)
-
-
-def _task(settings: dict[str, Any], data: SegmentationDataModule, weights: str | None) -> SegmentationTask:
-    task: SegmentationTask = build(
-        "model",
-        settings["model"] | ({"weights": weights} if "weights" in settings["model"] else {}),
-        SegmentationTask,
-        classes=[{"name": c.name, "colour": c.colour and list(c.colour)} for c in data.class_list],
-        image_shape=list(settings["data"]["image_shape"]),
-        road_target=data.road_target,
-    )
-    return task
 
 
 def _fit(trainer: Trainer, task: SegmentationTask, data: SegmentationDataModule, checkpoint: Path | None) -> None:
@@ -110,19 +97,23 @@ def _fit(trainer: Trainer, task: SegmentationTask, data: SegmentationDataModule,
         ) from error
 
 
-def check_resumable(checkpoint: dict[str, Any], task: SegmentationTask, settings: dict[str, Any]) -> None:
-    """Hold a ``last.ckpt`` against the ``trainer`` settings of the run that is to go on from it.
+def check_resumable(checkpoint: Mapping[str, Any], task: SegmentationTask, options: TrainerSettings) -> None:
+    """Hold a ``last.ckpt`` against the settings of the run that is to go on from it.
 
     Raises:
         UserError: another network, another score to choose by, or fewer epochs than were done already.
     """
-    done, max_epochs = checkpoint["segkit"]["epoch"], settings["max_epochs"]
-    if max_epochs < done:
-        raise UserError(f"trainer.max_epochs={max_epochs}: this run has done {done} epochs already; give more")
-    monitors = {state["monitor"] for state in checkpoint["callbacks"].values() if state.get("monitor")}
-    if monitors and settings["monitor"] not in monitors:
+    done = checkpoint["segkit"]["epoch"]
+    if options.max_epochs < done:
+        raise UserError(f"trainer.max_epochs={options.max_epochs}: this run has done {done} epochs already; give more")
+    monitors = {
+        state["monitor"]
+        for name, state in checkpoint["callbacks"].items()
+        if "FolderCheckpoint" in name and "monitor" in state
+    } - {None}
+    if monitors and options.monitor not in monitors:
         raise UserError(
-            f"trainer.monitor={settings['monitor']}: this run has chosen its best checkpoint by {', '.join(monitors)}; "
+            f"trainer.monitor={options.monitor}: this run has chosen its best checkpoint by {', '.join(monitors)}; "
             "go on with that"
         )
     try:
@@ -132,17 +123,20 @@ def check_resumable(checkpoint: dict[str, Any], task: SegmentationTask, settings
         raise UserError(f"resume: the model settings are not those that the run began with ({reason})") from error
 
 
-def check_monitor(monitor: str, task: SegmentationTask, records: list[Any]) -> None:
-    """Hold ``trainer.monitor`` against the scores that validation on ``records`` will have.
+def check_monitor(monitor: str, task: SegmentationTask, data: SegmentationDataModule) -> None:
+    """Hold ``trainer.monitor`` against the scores that validation will have.
 
     Raises:
         UserError: there is no such score, saying which there are.
     """
-    files = [record.calibration for record in records]
-    calibration = None if None in files else Calibration.from_file(files[0])
-    names = [f"val/{name}" for name in task.score_names(records[0].group, calibration)]
+    records = data.records("val")
+    contexts = [data.context(record) for record in records]
+    # A score that needs what some pictures lack is not there at all.
+    lacking = data.lacking(records)
+    context = contexts[0] | dict.fromkeys(lacking)
+    names = [f"val/{name}" for name in task.score_names(context)]
     if monitor not in names:
-        bare = sum(file is None for file in files)
-        scored = any("/perspective/" in name for name in names)
-        hint = f"; {bare} of {len(files)} validation pictures have no calibration" if bare and scored else ""
-        raise UserError(f"trainer.monitor={monitor}: no such score{hint}; there are {', '.join(names)}")
+        hints = "".join(
+            f"; {count} of {len(records)} validation pictures have no {what}" for what, count in lacking.items()
+        )
+        raise UserError(f"trainer.monitor={monitor}: no such score{hints}; there are {', '.join(names)}")

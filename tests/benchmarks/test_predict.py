@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from segkit.benchmarks import predict
-from segkit.models.decoders.fcn import FCN
+from segkit.models.fcn import FCN
 from tests.fixtures import write_kitti
 
 SETTINGS: dict[str, Any] = {

@@ -9,7 +9,6 @@ from segkit.benchmarks import bare, plain, programs, timing, train
 from segkit.benchmarks.programs import ProgramError, Programs, Speed
 from segkit.data.records import IGNORE_INDEX, Record
 from segkit.errors import UserError
-from segkit.models.decoders.fcn import FCN
 from tests.fixtures import BLACK, MAGENTA, RED, write_rgb
 
 SETTINGS: dict[str, Any] = {
@@ -27,22 +26,6 @@ SETTINGS: dict[str, Any] = {
 @pytest.fixture
 def some(kitti_root: Path, tmp_path: Path) -> Programs:
     return Programs(SETTINGS | {"data": {"root": str(kitti_root)}}, tmp_path, [])
-
-
-@pytest.mark.parametrize("encoder", ["vgg16", "vgg16_bn"])
-@torch.no_grad()
-def test_the_bare_network_gives_segkits_logits(encoder: Any) -> None:
-    torch.manual_seed(0)
-    ours = FCN(2, encoder=encoder, fc_channels=8).eval()
-    theirs = bare.FCN8s(encoder, 8).eval()
-    for name, kernel in ours.decoder.named_parameters():
-        kernel.copy_(torch.randn_like(kernel) * (10 if "skip" in name else 0.1))  # as loud as each other
-    for own, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-        other.copy_(own)
-    image = torch.randint(0, 256, (2, 3, 50, 75), dtype=torch.uint8)
-    mean, std = (255 * torch.tensor(values).view(3, 1, 1) for values in (bare.MEAN, bare.STD))
-    expected = ours(image)
-    assert torch.allclose(theirs((image - mean) / std), expected, atol=1e-4 * float(expected.abs().max()))
 
 
 def test_a_step_of_the_real_network_is_three_forward_passes_but_for_the_first_layers_input() -> None:
@@ -93,7 +76,7 @@ def test_train_py_is_given_the_case_and_leaves_nothing(some: Programs, monkeypat
     monkeypatch.setattr(programs, "_run", train_py)
     some.gpus = [2, 5]
     assert some.train([32, 64, 4], 2, 7, ["+more=1"]) == {"epochs": []}
-    assert Path(command[0]).name == "train.py"
+    assert tuple(command[:2]) == programs.TRAIN
     expected = {"data.image_shape=[32,64]", "data.batch_size=4", "trainer.gpus=[2,5]"}
     assert {*expected, "trainer.max_epochs=7", "model.fc_channels=8", "model.weights=null", "+more=1"} <= set(command)
     assert f"data.root={some.scratch}/repeated-16" in command  # two steps of two processes
@@ -113,7 +96,7 @@ def test_a_program_that_fails_is_told_with_its_last_words() -> None:
 
 def test_the_bare_loop_measures_on_the_cpu() -> None:
     spec = {"gpu": None, "precision": "fp32", "cases": [[32, 32, 1], [32, 64, 1]], "steps": 1, "seed": 0}
-    figures = bare.measure(spec | {"encoder": "vgg16", "fc_channels": 2})
+    figures = bare.measure(spec | {"model": {"encoder": "vgg16", "fc_channels": 2}})
     assert len(figures["cases"]) == 2
     assert all(case["step_ms"] > 0 and case["peak_memory_gib"] is None for case in figures["cases"])
 
@@ -126,9 +109,8 @@ def test_the_plain_programs_samples(tmp_path: Path) -> None:
     record = Record("um_000000", "um", tmp_path / "image.png", tmp_path / "label.png")
     pictures = plain.RoadPictures([record], 2, 4)
     pixels, classes = pictures[0]
-    expected = [(10 / 255 - 0.485) / 0.229, (20 / 255 - 0.456) / 0.224, (30 / 255 - 0.406) / 0.225]
     assert pixels.shape == (3, 2, 4)
-    assert torch.allclose(pixels.mean((1, 2)), torch.tensor(expected), atol=1e-5)
+    assert pixels.mean((1, 2)).tolist() == [10, 20, 30]
     assert classes.dtype == torch.int64
     assert classes[0].tolist() in ([0, 1, IGNORE_INDEX, 0], [0, IGNORE_INDEX, 1, 0])
 

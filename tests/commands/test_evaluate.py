@@ -22,7 +22,7 @@ from segkit.road import BirdsEyeView, Calibration
 from segkit.road.dataset import KittiRoadDataModule
 from segkit.road.score import RoadScore, confidence_counts
 from segkit.runs.folder import RunFolder
-from segkit.runs.trained import find_runs
+from segkit.runs.read import find_runs
 from segkit.scenes.generate import generate_scenes
 from tests.fixtures import write_calibrations, write_camvid, write_kitti
 
@@ -103,8 +103,8 @@ def write_maps(root: Path, folder: Path, above: int | None = None) -> Path:
         assert record.label is not None
         pixels = (data.read_label(record.label) == 1).astype(np.uint8) * 255
         if above is not None:
-            assert record.calibration is not None
-            pixels = np.roll(view.warp(pixels, Calibration.from_file(record.calibration)), above, axis=1)
+            calibration = Calibration.from_file(record.extra["calibration"])
+            pixels = np.roll(view.warp(pixels, calibration), above, axis=1)
         cv2.imwrite(str(folder / record.name.replace("_", "_road_")) + ".png", pixels)
     return folder
 
@@ -222,9 +222,9 @@ def test_the_lane_has_one_benchmark(root: Path, tmp_path: Path) -> None:
 
 
 def test_folds_are_joined_by_their_counts(folds: Path, root: Path, tmp_path: Path) -> None:
-    from segkit.predict.postprocess import to_confidence
+    from segkit.models.full_size import to_confidence
+    from segkit.models.trained import read_checkpoint
     from segkit.predict.predictor import Predictor
-    from segkit.train.checkpoints import read_checkpoint
 
     joined = evaluate(tmp_path / "out", f"checkpoint={folds}", "view=perspective")
     assert joined["pictures"] == {"um": 6, "umm": 6, "uu": 6}

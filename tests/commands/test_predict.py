@@ -13,8 +13,9 @@ from PIL import Image
 from segkit.commands.predict import run
 from segkit.config.schema import PredictSettings, validate
 from segkit.errors import UserError
-from segkit.predict.inputs import find_calibrations, find_pictures
+from segkit.predict.inputs import find_pictures
 from segkit.road import BirdsEyeView, Calibration
+from segkit.road.layout import find_calibrations
 from segkit.runs.folder import RunFolder
 from segkit.scenes.generate import generate_scenes
 from segkit.speed.inference import prediction_precision
@@ -52,7 +53,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def predict(checkpoint: Path, pictures: object, output: Path, root: object = "data", **more: Any) -> dict:
     settings = {"checkpoint": str(checkpoint), "input": str(pictures), "output": str(output), "gpus": 0}
     settings |= {"precision": "auto"}
-    settings |= {"format": ["overlay", "mask", "confidence"], "calibration": None, "data": {"root": str(root)}} | more
+    settings |= {
+        "format": ["overlay", "mask", "confidence"],
+        "calibration": None,
+        "data": {"root": root and str(root)},
+    } | more
     validate(PredictSettings, settings)
     folder = RunFolder(output)
     try:
@@ -190,7 +195,7 @@ def test_a_single_format_may_be_a_word(checkpoint: Path, scenes: Path, tmp_path:
     assert predict(checkpoint, pictures, tmp_path, format="bev")["format"] == ["bev"]
     predict(checkpoint, pictures, tmp_path / "zip", scenes, format="submission")
     made = {path.name for path in (tmp_path / "zip").iterdir()}
-    assert made == {".lock", "result.json", "road.json", "submission.zip"}
+    assert made == {".lock", ".files.json", "result.json", "road.json", "submission.zip"}
 
 
 @pytest.mark.parametrize("value", [[], ["overlay", "overlay"], ["overlay", "movie"], "movie", None, 3, [["bev"]]])
@@ -244,7 +249,7 @@ def test_no_zip_without_every_test_picture(
     with pytest.raises(SystemExit) as end:
         predict(checkpoint, cut.parent, tmp_path / "out", root, format=["mask", "submission"])
     assert end.value.code == 1
-    assert "submission.zip was not written" in caplog.messages[-1]
+    assert any("submission.zip was not written" in message for message in caplog.messages)
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert list(result["unreadable"]) == [str(cut)]
     assert result["written"] == {"mask": 2, "road": 2}
@@ -311,10 +316,62 @@ def test_real_test_pictures_are_no_whole_set(checkpoint: Path, tmp_path: Path, s
         predict(checkpoint, root / "testing" / "image_2", tmp_path, root, format="submission")
 
 
-def test_what_a_run_before_left_is_not_taken_for_this_ones(checkpoint: Path, tmp_path: Path) -> None:
-    write_rgb(tmp_path / "in" / "a.png", noise(30, 50))
-    (tmp_path / "out").mkdir()
-    for name in ("submission.zip", "road.json"):
-        (tmp_path / "out" / name).write_text("old")
+def test_what_a_run_before_left_is_not_taken_for_this_ones(checkpoint: Path, scenes: Path, tmp_path: Path) -> None:
+    pictures = scenes / "testing" / "image_2"
+    predict(checkpoint, pictures, tmp_path / "out", scenes, format=["overlay", "submission"])
+    assert {"submission.zip", "road.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    write_rgb(tmp_path / "in" / "um_000000.png", noise(30, 50))
     predict(checkpoint, tmp_path / "in", tmp_path / "out")
     assert not {"submission.zip", "road.json"} & {path.name for path in (tmp_path / "out").iterdir()}
+    assert cv2.imread(str(tmp_path / "out" / "overlay" / "um_000000.png")).shape[:2] == (30, 50)
+
+
+@pytest.mark.parametrize("name", ["overlay/a.png", "road.json", "submission.zip", "notes.txt"])
+def test_files_of_others_are_neither_replaced_nor_removed(checkpoint: Path, tmp_path: Path, name: str) -> None:
+    """Those that are in the way are named; ``road.json`` of a run without calibrations is not."""
+    write_rgb(tmp_path / "in" / "a.png", noise(30, 50))
+    mine = tmp_path / "out" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    if name == "overlay/a.png":
+        with pytest.raises(UserError, match=r"overlay/a\.png is there, and not known to be segkit's"):
+            predict(checkpoint, tmp_path / "in", tmp_path / "out")
+        assert not (tmp_path / "out" / "mask").exists()
+    else:
+        predict(checkpoint, tmp_path / "in", tmp_path / "out")
+    assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["overlay", "mask/a.png"])
+def test_links_in_the_output_are_refused_before_anything_is_written(
+    checkpoint: Path, tmp_path: Path, name: str
+) -> None:
+    write_rgb(tmp_path / "in" / "a.png", noise(30, 50))
+    write_rgb(tmp_path / "elsewhere" / "b.png", noise(30, 50))
+    link = tmp_path / "out" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "elsewhere" / "b.png" if name.endswith("png") else tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is a link, or lies behind one"):
+        predict(checkpoint, tmp_path / "in", tmp_path / "out")
+    link.unlink()
+    link.symlink_to(tmp_path / "in" / "a.png" if name.endswith("png") else tmp_path / "in")
+    with pytest.raises(UserError, match="lie in it and could be overwritten"):
+        predict(checkpoint, tmp_path / "in", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.png"]
+    assert np.array_equal(cv2.imread(str(tmp_path / "in" / "a.png"))[..., ::-1], noise(30, 50))
+    assert not (tmp_path / "out" / "confidence").exists()
+
+
+def test_the_submission_is_of_the_runs_own_data_unless_given(checkpoint: Path, scenes: Path, tmp_path: Path) -> None:
+    own = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    own.parent.mkdir(parents=True)
+    shutil.copy(checkpoint, own)
+    (tmp_path / "run" / ".hydra").mkdir()
+    for name in ("hydra.yaml", "overrides.yaml"):
+        (tmp_path / "run" / ".hydra" / name).touch()
+    (tmp_path / "run" / ".hydra" / "config.yaml").write_text(f"data: {{root: {scenes}}}")
+    pictures = scenes / "testing" / "image_2"
+    predict(tmp_path / "run", pictures, tmp_path / "own", None, format="submission")
+    assert (tmp_path / "own" / "submission.zip").exists()
+    with pytest.raises(UserError, match=r"data\.root=nowhere: does not exist"):
+        predict(tmp_path / "run", pictures, tmp_path / "given", "nowhere", format="submission")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from segkit.train.checkpoints import read_checkpoint
+from segkit.models.trained import read_checkpoint
 from tests.fixtures import write_kitti
 
 SETTINGS = [

@@ -98,24 +98,24 @@ def test_arguments_of_a_librarys_class_are_checked_once_it_is_imported() -> None
 def test_code_that_a_file_names_is_run_only_if_the_user_names_it(here: Path) -> None:
     config = {"_target_": "mine.Part", "size": 1}
     with pytest.raises(UserError, match=r"model\._target_=mine\.Part: .* only if you say so .*\n.*trust=mine$"):
-        build("model", config, trust=[])
+        build("model", config, allowed=[])
     with pytest.raises(UserError, match="trust=mine"):
-        build("model", {"_target_": "segkit.models.x.Y", "parts": [{"_target_": "mine.Part"}]}, trust=["other"])
+        build("model", {"_target_": "segkit.models.x.Y", "parts": [{"_target_": "mine.Part"}]}, allowed=["other"])
     with pytest.raises(UserError, match="trust=mine"):
-        import_class("mine.Part", None, "key", trust=["min", "mine.Part.x"])
+        import_class("mine.Part", None, "key", allowed=["min", "mine.Part.x"])
     assert not (here / "imported").exists()  # not even that
-    for trust in (["mine"], ["mine.Part"]):
-        assert build("model", config, trust=trust).size == 1
-    assert build("model", {"_target_": "mine.made", "size": 2}, trust=["mine"]).name == "made"
+    for allowed in (["mine"], ["mine.Part"]):
+        assert build("model", config, allowed=allowed).size == 1
+    assert build("model", {"_target_": "mine.made", "size": 2}, allowed=["mine"]).name == "made"
 
 
 def test_functions_and_what_a_module_imports_are_not_segkits_classes() -> None:
     for path in ("segkit.runs.folder.RunFolder", "os.system", "segkit.models.weights.load_pretrained"):
         with pytest.raises(UserError, match="only if you say so"):
-            import_class(path, None, "key", trust=[])
-    assert import_class("segkit.data.records.Record", None, "key", trust=[]).__name__ == "Record"
+            import_class(path, None, "key", allowed=[])
+    assert import_class("segkit.data.records.Record", None, "key", allowed=[]).__name__ == "Record"
     with pytest.raises(UserError, match="only if you say so"):
-        import_class("segkit.data.records.Path", None, "key", trust=[])
+        import_class("segkit.data.records.Path", None, "key", allowed=[])
 
 
 def test_the_source_that_a_run_has_kept_is_named(tmp_path: Path) -> None:

@@ -134,13 +134,16 @@ def test_two_fillers_at_once_are_both_right(tmp_path, record):
 def test_leftovers_of_a_killed_run_go_but_those_of_a_running_one_stay(tmp_path):
     folder = tmp_path / "cache"
     folder.mkdir()
-    old, new = folder / "a.1.tmp", folder / "a.2.tmp"
-    for path in (old, new):
+    old, new = folder / f"{'a' * 32}_own.{'1' * 32}.segkit", folder / f"{'b' * 32}.{'2' * 32}.segkit"
+    others = [folder / name for name in ("mine.tmp", "a.1.tmp", "mine.segkit", f"{'a' * 32}.npy")]
+    for path in (old, new, *others):
         path.write_bytes(b"half")
-    os.utime(old, (time.time() - 7200, time.time() - 7200))
+    for path in (old, *others):
+        os.utime(path, (time.time() - 7200, time.time() - 7200))
     opened(folder)
     assert not old.exists()
     assert new.exists()
+    assert all(path.read_bytes() == b"half" for path in others)
 
 
 def test_no_room_names_the_setting_and_leaves_nothing(tmp_path, record):

@@ -23,7 +23,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_asked_for_with_two_gpus(gpus: object, indices: list[int]) -> None:
     assert gpu_indices(gpus) == indices  # type: ignore[arg-type]
     settings = {"gpus": gpus, "num_nodes": 1, "cpu_processes": 3}
-    assert training_processes(settings, None) == Processes(indices, len(indices) or 3)
+    assert training_processes(**settings, ranks=None) == Processes(indices, len(indices) or 3)
 
 
 @pytest.mark.usefixtures("two_gpus")
@@ -55,7 +55,7 @@ TWO_HERE = Ranks(rank=3, size=4, local_rank=1, local_size=2, nodes=2)
 @pytest.mark.parametrize(("gpus", "indices"), [("auto", [0, 1]), (2, [0, 1]), ([1, 0], [1, 0]), (0, [])])
 def test_processes_that_others_have_started_are_used(gpus: object, indices: list[int]) -> None:
     settings = {"gpus": gpus, "num_nodes": 2, "cpu_processes": 1}
-    assert training_processes(settings, TWO_HERE) == Processes(indices, 2)
+    assert training_processes(**settings, ranks=TWO_HERE) == Processes(indices, 2)
 
 
 @pytest.mark.usefixtures("two_gpus")
@@ -69,4 +69,4 @@ def test_processes_that_others_have_started_are_used(gpus: object, indices: list
 )
 def test_settings_that_do_not_go_with_the_processes(settings: dict, ranks: Ranks | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        training_processes({"cpu_processes": 1, **settings}, ranks)
+        training_processes(**settings, cpu_processes=1, ranks=ranks)

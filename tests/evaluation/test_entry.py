@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segkit.evaluation.entry import Evaluation, class_rows, commands, figures, labels, score_rows
+from segkit.evaluation.entry import Evaluation, class_rows, commands, figures, labels
 
 
 def row(value: float | None) -> dict[str, Any]:
@@ -39,31 +39,11 @@ def test_networks_are_told_apart_by_what_differs_in_their_training() -> None:
     assert labels(alike) == ["x", "x", "y"]
 
 
-def test_several_evaluations_show_the_total_clean_once_and_what_was_lost() -> None:
-    head, *rows = score_rows(SWEEP)
-    assert head == ["network", "view", "benchmark", "pictures", "MaxF", "AP", "PRE", "REC", "FPR", "FNR", "MaxF lost"]
-    assert [(line[0], line[2], line[3], line[4], line[-1]) for line in rows] == [
-        ("augment=flip", "URBAN_ROAD", "clean", "90.00", ""),
-        ("augment=flip", "URBAN_ROAD", "shadow 1", "87.50", "2.50"),
-        ("augment=flip", "URBAN_ROAD", "shadow 3", "82.50", "7.50"),
-        ("augment=road", "URBAN_ROAD", "clean", "91.00", ""),
-        ("augment=road", "URBAN_ROAD", "shadow 1", "88.50", "2.50"),
-        ("augment=road", "URBAN_ROAD", "shadow 3", "83.50", "7.50"),
-    ]
-
-
-def test_a_single_evaluation_shows_every_benchmark() -> None:
-    plain = Evaluation(Path(), {"perspective": {"UM_ROAD": row(None) | {"reason": "no pictures"}}}, [])
-    head, line = score_rows([plain])
-    assert head == ["view", "benchmark", "pictures", "MaxF", "AP", "PRE", "REC", "FPR", "FNR"]
-    assert line == ["perspective", "UM_ROAD", "clean", *["–"] * 6]
-
-
-def test_classes_are_shown_where_there_is_no_road_score() -> None:
+def test_classes_are_shown_of_a_network_alone() -> None:
     classes = {"iou": {"sky": 0.5}, "mean_iou": 0.25, "accuracy": 0.75}
     item = Evaluation(Path(), {"classes": classes}, [])
     assert class_rows([item]) == [["class", "clean"], ["sky", "50.00"], ["mean_iou", "25.00"], ["accuracy", "75.00"]]
-    assert class_rows([Evaluation(Path(), {"classes": classes, "bev": {}}, [])]) == []
+    assert class_rows([Evaluation(Path(), {"bev": {}}, [])]) == []
 
 
 def test_all_combinations_are_told_as_one_sweep_and_others_line_by_line() -> None:

@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from segkit.data.records import SegmentationClass
@@ -14,6 +15,7 @@ from segkit.metrics.confusion import (
     mean_iou,
     pixel_accuracy,
 )
+from segkit.metrics.cross_validation import counts_of, pooled
 
 
 def counted(predicted: list[int], label: list[int], classes: int = 3) -> torch.Tensor:
@@ -66,6 +68,7 @@ def test_the_report_names_classes_and_lists_those_that_no_label_holds() -> None:
     report = class_report(matrix, CLASSES)
     assert report == {
         "mean_iou": pytest.approx((2 / 3 + 1 / 3) / 2),
+        "foreground_iou": pytest.approx((2 / 3 + 1 / 3) / 2),
         "accuracy": pytest.approx(3 / 5),
         "iou": {"sky": pytest.approx(2 / 3), "road": pytest.approx(1 / 3)},
         "absent": ["car", "tree"],
@@ -98,3 +101,17 @@ def test_the_report_agrees_with_the_scores_of_training() -> None:
         name: float(value) for name, value in scores.items() if name.startswith("iou/")
     }
     assert report["absent"] == ["tree"]
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_a_class_without_a_colour_counts_unless_it_is_declared_as_background(background: bool) -> None:
+    """The same number chooses the checkpoint, comes of ``evaluate`` and of pooled runs."""
+    classes = (SegmentationClass("ground", None, background), SegmentationClass("sign", (255, 0, 0)))
+    metric = ClassScores(classes)
+    metric.matrix += torch.tensor([[97, 1], [2, 1]])
+    scores = {name: float(value) for name, value in metric.compute().items()}
+    ground, sign = 97 / 100, 1 / 4
+    assert scores["iou"] == pytest.approx(sign if background else (ground + sign) / 2)
+    assert scores["mean_iou"] == pytest.approx((ground + sign) / 2)
+    assert class_report(metric.matrix, classes)["foreground_iou"] == scores["iou"]
+    assert pooled([counts_of(MetricCollection([metric]))])["iou"] == scores["iou"]

@@ -4,7 +4,9 @@ import json
 import math
 import os
 import socket
+from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,17 +22,26 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from segkit.data.records import SegmentationClass
 from segkit.errors import UserError
-from segkit.metrics import ClassScores
-from segkit.metrics.cross_validation import Counts, counts_of, pooled, read_counts, write_counts
+from segkit.metrics import ClassScores, cross_validation
+from segkit.metrics.cross_validation import Counts, counts_of, write_counts
 from segkit.road import Calibration
 from segkit.road.dataset import KittiRoadDataModule
 from segkit.road.metric import RoadViews
+from segkit.road.pooling import ROAD_POOLERS
 from segkit.train.task import SegmentationTask
 from tests.fixtures import level_camera, write_calibrations, write_kitti
 
 SIZE = (40, 120)
 CAMERA = level_camera(70, (60, 15), 1.65)
-CLASSES = (SegmentationClass("background", None), SegmentationClass("road", (0, 255, 0)))
+CLASSES = (SegmentationClass("background", None, background=True), SegmentationClass("road", (0, 255, 0)))
+
+
+def pooled(counts: Sequence[Counts]) -> dict[str, float]:
+    return cross_validation.pooled(counts, ROAD_POOLERS)
+
+
+def read_counts(path: Path) -> Counts:
+    return cross_validation.read_counts(path, ROAD_POOLERS)
 
 
 def metrics() -> MetricCollection:
@@ -60,9 +71,9 @@ def by_confidence(other: dict[int, int], road: dict[int, int], pictures: int) ->
 
 
 def test_two_runs_by_hand() -> None:
-    names, painted = ["ground", "road", "car"], ["road", "car"]
+    names, foreground = ["ground", "road", "car"], ["road", "car"]
     first: Counts = {
-        "classes": {"names": names, "painted": painted, "pixels": [[8, 1, 1], [0, 4, 0], [0, 0, 0]]},
+        "classes": {"names": names, "foreground": foreground, "pixels": [[8, 1, 1], [0, 4, 0], [0, 0, 0]]},
         "road": {
             "target": "road",
             "perspective": by_confidence({10: 2}, {200: 3}, 1),
@@ -70,7 +81,7 @@ def test_two_runs_by_hand() -> None:
         },
     }
     second: Counts = {
-        "classes": {"names": names, "painted": painted, "pixels": [[0, 0, 0], [2, 2, 0], [0, 0, 0]]},
+        "classes": {"names": names, "foreground": foreground, "pixels": [[0, 0, 0], [2, 2, 0], [0, 0, 0]]},
         "road": {
             "target": "road",
             "perspective": by_confidence({200: 1}, {10: 1}, 2),
@@ -166,6 +177,15 @@ def test_files_hold_the_same_counts(tmp_path: Path) -> None:
     assert pooled([read_counts(tmp_path / "counts.json")]) == scores
 
 
+def test_counts_of_version_1_are_read_and_those_of_an_unknown_metric_left_out(tmp_path: Path) -> None:
+    counts, _ = counted(0, 1)
+    old = {**counts["classes"], "painted": counts["classes"]["foreground"]}
+    del old["foreground"]
+    (tmp_path / "counts.json").write_text(json.dumps(counts | {"classes": old, "own": [1, 2]}))
+    assert read_counts(tmp_path / "counts.json") == counts
+    assert cross_validation.read_counts(tmp_path / "counts.json") == {"classes": counts["classes"]}
+
+
 def damage(counts: Any, *place: Any, value: Any) -> str:
     damaged = deepcopy(counts)
     *above, last = place
@@ -188,12 +208,11 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         damage(counts, "classes", "pixels", 0, 1, value=None),
         damage(counts, "classes", "pixels", 0, value=[1]),
         damage(counts, "classes", "pixels", value=[]),
-        damage(counts, "classes", "painted", value=["car"]),
+        damage(counts, "classes", "foreground", value=["car"]),
         damage(counts, "classes", value={"names": ["road"]}),
         damage(counts, "road", "target", value="river"),
         damage(counts, "road", "bev", "pixels", value=[[0] * 255] * 2),
         damage(counts, "road", "perspective", "pixels", value=[[0] * 256]),
-        damage(counts, "rods", value=1),
     ):
         path.write_text(text)
         with pytest.raises(UserError, match=r"counts\.json is damaged \(.*\); segkit evaluate checkpoint=") as error:
@@ -207,11 +226,11 @@ def test_unlike_runs_are_not_scored_as_one() -> None:
     counts, _ = counted(0)
     classes, road = counts["classes"], counts["road"]
     swapped: Any = counts | {"classes": classes | {"names": ["road", "background"]}}
-    unpainted: Any = counts | {"classes": classes | {"painted": []}}
+    unpainted: Any = counts | {"classes": classes | {"foreground": []}}
     lane: Any = counts | {"road": road | {"target": "lane"}}
     others: list[tuple[Any, str]] = [
         (swapped, "classes background, road in one, road, background in another"),
-        (unpainted, "painted classes road in one, none in another"),
+        (unpainted, "scored classes road in one, none in another"),
         (lane, "road score of road in one, lane in another"),
         ({"classes": classes}, "road score of road in one, none in another"),
         ({}, "classes background, road in one, none in another"),
@@ -241,8 +260,8 @@ def test_a_run_keeps_the_counts_behind_its_scores_in_its_checkpoint(tmp_path: Pa
     )
     data.prepare()
     torch.manual_seed(0)
-    classes = [{"name": c.name, "colour": c.colour and list(c.colour)} for c in data.class_list]
-    task = Measured(classes, [32, 64], road_target="road", encoder="vgg16_bn", fc_channels=8)
+    classes = [asdict(item) for item in data.class_list]
+    task = Measured(classes, [32, 64], data.metrics(), encoder="vgg16_bn", fc_channels=8)
     trainer = Trainer(
         max_epochs=2,
         accelerator="cpu",

@@ -9,8 +9,9 @@ import torch
 from torchvision import models
 
 from segkit.errors import UserError
+from segkit.models.encoders import build_encoder
 from segkit.models.encoders.vgg import VGGEncoder
-from segkit.models.weights import load_pretrained
+from segkit.models.weights import load_matching, load_pretrained
 
 
 @pytest.fixture(autouse=True)
@@ -159,3 +160,40 @@ def test_weights_of_another_network(encoder, state, tmp_path):
     message = refusal(encoder, str(tmp_path / "mine.pth"))
     assert "features.28.bias is missing" in message
     assert "model.encoder=vgg16" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("resnet50", "resnet50-0676ba61.pth"),
+        ("mobilenet_v3_large", "mobilenet_v3_large-8738ca79.pth"),
+        ("convnext_tiny", "convnext_tiny-983f1562.pth"),
+    ],
+)
+def test_every_encoder_takes_torchvisions_weights_by_name_or_says_where_they_go(name, file, hub):
+    encoder = build_encoder(name)
+    assert str(hub / file) in refusal(encoder, "IMAGENET1K_V1")
+    hub.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(1)
+    theirs = getattr(models, name)(weights=None).state_dict()
+    torch.save(theirs, hub / file)
+    load_pretrained(encoder, "IMAGENET1K_V1")
+    sources = encoder.sources(theirs)
+    assert all(torch.equal(value, theirs[sources[key]]) for key, value in encoder.state_dict().items())
+
+
+def test_what_matches_is_taken_and_what_does_not_is_listed():
+    torch.manual_seed(0)
+    old, new = (torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, classes)) for classes in (5, 2))
+    state = old.state_dict() | {"further": torch.zeros(1)}
+    before = new[1].weight.clone()
+    taken, left = load_matching(new, state)
+    assert taken == ["0.weight", "0.bias"]
+    assert left == ["1.weight", "1.bias", "further"]
+    assert torch.equal(new[0].weight, old[0].weight)
+    assert torch.equal(new[1].weight, before)
+
+
+def test_nothing_that_matches_is_an_error():
+    with pytest.raises(UserError, match="init_from"):
+        load_matching(torch.nn.Linear(2, 2), {"weight": torch.zeros(3, 3)})

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from segkit.predict.pipeline import Seconds, ahead, staged
+from segkit.data.ahead import ahead
+from segkit.predict.pipeline import Seconds, staged
 
 HERE = threading.get_ident()
 
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segkit.predict.pipeline.cores", lambda: 2)
+    for module in ("segkit.data.ahead", "segkit.predict.pipeline"):
+        monkeypatch.setattr(f"{module}.cores", lambda: 2)
 
 
 def same(*arguments: Any) -> Any:

@@ -14,9 +14,10 @@ import torch
 from segkit.data.images import decode_image
 from segkit.data.overlay import paint
 from segkit.data.records import SegmentationClass
-from segkit.predict.postprocess import to_confidence
-from segkit.predict.writers import Painted, Picture, paint_pictures, road_class
-from segkit.road import BirdsEyeView
+from segkit.data.writer import Prediction, Writer
+from segkit.predict.writers import Painted, paint_pictures, writers_of
+from segkit.road import BirdsEyeView, Calibration
+from segkit.road.writers import road_class, road_writers
 from tests.fixtures import level_camera, write_rgb
 
 SIZE = (375, 1242)
@@ -54,8 +55,10 @@ def pictures(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def painted(predictor: Any, pictures: list[Picture], folder: Path, *formats: str) -> Painted:
-    return paint_pictures(predictor, pictures, folder, *([formats] if formats else []))
+def painted(predictor: Any, pictures: dict[Path, Calibration | None], folder: Path, *formats: str) -> Painted:
+    formats = formats or ("overlay", "mask", "confidence")
+    own = road_writers(formats, predictor.class_list, pictures)
+    return paint_pictures(predictor, list(pictures), folder, writers_of(formats, own))
 
 
 def files(folder: Path) -> list[str]:
@@ -63,7 +66,7 @@ def files(folder: Path) -> list[str]:
 
 
 def test_only_what_is_asked_for_is_written(pictures: list[Path], tmp_path: Path) -> None:
-    bare = [Picture(path) for path in pictures]
+    bare = dict.fromkeys(pictures)
     done = painted(KnownRoad(), bare, tmp_path / "all")
     assert files(tmp_path / "all") == [
         f"{kind}/{n}.png" for kind in ("confidence", "mask", "overlay") for n in ("a", "b", "c")
@@ -71,7 +74,7 @@ def test_only_what_is_asked_for_is_written(pictures: list[Path], tmp_path: Path)
     assert done.written == {"overlay": 3, "mask": 3, "confidence": 3}
     painted(KnownRoad(), bare, tmp_path / "one", "confidence")
     assert files(tmp_path / "one") == ["confidence/a.png", "confidence/b.png", "confidence/c.png"]
-    assert painted(KnownRoad(), [Picture(pictures[0], CALIBRATION)], tmp_path / "two", "bev").written == {
+    assert painted(KnownRoad(), {pictures[0]: CALIBRATION}, tmp_path / "two", "bev").written == {
         "bev": 1,
         "road": 1,
     }
@@ -85,9 +88,9 @@ def test_each_picture_is_told_here_and_in_order_readable_or_not(pictures: list[P
     predictor: Any = KnownRoad()
     done = paint_pictures(
         predictor,
-        [Picture(path) for path in pictures],
+        pictures,
         tmp_path / "out",
-        ["mask"],
+        writers_of(["mask"]),
         on_done=lambda path: told.append((path, threading.get_ident() == here)),
     )
     assert told == [(path, True) for path in pictures]
@@ -100,17 +103,17 @@ def test_each_picture_is_told_here_and_in_order_readable_or_not(pictures: list[P
 def test_what_cannot_be_written_ends_it_with_its_own_message(pictures: list[Path], tmp_path: Path) -> None:
     (tmp_path / "out" / "mask" / "b.png").mkdir(parents=True)  # in the way of the file
     with pytest.raises(IsADirectoryError, match=r"b\.png"):
-        painted(KnownRoad(), [Picture(path) for path in pictures], tmp_path / "out", "mask")
+        painted(KnownRoad(), dict.fromkeys(pictures), tmp_path / "out", "mask")
 
 
 def test_the_free_road_in_metres(pictures: list[Path], tmp_path: Path) -> None:
     first, second, third = pictures
     third.write_bytes(b"")
-    done = painted(KnownRoad(), [Picture(first, CALIBRATION), Picture(second), Picture(third, CALIBRATION)], tmp_path)
+    done = painted(KnownRoad(), {first: CALIBRATION, second: None, third: CALIBRATION}, tmp_path)
     road = json.loads((tmp_path / "road.json").read_text())
     assert list(road) == ["pictures", "without_calibration"]
     assert list(road["pictures"]) == ["a"]
-    assert road["without_calibration"] == done.without_calibration == ["b"]
+    assert road["without_calibration"] == ["b"]
     assert list(done.unreadable) == [str(third)]
     assert done.written == {"overlay": 2, "mask": 2, "confidence": 2, "road": 1}
     # A pixel is 0.06 m wide and 0.8 m long at 30 m.
@@ -123,8 +126,8 @@ def test_the_free_road_in_metres(pictures: list[Path], tmp_path: Path) -> None:
 
 
 def test_the_free_road_is_drawn_on_overlays_with_calibration_alone(pictures: list[Path], tmp_path: Path) -> None:
-    painted(KnownRoad(), [Picture(pictures[0])], tmp_path / "bare")
-    painted(KnownRoad(), [Picture(pictures[0], CALIBRATION)], tmp_path / "drawn")
+    painted(KnownRoad(), {pictures[0]: None}, tmp_path / "bare")
+    painted(KnownRoad(), {pictures[0]: CALIBRATION}, tmp_path / "drawn")
     image = decode_image(pictures[0])
     classes = cv2.imread(str(tmp_path / "bare" / "confidence" / "a.png"), cv2.IMREAD_UNCHANGED) > 127
     assert 0.05 < classes.mean() < 0.5
@@ -139,13 +142,13 @@ def test_the_free_road_is_drawn_on_overlays_with_calibration_alone(pictures: lis
 def test_the_birds_eye_picture_is_the_overlay_from_above(pictures: list[Path], tmp_path: Path) -> None:
     # Nothing is drawn where no class is the road, so that the picture can be held against the overlay.
     sky = [SegmentationClass("sky", BLUE), SegmentationClass("car", GREEN), BACKGROUND]
-    painted(KnownRoad(sky), [Picture(pictures[0], CALIBRATION)], tmp_path / "plain", "overlay", "bev")
+    painted(KnownRoad(sky), {pictures[0]: CALIBRATION}, tmp_path / "plain", "overlay", "bev")
     overlay = decode_image(tmp_path / "plain" / "overlay" / "a.png")
     plain = decode_image(tmp_path / "plain" / "bev" / "a.png")
     assert plain.shape == (800, 400, 3)
     assert np.array_equal(plain, VIEW.warp(overlay, CALIBRATION))
     road = [SegmentationClass("sky", BLUE), SegmentationClass("road", GREEN), BACKGROUND]
-    painted(KnownRoad(road), [Picture(pictures[0], CALIBRATION)], tmp_path / "drawn", "bev")
+    painted(KnownRoad(road), {pictures[0]: CALIBRATION}, tmp_path / "drawn", "bev")
     drawn = decode_image(tmp_path / "drawn" / "bev" / "a.png")
     assert drawn.shape == plain.shape
     share = (drawn != plain).any(-1).mean()
@@ -155,7 +158,7 @@ def test_the_birds_eye_picture_is_the_overlay_from_above(pictures: list[Path], t
 def test_a_picture_without_calibration_is_said_and_not_guessed(
     pictures: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bare = [Picture(path) for path in pictures]
+    bare = dict.fromkeys(pictures)
     painted(KnownRoad(), bare, tmp_path / "unasked", "overlay")
     assert caplog.messages == []
     done = painted(KnownRoad(), bare, tmp_path / "none", "bev")
@@ -165,7 +168,7 @@ def test_a_picture_without_calibration_is_said_and_not_guessed(
         "without_calibration": ["a", "b", "c"],
     }
     assert done.written == {"road": 0}
-    painted(KnownRoad(), [Picture(pictures[0], CALIBRATION), *bare[1:]], tmp_path / "some", "bev")
+    painted(KnownRoad(), bare | {pictures[0]: CALIBRATION}, tmp_path / "some", "bev")
     assert files(tmp_path / "some") == ["bev/a.png", "road.json"]
     text = "without calibration, so no bird's-eye view, no metres: "
     assert caplog.messages == [text + "a, b, c", text + "b, c"]
@@ -175,7 +178,7 @@ def test_a_network_without_road_gives_no_metres_and_says_so_once(
     pictures: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sky = [SegmentationClass(name, BLUE) for name in ("sky", "car", "tree")]
-    painted(KnownRoad(sky), [Picture(path, CALIBRATION) for path in pictures], tmp_path / "out", "overlay", "bev")
+    painted(KnownRoad(sky), dict.fromkeys(pictures, CALIBRATION), tmp_path / "out", "overlay", "bev")
     assert caplog.messages == ["none of this network's classes is named road or lane: no metres"]
     assert {name.split("/")[0] for name in files(tmp_path / "out")} == {"overlay", "bev"}
 
@@ -202,7 +205,7 @@ def test_metres_are_of_the_class_named_road(pictures: list[Path], tmp_path: Path
     names = ["sky", "car", "road"]
     classes = [SegmentationClass(name, None) for name in names]
     for index, name in enumerate(names):
-        painted(KnownRoad(classes, index), [Picture(pictures[0], CALIBRATION)], tmp_path / name)
+        painted(KnownRoad(classes, index), {pictures[0]: CALIBRATION}, tmp_path / name)
     ahead = {
         name: json.loads((tmp_path / name / "road.json").read_text())["pictures"]["a"]["free_ahead_m"] for name in names
     }
@@ -210,22 +213,18 @@ def test_metres_are_of_the_class_named_road(pictures: list[Path], tmp_path: Path
     assert (ahead["sky"], ahead["car"]) == (0, 0)
 
 
-def test_a_submission_is_given_the_probability_of_road(pictures: list[Path], tmp_path: Path) -> None:
+def test_a_writer_is_given_the_probability_of_the_class_that_it_asks_for(pictures: list[Path], tmp_path: Path) -> None:
     given: dict[Path, np.ndarray] = {}
 
-    class Recorder:
-        def add(self, path: Path, confidence: np.ndarray) -> None:
-            given[path] = confidence
+    class Recorder(Writer):
+        name, per_picture, needs = "recorder", False, 2
+
+        def encode(self, prediction: Prediction) -> None:
+            given[prediction.path] = prediction.confidence_of[2]
 
     sky = [SegmentationClass(name, BLUE) for name in ("sky", "car", "road")]
-    recorder: Any = Recorder()
-    paint_pictures(
-        KnownRoad(sky, 2),  # type: ignore[arg-type]
-        [Picture(path, CALIBRATION) for path in pictures],
-        tmp_path / "out",
-        ["confidence"],
-        recorder,
-    )
+    predictor: Any = KnownRoad(sky, 2)
+    paint_pictures(predictor, pictures, tmp_path / "out", [*writers_of(["confidence"]), Recorder()])
     assert set(given) == set(pictures)
     confidence = given[pictures[0]]
     assert (confidence.dtype, confidence.shape) == (np.uint8, SIZE)
@@ -233,10 +232,4 @@ def test_a_submission_is_given_the_probability_of_road(pictures: list[Path], tmp
     assert set(np.unique(confidence)) == {153, 64}
     chosen = cv2.imread(str(tmp_path / "out" / "confidence" / "a.png"), cv2.IMREAD_UNCHANGED)
     assert set(np.unique(chosen)) == {153, 96}
-
-
-def test_a_confidence_is_the_probability_rounded_to_8_bit() -> None:
-    probabilities = torch.tensor([[0, 1, 1 / 255, 254 / 255], [0.49 / 255, 0.51 / 255, 127.6 / 255, 127.4 / 255]])
-    confidence = to_confidence(probabilities)
-    assert confidence.dtype == torch.uint8
-    assert confidence.tolist() == [[0, 255, 1, 254], [0, 1, 128, 127]]
+    assert files(tmp_path / "out") == ["confidence/a.png", "confidence/b.png", "confidence/c.png"]

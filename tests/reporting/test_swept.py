@@ -24,6 +24,23 @@ def test_values_are_those_of_the_settings_that_differ(tmp_path: Path) -> None:
     assert swept_values(found) == [{"model.learning_rate": 1e-5, "seed": 0}, {"model.learning_rate": 1e-4, "seed": 1}]
 
 
+def test_settings_that_only_refer_to_others_are_left_out(tmp_path: Path) -> None:
+    crop = [{"name": "RandomCrop", "height": "${data.image_shape[0]}", "width": "${data.image_shape[1]}"}]
+    own = {"augment": {"transforms": crop}}
+    shapes = [{**own, "data__image_shape": shape} for shape in ([160, 576], [256, 832], [160, 832])]
+    found = swept_values(runs(tmp_path / "alike", *shapes))
+    assert found == [
+        {"data.image_shape": [160, 576]},
+        {"data.image_shape": [256, 832]},
+        {"data.image_shape": [160, 832]},
+    ]
+    found = swept_values(runs(tmp_path / "seeds", {}, {"seed": 1, "data__seed": 2}, {"data__seed": 0}))
+    assert found == [{"seed": 0, "data.seed": 0}, {"seed": 1, "data.seed": 2}, {"seed": 0, "data.seed": 0}]
+    # Another list of transforms is not one that follows the shape.
+    others = runs(tmp_path / "others", shapes[0], {"data__image_shape": [256, 832]})
+    assert [set(own) for own in swept_values(others)] == [{"data.image_shape", "augment"}] * 2
+
+
 def test_augmentations_are_told_by_the_names_of_their_files(tmp_path: Path) -> None:
     road = {"transforms": ROAD, "shadows": 0.5}
     found = runs(

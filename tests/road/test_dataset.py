@@ -136,6 +136,8 @@ def test_a_relative_root_is_answered_by_a_relative_one(kitti_root, tmp_path, mon
 def test_a_root_that_is_nowhere_says_what_was_looked_for(tmp_path):
     message = refused(tmp_path / "nowhere", tmp_path)
     assert "does not exist; looked for training/image_2/ and training/gt_image_2/" in message
+    assert "segkit data action=download data.root=" in message
+    assert "action=generate" in message
     (tmp_path / "empty").mkdir()
     assert "Set data.root to the folder that holds them" in refused(tmp_path / "empty", tmp_path)
 

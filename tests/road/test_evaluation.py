@@ -19,7 +19,7 @@ CAMERA = level_camera(70, (60, 15), 1.65)
 def record(folder: Path, name: str = "um_000000") -> Record:
     path = folder / f"{name}.txt"
     path.write_text(CAMERA.text())
-    return Record(name, name.partition("_")[0], folder / f"{name}.png", folder / "label.png", path)
+    return Record(name, name.partition("_")[0], folder / f"{name}.png", folder / "label.png", {"calibration": path})
 
 
 def test_what_the_picture_does_not_show_is_not_scored() -> None:

@@ -15,16 +15,16 @@ from torchmetrics import MetricCollection
 
 from segkit.data.records import SegmentationClass
 from segkit.data.sampler import EpochSampler
-from segkit.metrics import ClassScores, RoadScore
+from segkit.metrics import ClassScores
 from segkit.road import Calibration
 from segkit.road.metric import RoadViews
-from segkit.road.score import confidence_counts, road_scores
+from segkit.road.score import RoadScore, confidence_counts, road_scores
 
 SIZE = (60, 100)
 FOCAL, CENTRE_U, CENTRE_V, HEIGHT = 91.3, 49.7, 24.6, 1.53
 """A camera that looks straight ahead, ``HEIGHT`` metres above the road."""
 
-CLASSES = (SegmentationClass("background", None), SegmentationClass("road", (0, 255, 0)))
+CLASSES = (SegmentationClass("background", None, background=True), SegmentationClass("road", (0, 255, 0)))
 
 
 def calibration(height: float = HEIGHT) -> Calibration:

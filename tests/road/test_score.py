@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from segkit.metrics import RoadScore
-from segkit.road.score import Scores, confidence_counts, precision_recall, road_scores
+from segkit.road.score import RoadScore, Scores, confidence_counts, precision_recall, road_scores
 
 Pixel = tuple[int, int]
 """Confidence and label."""

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from segkit.data.records import SegmentationClass
+from segkit.data.writer import Prediction
 from segkit.errors import UserError
 from segkit.road import Calibration
 from segkit.road.layout import PUBLISHED
@@ -17,6 +19,7 @@ from tests.fixtures import level_camera
 WIDTH, HEIGHT, FOCAL, CAMERA = 124, 38, 72.0, 1.65
 
 
+ROAD, LANE = ([SegmentationClass("background", None), SegmentationClass(name, None)] for name in ("road", "lane"))
 LEVEL = level_camera(FOCAL, (WIDTH / 2, HEIGHT / 2), CAMERA)
 
 
@@ -34,6 +37,10 @@ def pictures_of(root: Path, pattern: str = "*.png") -> dict[Path, Calibration | 
     return dict.fromkeys(sorted((root / "testing" / "image_2").glob(pattern)), LEVEL)
 
 
+def add(submission: Submission, path: Path, confidence: np.ndarray) -> None:
+    submission.encode(Prediction(path, confidence, confidence, confidence, {1: confidence}, ROAD))
+
+
 def maps_of(path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         return {
@@ -44,10 +51,10 @@ def maps_of(path: Path) -> dict[str, np.ndarray]:
 
 def test_the_zip_holds_one_map_per_test_picture_and_nothing_else(tmp_path: Path) -> None:
     root = make_root(tmp_path / "root", um=2)
-    submission = Submission(root, "road", pictures_of(root))
+    submission = Submission(root, ROAD, pictures_of(root))
     for value, path in enumerate(pictures_of(root), start=1):
-        submission.add(path, np.full((HEIGHT, WIDTH), value, np.uint8))
-    submission.write(tmp_path / "submission.zip")
+        add(submission, path, np.full((HEIGHT, WIDTH), value, np.uint8))
+    submission.finish(tmp_path, True)
     maps = maps_of(tmp_path / "submission.zip")
     assert list(maps) == ["um_road_000000.png", "um_road_000001.png", "umm_road_000000.png", "uu_road_000000.png"]
     for value, image in enumerate(maps.values(), start=1):
@@ -59,10 +66,10 @@ def test_the_zip_holds_one_map_per_test_picture_and_nothing_else(tmp_path: Path)
 
 def test_cells_of_a_map_by_hand(tmp_path: Path) -> None:
     root = make_root(tmp_path / "root", umm=0, uu=0)
-    submission = Submission(root, "lane", pictures_of(root))
+    submission = Submission(root, LANE, pictures_of(root))
     confidence = np.random.default_rng(1).integers(1, 256, (HEIGHT, WIDTH), np.uint8)
-    submission.add(root / "testing" / "image_2" / "um_000000.png", confidence)
-    submission.write(tmp_path / "submission.zip")
+    add(submission, root / "testing" / "image_2" / "um_000000.png", confidence)
+    submission.finish(tmp_path, True)
     (name, image), *others = maps_of(tmp_path / "submission.zip").items()
     assert (name, others) == ("um_lane_000000.png", [])
     # Cell (r, c): x = -9.975 + 0.05 c, z = 45.975 - 0.05 r; u = 72 x / z + 62, v = 118.8 / z + 19, counted from 1.
@@ -76,25 +83,25 @@ def test_cells_of_a_map_by_hand(tmp_path: Path) -> None:
 
 def test_a_submission_of_the_published_size_goes_unremarked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = make_root(tmp_path / "root", **PUBLISHED["testing"])
-    submission = Submission(root, "road", pictures_of(root))
+    submission = Submission(root, ROAD, pictures_of(root))
     assert caplog.messages == []
     for path in pictures_of(root):
-        submission.add(path, np.ones((HEIGHT, WIDTH), np.uint8))
-    submission.write(tmp_path / "submission.zip")
+        add(submission, path, np.ones((HEIGHT, WIDTH), np.uint8))
+    submission.finish(tmp_path, True)
     with zipfile.ZipFile(tmp_path / "submission.zip") as archive:
         assert len(archive.namelist()) == 290
-    Submission(root, "lane", pictures_of(root, "um_*.png"))
+    Submission(root, LANE, pictures_of(root, "um_*.png"))
     assert caplog.messages == []
 
 
 def test_other_counts_are_remarked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = make_root(tmp_path / "root", um=2, uu=0)
-    Submission(root, "road", pictures_of(root))
+    Submission(root, ROAD, pictures_of(root))
     (message,) = caplog.messages
     assert message.startswith("KITTI's server would refuse this submission")
     assert message.endswith("has 2/1/0 test pictures of um/umm/uu instead of 96/94/100")
     caplog.clear()
-    Submission(root, "lane", pictures_of(root, "um_*.png"))
+    Submission(root, LANE, pictures_of(root, "um_*.png"))
     assert caplog.messages[0].endswith("has 2 test pictures of um instead of 96")
 
 
@@ -102,7 +109,7 @@ def test_every_test_picture_has_to_be_there(tmp_path: Path) -> None:
     root = make_root(tmp_path / "root", um=9)
     given = pictures_of(root, "uu_*.png")
     with pytest.raises(UserError) as error:
-        Submission(root, "road", given)
+        Submission(root, ROAD, given)
     assert "10 of the 11 test pictures" in str(error.value)
     names = ", ".join(f"um_{number:06d}.png" for number in range(5))
     assert str(error.value).endswith(f"are not in input=: {names} and 5 more")
@@ -112,11 +119,11 @@ def test_no_other_picture_may_be_there(tmp_path: Path) -> None:
     root = make_root(tmp_path / "root")
     other = tmp_path / "mine.png"
     with pytest.raises(UserError, match=rf"1 of the pictures in input= are no test pictures for the road: {other}"):
-        Submission(root, "road", pictures_of(root) | {other: LEVEL})
+        Submission(root, ROAD, pictures_of(root) | {other: LEVEL})
     # Training pictures have the names of test pictures.
     training = {root / "training" / "image_2" / path.name: LEVEL for path in pictures_of(root)}
     with pytest.raises(UserError) as error:
-        Submission(root, "road", training)
+        Submission(root, ROAD, training)
     assert "3 of the 3 test pictures" in str(error.value)
     assert "3 of the pictures in input= are no test pictures" in str(error.value)
 
@@ -124,7 +131,7 @@ def test_no_other_picture_may_be_there(tmp_path: Path) -> None:
 def test_the_lane_is_of_um_alone(tmp_path: Path) -> None:
     root = make_root(tmp_path / "root", um=2)
     with pytest.raises(UserError, match=r"2 of the pictures .* for the lane: .*umm_000000\.png.*/um_\*\.png'"):
-        Submission(root, "lane", pictures_of(root))
+        Submission(root, LANE, pictures_of(root))
 
 
 def test_a_picture_without_calibration_is_named(tmp_path: Path) -> None:
@@ -132,44 +139,44 @@ def test_a_picture_without_calibration_is_named(tmp_path: Path) -> None:
     pictures = pictures_of(root)
     pictures[root / "testing" / "image_2" / "umm_000000.png"] = None
     with pytest.raises(UserError, match=r"1 test pictures have no calibration in .*testing/calib: umm_000000\.png"):
-        Submission(root, "road", pictures)
+        Submission(root, ROAD, pictures)
 
 
 def test_numbers_run_from_zero_without_a_gap(tmp_path: Path) -> None:
     root = make_root(tmp_path / "root", um=3)
     (root / "testing" / "image_2" / "um_000001.png").unlink()
     with pytest.raises(UserError, match=r"um_000001\.png is missing; the numbers"):
-        Submission(root, "road", pictures_of(root))
+        Submission(root, ROAD, pictures_of(root))
 
 
 def test_a_root_without_test_pictures_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.root=.*nothing: does not exist"):
-        Submission(tmp_path / "nothing", "road", {})
+        Submission(tmp_path / "nothing", ROAD, {})
     root = make_root(tmp_path / "root", um=0)
     with pytest.raises(UserError, match="has no test picture of um"):
-        Submission(root, "lane", pictures_of(root))
+        Submission(root, LANE, pictures_of(root))
 
 
 def test_a_folder_may_be_reached_by_a_link(tmp_path: Path) -> None:
     root = make_root(tmp_path / "root")
     os.symlink(root, tmp_path / "link")
-    Submission(tmp_path / "link", "road", pictures_of(root))
-    Submission(root, "road", pictures_of(tmp_path / "link"))
+    Submission(tmp_path / "link", ROAD, pictures_of(root))
+    Submission(root, ROAD, pictures_of(tmp_path / "link"))
 
 
 def test_a_zip_is_whole_or_not_there(tmp_path: Path) -> None:
     root = make_root(tmp_path / "root")
-    submission = Submission(root, "road", pictures_of(root))
+    submission = Submission(root, ROAD, pictures_of(root))
     first, second, third = pictures_of(root)
-    submission.add(first, np.ones((HEIGHT, WIDTH), np.uint8))
-    submission.add(second, np.ones((HEIGHT, WIDTH), np.uint8))
+    add(submission, first, np.ones((HEIGHT, WIDTH), np.uint8))
+    add(submission, second, np.ones((HEIGHT, WIDTH), np.uint8))
     (tmp_path / "submission.zip").write_bytes(b"the one before")
     with pytest.raises(UserError, match=r"holds 2 maps instead of 3, wrong from uu_road_000000\.png on"):
-        submission.write(tmp_path / "submission.zip")
+        submission.finish(tmp_path, True)
     assert (tmp_path / "submission.zip").read_bytes() == b"the one before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["root", "submission.zip"]
-    submission.add(third, np.ones((HEIGHT, WIDTH), np.uint8))
-    submission.write(tmp_path / "submission.zip")
+    add(submission, third, np.ones((HEIGHT, WIDTH), np.uint8))
+    submission.finish(tmp_path, True)
     assert len(maps_of(tmp_path / "submission.zip")) == 3
 
 

@@ -184,30 +184,6 @@ def test_a_setting_that_a_run_does_not_have_differs() -> None:
     assert swept([settings(), camvid]) == ["data.fold", "data.classes"]
 
 
-def test_values_that_follow_others_are_not_swept() -> None:
-    assert swept([settings(), settings(seed=1, data__seed=1)]) == ["seed"]
-    assert swept([settings(), settings(seed=1, data__seed=2)]) == ["seed", "data.seed"]
-    assert swept([settings(), settings(data__seed=1)]) == ["data.seed"]
-    assert swept([settings(), settings(augment__transforms=[], data__augment=[])]) == ["augment.transforms"]
-    assert swept([settings(), settings(data__augment=[])]) == ["data.augment"]
-
-
-def shaped(height: int, width: int, crop: int | None = None, p: float = 1.0) -> dict[str, Any]:
-    """As ``augment=road``: the crop takes its height and width from ``data.image_shape``."""
-    transforms = [*FLIP, {"name": "RandomCrop", "height": crop or height, "width": width, "p": p}]
-    shape = [height, width]
-    return settings(data__image_shape=shape, augment__transforms=transforms, data__augment=transforms)
-
-
-def test_transforms_that_follow_the_shape_are_not_swept() -> None:
-    assert swept([shaped(160, 160), shaped(256, 832)]) == ["data.image_shape"]
-    assert swept([shaped(160, 576), shaped(256, 832), shaped(160, 832)]) == ["data.image_shape"]
-    both = ["data.image_shape", "augment.transforms"]
-    assert swept([shaped(160, 576), shaped(256, 832, crop=200)]) == both
-    assert swept([shaped(160, 576), shaped(256, 832, p=0.5)]) == both
-    assert swept([shaped(160, 576), settings(data__image_shape=[256, 832])]) == both
-
-
 def test_gpus_are_swept_where_a_step_sees_them() -> None:
     def runs(*pairs: tuple[int, Any]) -> list[dict[str, Any]]:
         return [settings(data__batch_size=batch, trainer__gpus=gpus) for batch, gpus in pairs]

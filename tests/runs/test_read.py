@@ -1,11 +1,12 @@
+import fcntl
 import json
 from pathlib import Path
 
 import pytest
 
 from segkit.errors import UserError
-from segkit.runs.folder import RunFolder, is_locked
-from segkit.runs.read import find_sweep, is_training, read_run, run_folders
+from segkit.runs.folder import RunFolder
+from segkit.runs.read import find_runs, find_sweep, is_locked, is_sweep, is_training, read_run, run_folders
 from tests.reporting.run_folders import epoch, finished, write_run
 
 
@@ -35,6 +36,19 @@ def test_a_lock_tells_what_runs_from_what_was_cut_off(
     assert is_locked(folder) == locked  # reading has not taken or broken it
     lock.close()
     RunFolder(folder).close()
+
+
+def test_looking_whether_a_folder_is_locked_leaves_nothing_and_keeps_nobody_out(tmp_path: Path) -> None:
+    assert not is_locked(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    owner = RunFolder(tmp_path)
+    assert is_locked(tmp_path)
+    assert is_locked(tmp_path)
+    owner.close()
+    with open(tmp_path / ".lock") as another:
+        fcntl.flock(another, fcntl.LOCK_SH)  # one who looks at the same time is no owner
+        assert not is_locked(tmp_path)
+    RunFolder(tmp_path).close()
 
 
 def test_a_run_that_nobody_has_begun_with_waits(tmp_path: Path) -> None:
@@ -96,3 +110,23 @@ def test_a_sweep_is_found_by_its_name_or_as_a_folder(tmp_path: Path, monkeypatch
         find_sweep("outputs/sweeps/mine/job")
     with pytest.raises(UserError, match="no such sweep"):
         find_sweep("")
+
+
+def test_a_checkpoint_and_the_run_that_it_lies_in(tmp_path: Path) -> None:
+    for name in ("10", "9"):
+        run = write_run(tmp_path / "sweep" / name, finished(0.8), seed=7)
+        (run / "checkpoints").mkdir()
+        (run / "checkpoints" / "best.ckpt").touch()
+    (tmp_path / "alone.ckpt").touch()
+    (alone,) = find_runs(str(tmp_path / "alone.ckpt"))
+    assert (alone.folder, alone.settings(), alone.command(), alone.finished()) == (None, {}, [], False)
+    nine, ten = find_runs(str(tmp_path / "sweep"))
+    assert (nine.folder, ten.folder) == (tmp_path / "sweep" / "9", tmp_path / "sweep" / "10")
+    assert is_sweep(str(tmp_path / "sweep"))
+    for place in (tmp_path / "sweep" / "9", tmp_path / "sweep" / "9" / "checkpoints" / "best.ckpt"):
+        (found,) = find_runs(str(place))
+        assert found == nine
+        assert not is_sweep(str(place))
+    assert (nine.settings()["seed"], nine.command(), nine.finished()) == (7, ["seed=7"], True)
+    with pytest.raises(UserError, match=r"checkpoint: .*best\.ckpt does not exist"):
+        find_runs(str(tmp_path))

@@ -1,11 +1,10 @@
-"""VGG's layers in few passes, held against torch's operations."""
+"""Layers in few passes, held against torch's operations."""
 
 from collections.abc import Iterator
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from segkit.speed import fused_ops as fused
 
@@ -39,7 +38,7 @@ def same(result: torch.Tensor, expected: torch.Tensor, inputs: tuple[torch.Tenso
 
 
 @pytest.mark.parametrize("shape", [(2, 16, 6, 4), (1, 24, 2, 2), (3, 512, 4, 6), (1, 1024, 5, 18)])
-def test_rectify(shape) -> None:
+def test_bias_relu(shape) -> None:
     torch.manual_seed(0)
     values = torch.randn(shape).contiguous(memory_format=LAST).requires_grad_()
     bias = torch.randn(shape[1], requires_grad=True)
@@ -47,7 +46,7 @@ def test_rectify(shape) -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 16, 6, 4), (1, 24, 2, 2), (3, 512, 4, 6)])
-def test_rectify_pool(shape) -> None:
+def test_bias_relu_pool(shape) -> None:
     torch.manual_seed(0)
     values = torch.randn(shape).contiguous(memory_format=LAST).requires_grad_()
     bias = torch.randn(shape[1], requires_grad=True)
@@ -72,16 +71,3 @@ def test_what_compilers_are_told_is_true() -> None:
     image = torch.randn(2, 3, 6, 4).contiguous(memory_format=LAST)
     weight = torch.randn(16, 3, 3, 3).contiguous(memory_format=LAST).requires_grad_()
     torch.library.opcheck(fused.first_layer, (image, weight, bias))
-
-
-def test_a_layer_is_convolution_rectification_and_pooling() -> None:
-    torch.manual_seed(0)
-    layer = nn.Conv2d(16, 16, 3, padding=1)
-    image = torch.randn(1, 16, 8, 6).contiguous(memory_format=LAST)
-    torch.testing.assert_close(fused.conv_bias_relu(image, layer, pool=False), torch.relu(layer(image)))
-    torch.testing.assert_close(fused.conv_bias_relu(image, layer, pool=True), F.max_pool2d(torch.relu(layer(image)), 2))
-    first = nn.Conv2d(3, 16, 3, padding=1)
-    picture = torch.randn(1, 3, 8, 6)
-    torch.testing.assert_close(fused.conv_bias_relu(picture, first, pool=False), torch.relu(first(picture)))
-    wide = nn.Conv2d(16, 8, 7, padding=3)
-    torch.testing.assert_close(fused.wide_conv_bias_relu(image, wide), torch.relu(wide(image)))

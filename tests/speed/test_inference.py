@@ -1,14 +1,15 @@
 """The network made fast for prediction, held against the network as it was."""
 
 import copy
+import logging
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from segkit.models.decoders.fcn import FCN
-from segkit.speed.inference import InferenceNetwork, prediction_precision
+from segkit.models.fcn import FCN
+from segkit.speed.inference import InferenceNetwork, PackedConvolution, prediction_precision
 
 CPU = torch.device("cpu")
 DEVICES = [
@@ -70,9 +71,9 @@ def test_in_bf16_it_is_no_further_off_than_autocast(network: FCN, device: Any) -
         assert 0 < error_of(fast(image), expected) < max(2 * usual, 0.02)
 
 
-def test_no_encoder_layer_is_computed_as_it_was(network: FCN) -> None:
-    InferenceNetwork(network, CPU, bf16=False)
-    kinds = {type(module) for module in network.encoder.modules()}
+def test_no_convolution_is_computed_as_it_was(network: FCN) -> None:
+    InferenceNetwork(network, CPU, bf16=False)(pictures(1, 32, 64))
+    kinds = {type(module) for module in network.modules()}
     assert not kinds & {nn.Conv2d, nn.BatchNorm2d, nn.ReLU}
 
 
@@ -84,24 +85,101 @@ def test_a_network_without_fc_layers() -> None:
     assert error_of(InferenceNetwork(network, CPU, bf16=False)(image), expected) < 1e-5
 
 
+def normalised(*layers: nn.Module) -> nn.Sequential:
+    """Layers, their batch normalisation as training leaves it."""
+    torch.manual_seed(0)
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_()  # type: ignore[union-attr]
+            layer.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+            nn.init.uniform_(layer.weight, 0.5, 2)
+    return nn.Sequential(*layers)
+
+
 class Other(nn.Module):
-    """A network of the user's own, which may do with its weights what it likes."""
+    """A network of the user's own, with layers of every kind, in a Sequential and outside of one."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
+        self.layers = normalised(
+            nn.Conv2d(3, 8, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
+            nn.Conv2d(8, 8, 3, dilation=2, padding=2, groups=4), nn.ReLU(),
+            nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"),
+            nn.Conv2d(8, 8, 3, padding="same"),
+            nn.MaxPool2d(3, 1, 1),
+        )  # fmt: skip
+        self.conv, self.norm = normalised(nn.Conv2d(8, 2, 1), nn.BatchNorm2d(2))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.layers(image.to(self.layers[0].weight.dtype) / 255)
+        return self.norm(self.conv(self.layers(image / 255)))
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_another_network_computes_as_it_is(bf16: bool) -> None:
+class Stubborn(Other):
+    """Looks at what its layers are."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return super().forward(image.to(self.layers[0].weight.dtype))
+
+
+class Between(Other):
+    """Takes a map from between a convolution and its batch normalisation."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.layers[0](image / 255)
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_another_network_is_folded_and_packed_too(device: Any, caplog) -> None:
     network = Other().eval()
+    image = pictures(2, 20, 30)
+    with torch.no_grad():
+        expected = network(image)
+    with caplog.at_level(logging.INFO):
+        fast = InferenceNetwork(network, torch.device(device), bf16=False)
+        assert error_of(fast(image), expected) < (1e-5 if device is CPU else 5e-3)
+    assert told(caplog) == []
+    kinds = [type(module) for module in network.modules()]
+    assert nn.BatchNorm2d not in kinds
+    if device is CPU:
+        assert kinds.count(PackedConvolution) == 3
+        assert kinds.count(nn.Conv2d) == 2  # of paddings that oneDNN does not know
+
+
+@pytest.mark.parametrize("kind", [Stubborn, Between])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_network_that_would_give_other_logits_computes_as_it_is(kind: Any, bf16: bool, caplog) -> None:
+    network = kind().eval()
     image = pictures(2, 20, 30)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         expected = network.to(memory_format=torch.channels_last)(image)
-    assert torch.equal(InferenceNetwork(network, CPU, bf16)(image), expected)
+    fast = InferenceNetwork(network, CPU, bf16)
+    with caplog.at_level(logging.INFO):
+        assert torch.equal(fast(image), expected)
+        assert torch.equal(fast(image), expected)
+    (line,) = told(caplog)
+    assert line.startswith("fast prediction: off, ")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_what_cannot_be_recorded_is_computed_anew(caplog) -> None:
+    class Waits(Other):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return super().forward(image) * (2 if float(image.float().mean()) > 100 else 1)
+
+    network = Waits().eval()
+    images = [pictures(2, 20, 30), pictures(2, 20, 30) // 4]
+    with torch.no_grad():
+        expected = [network(image) for image in images]
+    fast = InferenceNetwork(network, torch.device("cuda"), bf16=False)
+    with caplog.at_level(logging.INFO):
+        for image, logits in zip(images, expected, strict=True):
+            assert error_of(fast(image), logits) < 5e-3
+    (line,) = told(caplog)
+    assert line.startswith("prediction is not recorded, ")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -3,6 +3,7 @@
 import socket
 from pathlib import Path
 
+from segkit.commands import train
 from segkit.config.compose import composed, kept_files, resolved
 from segkit.sweeps.job import Job, Outcome, Pool
 from tests.commands.test_train import SETTINGS
@@ -47,7 +48,7 @@ def make_job(folder: Path, root: Path, *more: str, name: str = "job") -> Job:
     cache = f"data.cache_dir={folder / 'cache'}"
     words = [*SETTINGS, f"data.root={root}", cache, "trainer.max_epochs=1", "predictions=1", *more]
     config = composed("train", words)
-    return Job(name, folder / name, resolved(config), kept_files(config), folder)
+    return Job(name, folder / name, resolved(config), kept_files(config), folder, train.run)
 
 
 class Told:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from segkit.runs.folder import is_locked, read_result
+from segkit.runs.read import is_locked, read_result
 from segkit.sweeps.job import Outcome
 from segkit.sweeps.local import NOT_BEGUN, LocalPool, run_here
 from tests.fixtures import write_kitti

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from segkit.errors import UserError
-from segkit.runs.folder import read_result
+from segkit.runs.read import read_result
 from segkit.sweeps import ray_pool
 from segkit.sweeps.job import Outcome
 from segkit.sweeps.local import NOT_BEGUN

@@ -11,14 +11,12 @@ from typing import Any
 
 import pytest
 
-from segkit.commands import train
-from segkit.errors import UserError
-from segkit.runs.folder import RunFolder, read_result, write_result
+from segkit.errors import Interrupted, Pruned, UserError
+from segkit.runs.folder import RunFolder, write_result
+from segkit.runs.read import read_result
 from segkit.runs.study import Trial
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.run_job import record_death, run_job
-from segkit.train.callbacks.interruption import Interrupted
-from segkit.train.callbacks.pruning import Pruned
 from tests.sweeps.jobs import make_job
 
 EPOCHS = [{"epoch": 1, "loss": 0.5}]
@@ -34,10 +32,10 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
     root.handlers[:], root.level = handlers, level
 
 
-def runs(monkeypatch: pytest.MonkeyPatch, end: BaseException | float, result: dict[str, Any] | None = None) -> None:
-    """Let a run write ``result``, and end by raising or returning ``end``."""
+def ending(job: Job, end: BaseException | float, result: dict[str, Any] | None = None) -> Job:
+    """The job with a training that writes ``result``, and ends by raising or returning ``end``."""
 
-    def run(settings: dict[str, Any], folder: RunFolder, swept: Any, trial: Trial | None) -> float:
+    def train(settings: dict[str, Any], folder: RunFolder, swept: Any, trial: Trial | None) -> float:
         logging.getLogger("segkit.somewhere").info("one line of the run")
         if result is not None:
             write_result(folder.path, result | {"started": time.time()})
@@ -45,7 +43,7 @@ def runs(monkeypatch: pytest.MonkeyPatch, end: BaseException | float, result: di
             raise end
         return end
 
-    monkeypatch.setattr(train, "run", run)
+    return replace(job, train=train)
 
 
 @pytest.mark.parametrize(
@@ -64,11 +62,8 @@ def runs(monkeypatch: pytest.MonkeyPatch, end: BaseException | float, result: di
         (SystemExit(1), Outcome("failed", "ended with exit code 1, see train.log")),
     ],
 )
-def test_every_end_is_an_outcome_and_stands_in_the_result(
-    end: BaseException, outcome: Outcome, job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runs(monkeypatch, end, {"status": "running", "epochs": EPOCHS, "devices": "1"})
-    assert run_job(job) == outcome
+def test_every_end_is_an_outcome_and_stands_in_the_result(end: BaseException, outcome: Outcome, job: Job) -> None:
+    assert run_job(ending(job, end, {"status": "running", "epochs": EPOCHS, "devices": "1"})) == outcome
     result = json.loads((job.folder / "result.json").read_text())
     assert (result["status"], result["reason"]) == (outcome.status, outcome.reason)
     assert result["epochs"] == EPOCHS
@@ -91,38 +86,34 @@ def test_a_wrong_value_is_told_by_the_job_itself_whose_folder_stays(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_finished_run_gives_its_score_and_its_own_result(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs(monkeypatch, 0.75, {"status": "finished", "scores": {"iou": 0.75}})
-    assert run_job(job) == Outcome("finished", score=0.75)
+def test_a_finished_run_gives_its_score_and_its_own_result(job: Job) -> None:
+    assert run_job(ending(job, 0.75, {"status": "finished", "scores": {"iou": 0.75}})) == Outcome(
+        "finished", score=0.75
+    )
     assert read_result(job.folder)["scores"] == {"iou": 0.75}
 
 
-def test_the_runs_own_words_are_left_alone_and_those_of_an_earlier_attempt_are_not(
-    job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_runs_own_words_are_left_alone_and_those_of_an_earlier_attempt_are_not(job: Job) -> None:
     own = {"status": "failed", "reason": "the loss is nan\nLower the rate", "epochs": EPOCHS, "commit": "abc"}
-    runs(monkeypatch, UserError(own["reason"]), own)
-    assert run_job(job).reason == "the loss is nan; Lower the rate"
+    assert run_job(ending(job, UserError(own["reason"]), own)).reason == "the loss is nan; Lower the rate"
     assert read_result(job.folder)["commit"] == "abc"
     # Started again, it fails before it writes anything: the reason is the new one, the epochs are still there.
-    runs(monkeypatch, UserError("data.root=x: gone"))
     began = time.time()
-    assert run_job(job) == Outcome("failed", "data.root=x: gone")
+    assert run_job(ending(job, UserError("data.root=x: gone"))) == Outcome("failed", "data.root=x: gone")
     result = read_result(job.folder)
     assert (result["status"], result["reason"], result["epochs"]) == ("failed", "data.root=x: gone", EPOCHS)
     assert result["started"] >= began
 
 
-def test_a_trial_is_handed_to_the_run(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_is_handed_to_the_run(job: Job) -> None:
     seen = []
-    monkeypatch.setattr(train, "run", lambda settings, folder, swept, trial: seen.append(trial))
     trial = Trial("sqlite:///x", "sweep", 3)
-    run_job(replace(job, trial=trial))
+    run_job(replace(job, trial=trial, train=lambda settings, folder, swept, trial: seen.append(trial)))
     assert seen == [trial]
 
 
-def test_a_folder_that_is_not_the_jobs_is_not_touched(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs(monkeypatch, 0.5, {"status": "finished"})
+def test_a_folder_that_is_not_the_jobs_is_not_touched(job: Job) -> None:
+    job = ending(job, 0.5, {"status": "finished"})
     job.folder.mkdir()
     write_result(job.folder, {"status": "running", "started": time.time() + 1000})
     before = (job.folder / "result.json").read_bytes()

@@ -12,16 +12,17 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from segkit.commands.train import run as train_run
 from segkit.config.compose import readable
 from segkit.config.overrides import split_flags
-from segkit.errors import UserError
+from segkit.errors import Pruned, UserError
 from segkit.runs import study as studies
 from segkit.runs.study import Trial
 from segkit.sweeps import sweep
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.plan import Plan
 from segkit.sweeps.search import Search
-from segkit.train.callbacks.pruning import Pruned, Pruning
+from segkit.train.callbacks.pruning import Pruning
 from tests.sweeps.fake_pool import FakePool, finished, folders, write_run
 
 SEARCH = ["hydra/sweeper=optuna", "sweep.name=mine"]
@@ -74,7 +75,7 @@ def search(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
             return made[0]
 
         monkeypatch.setattr(sweep, "make_pool", make)
-        code = sweep.run_sweep(*split_flags(["-m", *SEARCH, *words]))
+        code = sweep.run_sweep(*split_flags(["-m", *SEARCH, *words]), train_run)
         return code, made[0] if made else None
 
     return run
@@ -213,7 +214,7 @@ def test_trials_at_once(slots: int | None, words: list[str], most: int, search: 
 
 
 def space(*words: str) -> dict[str, Any]:
-    return Search(Plan(*split_flags(["-m", *SEARCH, *words]))).space
+    return Search(Plan(*split_flags(["-m", *SEARCH, *words]), train_run)).space
 
 
 def test_the_space_is_what_hydras_grammar_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +243,7 @@ def test_the_space_is_what_hydras_grammar_says(tmp_path: Path, monkeypatch: pyte
         "defaults: [override /hydra/sweeper: optuna]\n"
         "hydra: {sweeper: {n_trials: 7, params: {model.dropout: 'interval(0,0.5)', seed: '1,2'}}}\n"
     )
-    own = Search(Plan(["-m", "--config-dir=."], ["experiment=mine", "seed=3"]))
+    own = Search(Plan(["-m", "--config-dir=."], ["experiment=mine", "seed=3"], train_run))
     assert (own.space, own.total) == ({"model.dropout": FloatDistribution(0, 0.5)}, 7)
     assert own.settings["seed"] == 3
 
@@ -312,7 +313,7 @@ def test_nothing_is_left_where_there_is_no_pool_to_be_had(
 
     monkeypatch.setattr(sweep, "make_pool", none)
     with pytest.raises(UserError, match="needs Ray"):
-        sweep.run_sweep(*split_flags(["-m", *SEARCH, DROPOUT]))
+        sweep.run_sweep(*split_flags(["-m", *SEARCH, DROPOUT]), train_run)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from segkit.errors import UserError
-from segkit.runs.folder import read_result
+from segkit.runs.read import read_result
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.local import NOT_BEGUN
 from segkit.sweeps.slurm import SlurmPool, SlurmTask

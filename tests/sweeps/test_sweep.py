@@ -52,7 +52,7 @@ class Sweeps:
 
         self.patch.setattr(sweep, "make_pool", make)
         self.capsys.readouterr()
-        code = sweep.run_sweep(*split_flags(["-m", *words]))
+        code = sweep.run_sweep(*split_flags(["-m", *words]), train.run)
         assert self.pool is None or self.pool.closed
         return code, self.capsys.readouterr().out.splitlines()
 
@@ -148,7 +148,7 @@ def test_wrong_values_of_some_jobs_fail_those(sweeps: Sweeps) -> None:
 
 
 def test_what_was_cut_off_is_run_and_what_runs_elsewhere_is_left_alone(sweeps: Sweeps, tmp_path: Path) -> None:
-    plan = Plan(*split_flags(["-m", *NAMED]))
+    plan = Plan(*split_flags(["-m", *NAMED]), train.run)
     cut_off, running, _ = [plan.job(values) for values in plan.combinations()]
     for job in (cut_off, running):
         write_run(job, "running", epochs=[])
@@ -180,7 +180,7 @@ def test_nothing_is_left_where_there_is_no_pool_to_be_had(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sweep, "make_pool", none)
     with pytest.raises(UserError, match="needs Ray"):
-        sweep.run_sweep(*split_flags(["-m", *NAMED]))
+        sweep.run_sweep(*split_flags(["-m", *NAMED]), train.run)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -258,7 +258,7 @@ def test_the_command_line_hands_sweeps_over(monkeypatch: pytest.MonkeyPatch, tmp
     with pytest.raises(SystemExit) as ended:
         runner.run_command(train, "train", ["seed=1,2", "--multirun", "--config-dir", "own"])
     assert ended.value.code == 130
-    assert calls == [(["--multirun", "--config-dir", "own"], ["seed=1,2"])]
+    assert calls == [(["--multirun", "--config-dir", "own"], ["seed=1,2"], train.run)]
     for command, words in [(train, ["-m", "--help"]), (train, ["--cfg=job"]), (evaluate, ["-m", "--help"])]:
         with suppress(SystemExit):
             runner.run_command(command, command.__name__.split(".")[-1], words)
@@ -287,7 +287,7 @@ def test_the_display_on_a_terminal(sweeps: Sweeps, tmp_path: Path, monkeypatch: 
     clock = Clock()
     monkeypatch.setattr(display, "console", screen)
     monkeypatch.setattr(display, "time", clock)
-    plan = Plan(*split_flags(["-m", "seed=1,2,3,4,5", "hydra.sweep.dir=here"]))
+    plan = Plan(*split_flags(["-m", "seed=1,2,3,4,5", "hydra.sweep.dir=here"]), train.run)
     jobs = [plan.job(values) for values in plan.combinations()]
     (tmp_path / "here").mkdir()
     own = Display(tmp_path / "here" / "sweep.log", 5)
@@ -342,7 +342,7 @@ def test_the_display_on_a_terminal(sweeps: Sweeps, tmp_path: Path, monkeypatch: 
 
 
 def test_an_earlier_attempts_result_is_not_this_ones(sweeps: Sweeps) -> None:
-    plan = Plan(*split_flags(["-m", "seed=1", "sweep.name=mine"]))
+    plan = Plan(*split_flags(["-m", "seed=1", "sweep.name=mine"]), train.run)
     job = plan.job({})
     write_run(job, "running", epochs=[{"val/iou": 1.0}], max_epochs=2, monitor="val/iou")
     watched = Watched(job)

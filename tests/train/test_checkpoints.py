@@ -8,8 +8,9 @@ import torch
 from pytorch_lightning import Trainer
 
 from segkit.errors import UserError
-from segkit.predict.inputs import find_checkpoint
-from segkit.train.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, epochs_done, read_checkpoint
+from segkit.models.trained import read_checkpoint
+from segkit.runs.read import find_checkpoint
+from segkit.train.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, epochs_done
 
 
 @contextmanager

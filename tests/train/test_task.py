@@ -4,10 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pytorch_lightning import Trainer
+from torchmetrics import Metric, MetricCollection
 
 from segkit.train.task import SegmentationTask
 
-CLASSES = [{"name": "background", "colour": None}, {"name": "road", "colour": [0, 255, 0]}]
+CLASSES = [{"name": "background", "colour": None, "background": True}, {"name": "road", "colour": [0, 255, 0]}]
 
 
 def small_task(**settings: Any) -> SegmentationTask:
@@ -63,7 +64,7 @@ def test_validation_scores_at_each_pictures_own_size_whatever_the_batches() -> N
         task.metrics.reset()
         with torch.no_grad():
             for batch in batches:
-                rest = {"group": ["um"] * len(batch), "calibration": [None] * len(batch)}
+                rest = {"context": [{}] * len(batch)}
                 task.validation_step({"image": images[batch], "label": [labels[i] for i in batch], **rest}, 0)
         return task.scores()
 
@@ -100,3 +101,36 @@ def test_a_part_can_be_replaced_by_overriding_one_hook() -> None:
     with torch.no_grad():
         ratio = halved.eval().compute_loss(image, label) / plain.eval().compute_loss(image, label)
     assert float(ratio) == pytest.approx(0.5)
+
+
+class PerClass(Metric):
+    """A vector per class, another vector, a matrix and a number below a name of its own."""
+
+    def update(self, preds: torch.Tensor, target: torch.Tensor) -> None:
+        pass
+
+    def compute(self) -> dict[str, Any]:
+        return {"recall": torch.tensor([0.5, 1.0]), "curve": [1, 2, 3], "pairs": {"a": torch.eye(2)}}
+
+
+def test_metrics_of_any_shape_are_logged_and_accuracy_need_not_be_there() -> None:
+    class Own(SegmentationTask):
+        def build_metrics(self) -> MetricCollection:
+            return MetricCollection([PerClass()])
+
+    task = Own(CLASSES, [32, 64], encoder="vgg16_bn", fc_channels=8).eval()
+    names = [
+        "loss",
+        "recall/background",
+        "recall/road",
+        "curve/0",
+        "curve/1",
+        "curve/2",
+        "pairs/a/background/background",
+    ]
+    assert task.score_names({})[:7] == names
+    task.on_validation_epoch_start()
+    image, label = torch.zeros(1, 3, 32, 64, dtype=torch.uint8), torch.ones(32, 64, dtype=torch.uint8)
+    task.validation_step({"image": image, "label": [label], "context": [{}]}, 0)
+    scores = task.scores()
+    assert (scores["recall/road"], scores["curve/2"], scores["pairs/a/road/road"]) == (1.0, 3.0, 1.0)

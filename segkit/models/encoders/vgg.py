@@ -1,55 +1,75 @@
-"""VGG16 as an encoder: one picture in, three feature maps out."""
+"""VGG16 as an encoder: one picture in, five feature maps out."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Gt, Le
 from torch import nn
 from torchvision import models
 
 from segkit.errors import UserError
-from segkit.speed import fused_ops as fused
+from segkit.models.encoders.features import normalisation, run_features, with_input_channels
 
 EncoderName = Literal["vgg16", "vgg16_bn"]
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-"""RGB mean, for values 0…1, under which torchvision trained its weights."""
-IMAGENET_STD = (0.229, 0.224, 0.225)
-"""RGB standard deviation, for values 0…1, under which torchvision trained its weights."""
 
 CLASSIFIER_WIDTH = 4096
 """Width of the two hidden layers of torchvision's classifier, which become fc6 and fc7."""
 
 
-class VGGEncoder(nn.Module):
+class VGGEncoder(nn.Sequential):
     """torchvision's VGG16 without its classifier, and fc6 and fc7 as convolutions (Long, Shelhamer, Darrell 2015).
+
+    The children are the layers in the order in which they are applied: ``features`` (itself a sequence of
+    convolution, batch normalisation if any, ReLU, and pooling at the end of each block), and with ``fc_channels`` then
+    fc6, norm6 if any, relu6, dropout6, fc7, norm7 if any, relu7, dropout7. A layer may be exchanged for another; one
+    that does the work of those after it leaves `nn.Identity` in their places, since feature maps are known by place.
 
     Args:
         name: ``vgg16`` or ``vgg16_bn``, torchvision's names.
         fc_channels: width of fc6 and fc7; ``None`` leaves both out. Only 4096 can take weights from a classifier.
         dropout: probability with which a single value (not a whole channel) is dropped after fc6 and after fc7.
+        batch_norm_fc: whether fc6 and fc7 have batch normalisation between convolution and ReLU.
+        in_channels: channels of the input.
 
     Attributes:
-        channels: channel counts of the three feature maps, ``[256, 512, fc_channels or 512]``.
+        channels: of the feature maps, ``[64, 128, 256, 512, fc_channels or 512]``.
+        strides: of the feature maps, ``[2, 4, 8, 16, 32]``.
+        mean, std: of the pictures that torchvision's weights were trained on, for values 0…1.
 
     All convolutions start as torchvision starts its own: Kaiming normal over the fan-out, biases zero.
     """
 
-    def __init__(self, name: EncoderName, fc_channels: int | None = 4096, dropout: float = 0.2) -> None:
+    def __init__(
+        self,
+        name: EncoderName,
+        fc_channels: Annotated[int, Gt(0)] | None = None,
+        dropout: Annotated[float, Ge(0), Le(1)] = 0.2,
+        batch_norm_fc: bool = False,
+        in_channels: Annotated[int, Gt(0)] = 3,
+    ) -> None:
         super().__init__()
+        if batch_norm_fc and fc_channels is None:
+            raise UserError("model.batch_norm_fc=true is of fc6 and fc7, which model.fc_channels=null leaves out")
         self.name = name
+        self.in_channels = in_channels
+        self.mean, self.std = normalisation(in_channels)
         self.fc_channels = fc_channels
+        self.channels = [64, 128, 256, 512, 512 if fc_channels is None else fc_channels]
+        self.strides = [2, 4, 8, 16, 32]
         # torchvision also draws the classifier, 124 M numbers that are thrown away: on the meta device that is free.
         with torch.device("meta"):
             features = {"vgg16": models.vgg16, "vgg16_bn": models.vgg16_bn}[name](weights=None).features
+            with_input_channels(features, in_channels)
         self.features: nn.Sequential = features.to_empty(device=torch.get_default_device())
-        *_, pool3, pool4, _ = (i for i, m in enumerate(self.features) if isinstance(m, nn.MaxPool2d))
-        self._left = [len(self.features) - 1 - pool for pool in (pool3, pool4)]  # layers after them
-        self.channels = [256, 512, 512 if fc_channels is None else fc_channels]
+        self._pools = [i for i, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
         if fc_channels is not None:
-            self.fc6 = nn.Conv2d(512, fc_channels, 7, padding=3)
-            self.fc7 = nn.Conv2d(fc_channels, fc_channels, 1)
-            self.dropout = nn.Dropout(dropout)
+            for number, width, kernel in ((6, 512, 7), (7, fc_channels, 1)):
+                self.add_module(f"fc{number}", nn.Conv2d(width, fc_channels, kernel, padding=kernel // 2))
+                if batch_norm_fc:
+                    self.add_module(f"norm{number}", nn.BatchNorm2d(fc_channels))
+                self.add_module(f"relu{number}", nn.ReLU(inplace=True))
+                self.add_module(f"dropout{number}", nn.Dropout(dropout))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -62,81 +82,27 @@ class VGGEncoder(nn.Module):
         """Feature maps of a batch of pictures.
 
         Args:
-            image: float (B, 3, H, W), normalised with `IMAGENET_MEAN` and `IMAGENET_STD`; H and W multiples of 32.
+            image: float (B, in_channels, H, W), normalised with `mean` and `std`; H and W multiples of 32.
 
         Returns:
-            pool3 (B, 256, H/8, W/8), pool4 (B, 512, H/16, W/16) and the top (B, channels[2], H/32, W/32):
-            fc7's activations, or pool5's where ``fc_channels`` is ``None``.
+            pool1 (B, 64, H/2, W/2), pool2 (B, 128, H/4, W/4), pool3 (B, 256, H/8, W/8), pool4 (B, 512, H/16, W/16)
+            and the top (B, channels[4], H/32, W/32): fc7's activations, or pool5's where ``fc_channels`` is ``None``.
         """
-        maps = []
-        layers = list(self.features)
-        while layers:
-            image = self._next(image, layers)
-            if len(layers) in self._left:
-                maps.append(image)
-        if self.fc_channels is None:
-            return [*maps, image]
-        if fused.applies(image, self.fc6):
-            image = self.dropout(fused.wide_conv_bias_relu(image, self.fc6))
-            image = self.dropout(fused.conv_bias_relu(image, self.fc7, pool=False))
-        else:
-            image = self.dropout(torch.relu(self.fc6(image)))
-            image = self.dropout(torch.relu(self.fc7(image)))
-        return [*maps, image]
+        *pools, top = run_features(self.features, self._pools, image)
+        for layer in list(self)[1:]:
+            top = layer(top)
+        return [*pools, top]
 
-    @staticmethod
-    def _next(image: torch.Tensor, layers: list[nn.Module]) -> torch.Tensor:
-        """Apply the first of ``layers``, or several that are one on a GPU, and take them off the list."""
-        layer = layers.pop(0)
-        if isinstance(layer, nn.Conv2d) and isinstance(layers[0], nn.ReLU) and fused.applies(image, layer):
-            pool = len(layers) > 1 and isinstance(layers[1], nn.MaxPool2d)
-            del layers[: 1 + pool]
-            return fused.conv_bias_relu(image, layer, pool)
-        return layer(image)
-
-    def load_torchvision(self, state_dict: Mapping[str, torch.Tensor]) -> None:
-        """Take over the weights of torchvision's model of the same name.
-
-        The convolutions are loaded; fc6 and fc7 come from ``classifier.0`` and ``classifier.3`` where ``fc_channels``
-        is 4096, and stay as they are otherwise. Nothing is changed when an error is raised.
-
-        Args:
-            state_dict: state dict of torchvision's ``vgg16`` or ``vgg16_bn``.
-
-        Raises:
-            UserError: keys or shapes that do not fit, or values that are not finite.
-        """
-        sources = {}  # own key -> torchvision's key
-        shapes = {}  # torchvision's key -> shape
-        for key, value in self.state_dict().items():
-            if key.endswith("num_batches_tracked"):  # a counter of training steps that torchvision's older files lack
-                continue
-            if key.startswith("features."):
-                sources[key], shapes[key] = key, value.shape
-            elif self.fc_channels == CLASSIFIER_WIDTH:
-                sources[key] = key.replace("fc6", "classifier.0").replace("fc7", "classifier.3")
-                shapes[sources[key]] = value.flatten(1).shape if value.ndim > 1 else value.shape
-        problem = _mismatch(shapes, state_dict)
-        if problem:
-            raise UserError(
-                f"model.weights does not fit model.encoder={self.name}: {problem}.\n"
-                f"Give weights of torchvision's {self.name} (with its classifier where model.fc_channels is "
-                f"{CLASSIFIER_WIDTH}), or set model.encoder to the network that they come from."
-            )
-        own = self.state_dict()
-        self.load_state_dict(own | {key: state_dict[source].view_as(own[key]) for key, source in sources.items()})
+    def sources(self, names: Iterable[str]) -> dict[str, str]:
+        """Own names, and for each torchvision's: fc6 and fc7, if 4096 wide, are in its classifier."""
+        sources = {}
+        for key in self.state_dict():
+            layer, _, kind = key.partition(".")
+            if layer == "features":
+                sources[key] = key
+            elif layer in _CLASSIFIER and self.fc_channels == CLASSIFIER_WIDTH:
+                sources[key] = f"{_CLASSIFIER[layer]}.{kind}"
+        return sources
 
 
-def _mismatch(shapes: Mapping[str, torch.Size], state_dict: Mapping[str, torch.Tensor]) -> str | None:
-    """The first reason why a torchvision state dict is not the one described by ``shapes``, or ``None``."""
-    for key, shape in shapes.items():
-        if key not in state_dict:
-            return f"{key} is missing"
-        if state_dict[key].shape != shape:
-            return f"{key} has shape {tuple(state_dict[key].shape)} instead of {tuple(shape)}"
-    for key, value in state_dict.items():
-        if key.startswith("features.") and key not in shapes and not key.endswith("num_batches_tracked"):
-            return f"{key} has no place in it"
-        if not torch.isfinite(value).all():
-            return f"{key} holds values that are not finite"
-    return None
+_CLASSIFIER = {"fc6": "classifier.0", "fc7": "classifier.3"}

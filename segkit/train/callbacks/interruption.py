@@ -9,23 +9,14 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from segkit.errors import Interrupted
+
 log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 ASKED_EVERY = 8
 """Batches between two times that several processes on GPUs ask each other: asking makes them wait for each other."""
-
-
-class Interrupted(SystemExit):
-    """A run was ended by a signal; the exit code is 128 + its number, as shells have it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(128 + number)
-        self.signal = signal.Signals(number)
-
-    def __str__(self) -> str:
-        return self.signal.name
 
 
 class Interruption(Callback):

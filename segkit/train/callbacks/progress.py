@@ -27,17 +27,17 @@ class EpochReport(Callback):
     Args:
         losses: the losses of every batch.
         folder: the run folder.
-        settings: the ``trainer`` group of the config.
+        max_epochs, monitor: the settings of the run, for those who look on.
         place: where the run runs, for ``result.json``.
     """
 
     WRITTEN_EVERY = 1.0
     """Seconds between two times that ``result.json`` is written: epochs may be shorter."""
 
-    def __init__(self, losses: StepLosses, folder: Path, settings: dict[str, Any], place: dict[str, Any]) -> None:
+    def __init__(self, losses: StepLosses, folder: Path, max_epochs: int, monitor: str, place: dict[str, Any]) -> None:
         self.losses = losses
         self.folder = folder
-        self.about = {"max_epochs": settings["max_epochs"], "monitor": settings["monitor"], **place}
+        self.about = {"max_epochs": max_epochs, "monitor": monitor, **place}
         self.started = time.time()
         self.written = 0.0
         self.epochs: list[dict[str, float]] = []

@@ -2,12 +2,8 @@
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from segkit.errors import UserError
+from segkit.errors import Pruned
 from segkit.runs.study import Trial, unpromising
-
-
-class Pruned(UserError):  # noqa: N818 - not always a mistake
-    """The study has given up on the run; the message says after which epoch."""
 
 
 class Pruning(Callback):

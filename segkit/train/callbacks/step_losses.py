@@ -55,8 +55,8 @@ class StepLosses(Callback):
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         # The epoch's last update is behind none of its training losses. NaN is right where nothing is scored at all.
-        loss, accuracy = (float(trainer.callback_metrics[f"val/{name}"]) for name in ("loss", "accuracy"))
-        if not math.isfinite(loss) and math.isfinite(accuracy):
+        loss = float(trainer.callback_metrics["val/loss"])
+        if not math.isfinite(loss) and float(module.val_pixels.compute()) > 0:  # type: ignore[operator, union-attr]
             raise self._error(trainer, f"the validation loss is {loss} after epoch {trainer.current_epoch + 1}")
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -91,10 +91,10 @@ class StepLosses(Callback):
                 trainer.logger.log_metrics({"train/loss": loss, "train/learning_rate": rate}, step=batch)
 
     def _error(self, trainer: Trainer, what: str) -> NonFiniteLossError:
-        asked = trainer.lightning_module.hparams["learning_rate"]
+        asked = trainer.optimizers[0].param_groups[0]["initial_lr"]
         return NonFiniteLossError(
             f"{what}: training stopped, the checkpoints before it are kept.\n"
-            f"Lower model.learning_rate (now {asked:g}), add model.warmup, or set trainer.clip"
+            f"Lower optimizer.learning_rate (now {asked:g}), add optimizer.warmup, or set trainer.clip"
         )
 
 

@@ -1,7 +1,10 @@
 """Batch normalisation's running statistics where several processes train one network."""
 
+from collections.abc import Iterable
+
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 
 class SharedStatistics(Callback):
@@ -13,15 +16,16 @@ class SharedStatistics(Callback):
     """
 
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self._share(trainer, module)
+        share(module.buffers(), trainer.world_size)
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        self._share(trainer, module)
+        share(module.buffers(), trainer.world_size)
 
-    @staticmethod
-    def _share(trainer: Trainer, module: LightningModule) -> None:
-        if trainer.world_size > 1:
-            for buffer in module.buffers():
-                if buffer.is_floating_point():
-                    torch.distributed.all_reduce(buffer)
-                    buffer /= trainer.world_size
+
+def share(statistics: Iterable[Tensor], processes: int) -> None:
+    """Replace each tensor of floating point by its mean over the processes."""
+    if processes > 1:
+        for tensor in statistics:
+            if tensor.is_floating_point():
+                torch.distributed.all_reduce(tensor)
+                tensor /= processes

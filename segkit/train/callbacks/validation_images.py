@@ -32,11 +32,11 @@ class ValidationPictures(Callback):
         if not chosen or not isinstance(trainer.logger, TensorBoardLogger):
             return
         assert isinstance(module, SegmentationTask)
-        images = batch["image"][chosen]
+        images = [batch["image"][i] for i in chosen]
         with torch.inference_mode():
-            predicted = module.network(images).argmax(1).byte().cpu().numpy()
-        height, width = images.shape[2:]
-        for picture, classes, i in zip(images.permute(0, 2, 3, 1).cpu().numpy(), predicted, chosen, strict=True):
+            predicted = [logits.argmax(0).byte().cpu().numpy() for logits in module.logits_of(images)]
+        for image, classes, i in zip(images, predicted, chosen, strict=True):
+            picture, (height, width) = image.permute(1, 2, 0).cpu().numpy(), classes.shape
             # Nearest pixel centre: labels are never blended.
             label = batch["label"][i].cpu().numpy()
             rows = ((np.arange(height) + 0.5) * label.shape[0] / height).astype(int)

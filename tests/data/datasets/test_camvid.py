@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from segkit.data.datasets.camvid import CamVidDataModule
+from segkit.data.writer import Prediction
 from segkit.errors import UserError
+from segkit.predict.writers import Mask
 from tests.fixtures import write_rgb
 
 
@@ -42,7 +44,7 @@ def test_all_problems_are_reported(camvid_root, tmp_path):
         module(camvid_root, tmp_path).prepare()
     message = str(error.value)
     assert "train/0001TP_00001.png has no trainannot/0001TP_00001.png" in message
-    assert "valannot/0016E5_00002.png has no val/0016E5_00002.png" in message
+    assert "valannot/0016E5_00002.png has no val/0016E5_00002.*" in message
     assert "trainannot/0001TP_00000.png has the class number 12" in message
     assert "trainannot/0001TP_00002.png is not an 8-bit grey picture" in message
     assert "train/0016E5_00000.png is also in val/" in message
@@ -68,3 +70,12 @@ def test_the_real_validation_pictures_have_road_in_front(shared_data, tmp_path):
     labels = [data.read_label(record.label) for record in data.records("val")[::10]]
     assert np.mean([label[-60:, 200:280] == 1 for label in labels]) > 0.9
     assert np.mean([label[:60] == 1 for label in labels]) < 0.001
+
+
+def test_masks_that_segkit_has_painted_are_labels(tmp_path: Path) -> None:
+    values = np.arange(12, dtype=np.uint8)[None]
+    none = np.zeros_like(values)
+    data = module(tmp_path, tmp_path)
+    prediction = Prediction(tmp_path / "a.png", none, values, none, {}, data.class_list)
+    (tmp_path / "label.png").write_bytes(Mask().encode(prediction))
+    assert data.read_label(tmp_path / "label.png")[0].tolist() == [*range(11), 255]

@@ -7,8 +7,9 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from segkit.models.decoders.fcn import FCN, FCNDecoder
-from segkit.models.encoders.vgg import IMAGENET_MEAN
+from segkit.models.decoders.fcn import FCNDecoder
+from segkit.models.encoders.features import IMAGENET_MEAN
+from segkit.models.fcn import FCN
 
 KINDS = list(product([8, 16, 32], ["vgg16", "vgg16_bn"], [None, 8]))
 
@@ -35,7 +36,7 @@ def network() -> FCN:
 def test_every_network(stride, encoder, fc_channels):
     """Logits at the input's own odd size, gradients everywhere, channels_last, and the same logits from its file."""
     torch.manual_seed(0)
-    network = loud(FCN(3, stride, encoder, fc_channels, skip_scale=(0.1, 0.1))).eval()
+    network = loud(FCN(3, stride, encoder, fc_channels=fc_channels, skip_scale=(0.1, 0.1))).eval()
     image = picture(2, 3, 33, 70)
 
     logits = network(image)
@@ -50,7 +51,7 @@ def test_every_network(stride, encoder, fc_channels):
     torch.save(network.state_dict(), file)
     file.seek(0)
     with torch.device("meta"):  # values that the file does not hold would stay without data
-        other = FCN(3, stride, encoder, fc_channels, skip_scale=(0.1, 0.1)).eval()
+        other = FCN(3, stride, encoder, fc_channels=fc_channels, skip_scale=(0.1, 0.1)).eval()
     other.load_state_dict(torch.load(file, weights_only=True), assign=True)
     assert torch.equal(other(image), logits)
 
@@ -98,7 +99,7 @@ def test_fcn8s_has_the_known_size_and_work():
 def test_a_bilinear_start_is_bilinear_upsampling(stride):
     """Only the top speaks: what comes out is its score, upsampled as torch does it, up to the border's cells."""
     torch.manual_seed(0)
-    decoder = FCNDecoder([256, 512, 4], 3, stride, skip_scale=(0, 0), init="bilinear")
+    decoder = FCNDecoder([256, 512, 4], [8, 16, 32], 3, stride, skip_scale=(0, 0), init="bilinear")
     top = torch.randn(2, 4, 5, 6)
     maps = [torch.randn(2, 256, 20, 24), torch.randn(2, 512, 10, 12), top]
     scores = decoder.score(top)
@@ -114,7 +115,7 @@ def test_a_bilinear_start_is_bilinear_upsampling(stride):
 
 
 def test_a_bilinear_start_keeps_a_linear_ramp_linear():
-    decoder = FCNDecoder([256, 512, 1], 1, 32, init="bilinear")
+    decoder = FCNDecoder([256, 512, 1], [8, 16, 32], 1, 32, init="bilinear")
     with torch.no_grad():
         decoder.score.weight.fill_(1)
         ramp = torch.arange(6.0).expand(1, 1, 6, 6)
@@ -126,7 +127,7 @@ def test_a_bilinear_start_keeps_a_linear_ramp_linear():
 
 def test_a_normal_start_has_the_papers_spread():
     torch.manual_seed(0)
-    decoder = FCNDecoder([256, 512, 4096], 8)
+    decoder = FCNDecoder([256, 512, 4096], [8, 16, 32], 8)
     for module in (m for m in decoder.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)):
         assert module.weight.std().item() == pytest.approx(0.01, rel=0.1)
         assert not module.bias.any()
@@ -134,7 +135,7 @@ def test_a_normal_start_has_the_papers_spread():
 
 def test_skips_are_scaled_before_their_scores_and_summed_where_they_belong():
     """Scores of ones and upsampling by copies of the kernel's sum make the sum countable by hand."""
-    decoder = FCNDecoder([2, 3, 5], 1, 8, skip_scale=(0.1, 0.001))
+    decoder = FCNDecoder([2, 3, 5], [8, 16, 32], 1, 8, skip_scale=(0.1, 0.001))
     with torch.no_grad():
         for kernel in (decoder.score.weight, *(s.weight for s in decoder.skip_scores)):
             kernel.fill_(1)

@@ -6,6 +6,7 @@ from torchvision import models
 
 from segkit.errors import UserError
 from segkit.models.encoders.vgg import VGGEncoder
+from segkit.models.weights import load_state
 
 
 def torchvision_features(name: str) -> dict[str, torch.Tensor]:
@@ -39,11 +40,11 @@ def torchvision_vgg16(tmp_path_factory):
 def test_the_convolutional_fc7_equals_torchvisions_classifier(torchvision_vgg16):
     network, file = torchvision_vgg16
     with torch.device("meta"):
-        encoder = VGGEncoder("vgg16").eval()
-    encoder.to_empty(device="cpu").load_torchvision(torch.load(file, weights_only=True, mmap=True))
+        encoder = VGGEncoder("vgg16", 4096).eval()
+    load_state(encoder.to_empty(device="cpu"), torch.load(file, weights_only=True, mmap=True))
     image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
 
-    pool3, pool4, top = encoder(image)
+    _, _, pool3, pool4, top = encoder(image)
 
     fc7 = network.classifier[:5](network.features(image).flatten(1))
     scale = fc7.abs().max()
@@ -61,12 +62,10 @@ def test_the_convolutional_fc7_equals_torchvisions_classifier(torchvision_vgg16)
 def test_maps_have_the_promised_channels_and_strides(name, fc_channels):
     encoder = VGGEncoder(name, fc_channels).eval()
     maps = encoder(torch.randn(2, 3, 64, 96))
-    assert encoder.channels == [256, 512, fc_channels or 512]
-    assert [tuple(m.shape) for m in maps] == [
-        (2, encoder.channels[0], 8, 12),
-        (2, encoder.channels[1], 4, 6),
-        (2, encoder.channels[2], 2, 3),
-    ]
+    assert encoder.channels == [64, 128, 256, 512, fc_channels or 512]
+    assert encoder.strides == [2, 4, 8, 16, 32]
+    shapes = zip(encoder.channels, encoder.strides, strict=True)
+    assert [tuple(m.shape) for m in maps] == [(2, channels, 64 // stride, 96 // stride) for channels, stride in shapes]
 
 
 def test_convolutions_start_kaiming_normal_as_in_torchvision():
@@ -87,7 +86,7 @@ def test_dropout_drops_single_values_and_scales_the_rest():
     with torch.no_grad():
         encoder.fc7.weight.zero_()
         encoder.fc7.bias.fill_(1)
-        top = encoder(torch.randn(1, 3, 160, 160))[2]
+        top = encoder(torch.randn(1, 3, 160, 160))[-1]
     assert set(top.unique().tolist()) == {0, 2}
     per_channel = top[0].flatten(1)
     assert ((per_channel == 0).any(1) & (per_channel != 0).any(1)).all()
@@ -99,7 +98,7 @@ def test_features_load_and_narrower_fc_layers_stay_as_they_were(name, fc_channel
     encoder = VGGEncoder(name, fc_channels)
     before = {k: v.clone() for k, v in encoder.state_dict().items() if k.startswith("fc")}
     state = torchvision_features(name)
-    encoder.load_torchvision({**state, "classifier.6.bias": torch.zeros(1000)})
+    load_state(encoder, {**state, "classifier.6.bias": torch.zeros(1000)})
     after = encoder.state_dict()
     assert all(torch.equal(after[k], v) for k, v in before.items())
     assert all(torch.equal(after[k], v) for k, v in state.items() if not k.endswith("num_batches_tracked"))
@@ -127,7 +126,7 @@ def test_weights_of_another_network_are_refused_and_change_nothing(name, source,
     encoder = VGGEncoder(name, fc_channels=8)
     before = {k: v.clone() for k, v in encoder.state_dict().items()}
     with pytest.raises(UserError, match=re.escape(reason)) as error:
-        encoder.load_torchvision(state)
+        load_state(encoder, state)
     assert "model.weights" in str(error.value)
     assert f"model.encoder={name}" in str(error.value)
     assert len(str(error.value).splitlines()) <= 2
@@ -138,4 +137,4 @@ def test_full_width_fc_layers_are_never_left_random_by_a_file_without_a_classifi
     with torch.device("meta"):
         encoder = VGGEncoder("vgg16", fc_channels=4096)
     with pytest.raises(UserError, match=r"classifier\.0\.weight is missing"):
-        encoder.load_torchvision(torchvision_features("vgg16"))
+        load_state(encoder, torchvision_features("vgg16"))

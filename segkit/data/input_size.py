@@ -1,0 +1,65 @@
+"""How large pictures are when a network sees them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Resize = tuple[int, int] | float | None
+"""What pictures are resized to: (height, width), a share of their own size, or None: they stay as they are."""
+
+
+@dataclass(frozen=True)
+class InputSize:
+    """What is done to a picture's size before the network.
+
+    Args:
+        image_shape: (height, width) of the pictures that the network is trained on, and of its window.
+        resize: see ``Resize``. Where it is not ``image_shape``, training takes random crops of ``image_shape``.
+        window: how larger pictures are shown in validation and prediction: through a window of ``image_shape`` that
+            slides over them, or whole.
+        overlap: share of the window that it has in common with the next one at least, 0…0.9.
+    """
+
+    image_shape: tuple[int, int]
+    resize: Resize
+    window: Literal["sliding", "whole"]
+    overlap: float
+
+    @classmethod
+    def of(
+        cls,
+        image_shape: Sequence[int],
+        resize: Sequence[int] | float | Literal["image_shape"] | None = "image_shape",
+        window: Literal["sliding", "whole"] = "sliding",
+        overlap: float = 0.5,
+    ) -> "InputSize":
+        """From settings as they are in a config; ``resize="image_shape"`` is the same shape."""
+        height, width = image_shape
+        if resize == "image_shape":
+            resize = image_shape
+        kept: Any = (int(resize[0]), int(resize[1])) if isinstance(resize, Sequence) else resize
+        return cls((int(height), int(width)), kept, window, overlap)
+
+    @property
+    def crops(self) -> bool:
+        """Whether training takes crops."""
+        return self.resize != self.image_shape
+
+    def shape_of(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of a picture of ``size`` after ``resize``."""
+        return resized_shape(size, self.resize)
+
+    def __str__(self) -> str:
+        shape = "×".join(map(str, self.image_shape))
+        if not self.crops:
+            return shape
+        own = "×".join(map(str, self.resize)) if isinstance(self.resize, tuple) else f"{self.resize or 1:g} of its size"
+        return f"{own} {'whole' if self.window == 'whole' else f'through {shape}'}"
+
+
+def resized_shape(size: tuple[int, int], resize: Resize) -> tuple[int, int]:
+    """(height, width) that a picture of ``size`` is resized to."""
+    if isinstance(resize, tuple):
+        return resize
+    factor = 1.0 if resize is None else resize
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))

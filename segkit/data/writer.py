@@ -1,0 +1,72 @@
+"""What a network says of a picture, and the contract of what writes it: a data set may bring such (``writers()``)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.data.overlay import paint
+from segkit.data.records import SegmentationClass
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one picture, at the picture's own size.
+
+    Args:
+        path: the picture's file.
+        image: RGB uint8 (H, W, 3).
+        classes: uint8 (H, W), the most probable ones.
+        confidence: uint8 (H, W), 255 · probability: of class 1 where there are two, else of the class that was chosen.
+        confidence_of: the same of each class that a writer has asked for.
+        class_list: the network's.
+    """
+
+    path: Path
+    image: NDArray[np.uint8]
+    classes: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+    confidence_of: Mapping[int, NDArray[np.uint8]]
+    class_list: Sequence[SegmentationClass]
+
+    @cached_property
+    def painted(self) -> NDArray[np.uint8]:
+        """The picture with the classes' colours, RGB uint8 (H, W, 3)."""
+        return paint(self.image, self.classes, self.class_list)
+
+
+class Writer:
+    """One kind of output.
+
+    Attributes:
+        name: the kind's, and its folder's, where there is a PNG per picture.
+        per_picture: whether there is.
+        files: what ``finish`` may write beside these folders.
+        needs: the class whose confidence it wants of each picture.
+    """
+
+    name: str
+    per_picture = True
+    files: tuple[str, ...] = ()
+    needs: int | None = None
+
+    def encode(self, prediction: Prediction) -> bytes | None:
+        """The content of the picture's PNG; None where there is none. Runs in any thread."""
+        raise NotImplementedError
+
+    def finish(self, folder: Path, complete: bool) -> int | None:
+        """Write what is of all pictures together; ``complete``: every one could be read.
+
+        Returns:
+            How many pictures that holds; None where nothing was written.
+        """
+        return None
+
+
+def png(array: NDArray[np.uint8]) -> bytes:
+    """A PNG of grey (H, W) or RGB (H, W, 3)."""
+    return cv2.imencode(".png", array[..., ::-1] if array.ndim == 3 else array)[1].tobytes()

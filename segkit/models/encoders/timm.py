@@ -1,0 +1,66 @@
+"""Any network of timm that gives feature maps, as an encoder (``pip install 'segkit[models]'``)."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+from torch import Tensor, nn
+
+from segkit.errors import UserError
+from segkit.models.encoders.features import normalisation
+
+
+class TimmEncoder(nn.Module):
+    """timm's ``features_only`` network, started as timm starts it.
+
+    Args:
+        name: ``timm/<name>``, the name as ``timm.list_models()`` knows it.
+        in_channels: of the input.
+        output_stride: of the coarsest map: 32 is the network's own, 16 dilates, where timm can for this one.
+
+    Attributes:
+        channels, strides, in_channels, mean, std: see `segkit.models.base.Encoder`; mean and std are of timm's weights.
+
+    Raises:
+        UserError: timm is not installed, has no network of that name, or none with feature maps or dilation.
+    """
+
+    def __init__(self, name: str, in_channels: int = 3, output_stride: int = 32) -> None:
+        super().__init__()
+        try:
+            import timm
+        except ImportError as error:
+            raise UserError(f"model.encoder={name} needs timm: pip install 'segkit[models]'.") from error
+        own_name = name.removeprefix("timm/")
+        if not timm.is_model(own_name):
+            close = get_close_matches(own_name, timm.list_models(), 3) or ["resnet18", "efficientnet_b0"]
+            raise UserError(f"model.encoder={name}: timm has no such network; it has {', '.join(close)} ….")
+        options = {} if output_stride == 32 else {"output_stride": output_stride}
+        try:
+            self.features = timm.create_model(own_name, features_only=True, in_chans=in_channels, **options)
+        except (AssertionError, AttributeError, NotImplementedError, RuntimeError, TypeError) as error:
+            raise UserError(
+                f"model.encoder={name}: timm gives no feature maps of it with model.output_stride={output_stride} "
+                f"({error}).\nGive another encoder, or the other of model.output_stride=16|32."
+            ) from error
+        self.name = name
+        self.in_channels = in_channels
+        self.channels: list[int] = self.features.feature_info.channels()
+        self.strides: list[int] = self.features.feature_info.reduction()
+        config = self.features.pretrained_cfg
+        self.mean, self.std = normalisation(in_channels, config["mean"], config["std"])
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Feature maps of float (B, in_channels, H, W), normalised: one (B, C, H/stride, W/stride) per stride."""
+        return self.features(image)
+
+    def sources(self, names: Iterable[str]) -> dict[str, str]:
+        """Own names, and for each timm's, where some of the underscores are points."""
+        with_points = {name.replace("_", "."): name for name in names}
+        own = {key: key.removeprefix("features.").removeprefix("model.") for key in self.state_dict()}
+        return {key: with_points.get(name.replace("_", "."), name) for key, name in own.items()}
+
+    def published(self) -> Mapping[str, Tensor]:
+        """State dict of the weights that timm has for this network: downloaded once, or an exception."""
+        import timm
+
+        return timm.create_model(self.name.removeprefix("timm/"), features_only=True, pretrained=True).state_dict()

@@ -1,0 +1,50 @@
+"""What prediction may write: its own files of before, and nothing else that is there."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from segkit.data.writer import Writer
+from segkit.errors import UserError
+from segkit.runs.files import write_whole
+
+MANIFEST = ".files.json"
+"""The names of all files that prediction has written into a folder, or was about to."""
+
+
+def claim(folder: Path, writers: Sequence[Writer], pictures: Sequence[Path]) -> None:
+    """Make ready to write what ``writers`` make of ``pictures`` into ``folder``; nothing is touched before all is well.
+
+    What was written there earlier may be replaced, and what was of all pictures together (``road.json``) is removed:
+    it would pass for these pictures' own.
+
+    Raises:
+        UserError: a file in the way that is not known to be segkit's, a link, or one of ``pictures``.
+    """
+    names = [f"{writer.name}/{path.stem}.png" for writer in writers if writer.per_picture for path in pictures]
+    names += [name for writer in writers for name in writer.files]
+    own = _written(folder)
+    inputs = {path.resolve() for path in pictures}
+    for name in names:
+        path = folder / name
+        place = f"output={folder}: {name}"
+        if path.resolve() in inputs:
+            raise UserError(f"{place} is one of the pictures of input=, which lie in it and could be overwritten")
+        if path.is_symlink() or (path.parent != folder and path.parent.is_symlink()):
+            raise UserError(f"{place} is a link, or lies behind one; remove it or give another output=")
+        if name not in own and path.exists():
+            raise UserError(f"{place} is there, and not known to be segkit's; remove it or give another output=")
+    for name in own:
+        if "/" not in name:
+            (folder / name).unlink(missing_ok=True)
+    write_whole(folder / MANIFEST, json.dumps(sorted(own.union(names))).encode())
+
+
+def _written(folder: Path) -> set[str]:
+    """A name counts only where it can be one of ours: a file of the folder or of a folder in it."""
+    try:
+        names = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return set()
+    names = names if isinstance(names, list) else []
+    return {name for name in names if isinstance(name, str) and ".." not in name and len(Path(name).parts) <= 2}

@@ -1,0 +1,150 @@
+"""One training run, or evaluations, as an entry of the lab book: ``README.md``, ``result.json``, some pictures."""
+
+import json
+import logging
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from segkit.errors import UserError
+from segkit.evaluation.entry import Evaluation, class_rows, commands, figures, labels
+from segkit.reporting.markdown import WRITTEN, made_on, table
+from segkit.reporting.overlays import overlays, small_jpeg, spread
+from segkit.road.entry import has_road_scores, score_rows
+from segkit.runs.files import write_whole
+from segkit.runs.folder import write_result
+from segkit.runs.read import read_overrides, run_folders
+
+log = logging.getLogger(__name__)
+
+
+def write_entry(folder: Path, sources: Sequence[Path], question: str, count: int) -> None:
+    """Write about a finished training run, or about finished evaluations, into ``folder``.
+
+    Args:
+        folder: the entry's.
+        sources: a run folder of ``segkit train``, or run folders of ``segkit evaluate``.
+        question: what they were to find out; may be empty.
+        count: pictures to keep.
+
+    Raises:
+        UserError: one has not finished, or evaluations cannot be put side by side.
+    """
+    results = [_finished(source) for source in sources]
+    if "epochs" in results[0]:
+        pictures = {path.stem: path for path in spread(overlays(sources[0]), count)}
+        text = run_entry(question, read_overrides(sources[0]), results[0], list(pictures))
+        kept = results[0]
+    else:
+        evaluations = [
+            Evaluation(source, result, read_overrides(source)) for source, result in zip(sources, results, strict=True)
+        ]
+        _check_alike(evaluations)
+        pictures = figures(evaluations, count)
+        text = evaluations_entry(question, evaluations, list(pictures))
+        kept = {str(item.folder): item.result for item in evaluations} if len(evaluations) > 1 else results[0]
+    for name, path in pictures.items():
+        write_whole(folder / f"{name}.jpg", small_jpeg(path))
+    write_result(folder, kept)
+    write_whole(folder / "README.md", text.encode())
+    log.info("written: %s", folder / "README.md")
+
+
+def finished_in(place: Path) -> list[Path]:
+    """The run folders that ``place`` means; those of a sweep that have no result are left out, which is said."""
+    found = run_folders(place)
+    done = [source for source in found if (source / "result.json").exists()]
+    if done and len(done) < len(found):
+        without = ", ".join(source.name for source in found if source not in done)
+        log.warning("run=%s: left out, having no result.json: %s", place, without)
+    return done or found
+
+
+def _check_alike(evaluations: Sequence[Evaluation]) -> None:
+    if len(evaluations) > 1 and not all(has_road_scores(item.result) for item in evaluations):
+        raise UserError("run: several evaluations are put side by side by their road scores, and here are some without")
+    pictures = {f"part {item.result['part']}, pictures {item.result['pictures']}" for item in evaluations}
+    if len(pictures) > 1:
+        raise UserError(f"run: these evaluations are of different pictures ({'; '.join(sorted(pictures))})")
+
+
+def _finished(source: Path) -> dict[str, Any]:
+    try:
+        result: dict[str, Any] = json.loads((source / "result.json").read_text())
+        read_overrides(source)
+    except ValueError as error:
+        raise UserError(f"run={source}: its result.json is damaged") from error
+    except FileNotFoundError as error:
+        raise UserError(
+            f"run={source}: no finished run of segkit train or segkit evaluate ({error.filename} does not exist)"
+        ) from error
+    scored = any(key in result for key in ("perspective", "bev", "classes"))
+    if not scored and result.get("status") != "finished":
+        raise UserError(f"run={source}: this run has not finished (status {result.get('status')}): resume={source}")
+    return result
+
+
+def evaluations_entry(question: str, evaluations: Sequence[Evaluation], pictures: Sequence[str]) -> str:
+    """Evaluations as Markdown: question, commands, hardware and commit, one table of all, figures."""
+    result = evaluations[0].result
+    counts = ", ".join(f"{group} {count}" for group, count in result["pictures"].items())
+    lines = [
+        f"# {question or 'Scores by segkit evaluate'}",
+        "",
+        WRITTEN,
+        "",
+        "```sh",
+        *commands(evaluations),
+        "```",
+        "",
+        *made_on(result["gpu"], result["commit"], result["versions"]),
+        f"- Pictures: {result['part']}, {counts}",
+        "",
+    ]
+    road = any(has_road_scores(item.result) for item in evaluations)
+    results = [item.result for item in evaluations]
+    for rows in (score_rows(labels(evaluations), results), [] if road else class_rows(evaluations)):
+        lines += [table(rows), ""] if len(rows) > 1 else []
+    lines += [f"![{name}]({name}.jpg)" for name in pictures]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def run_entry(question: str, overrides: list[str], result: dict[str, Any], pictures: list[str]) -> str:
+    """A run as Markdown: question, command, hardware and commit, scores, seconds, epochs, pictures."""
+    lines = [
+        f"# {question or 'A run of segkit train'}",
+        "",
+        WRITTEN,
+        "",
+        f"- Command: `python train.py {shlex.join(overrides)}`",
+        *made_on(result["gpu"], result["commit"], result["versions"]),
+        f"- Pictures: {_counts(result)}",
+        f"- Seconds: {', '.join(f'{phase} {seconds:.1f}' for phase, seconds in result['seconds'].items())}",
+        f"- Status: {result['status']}; best epoch {result['best']['epoch']}",
+        "",
+        table([("score", "value"), *((name, _number(value)) for name, value in result["scores"].items())]),
+        "",
+    ]
+    columns = [name for name in result["epochs"][0] if "/" not in name.removeprefix("val/")] if result["epochs"] else []
+    if columns:
+        rows = [[_number(epoch[name]) for name in columns] for epoch in _thinned(result["epochs"])]
+        lines += [table([columns, *rows]), ""]
+    lines += [f"![{name}]({name}.jpg)" for name in pictures]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _counts(result: dict[str, Any]) -> str:
+    return ", ".join(f"{part} {sum(groups.values())}" for part, groups in result["data"].items())
+
+
+def _thinned(epochs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most about twenty epochs, evenly spread, the last among them."""
+    step = -(-len(epochs) // 20)
+    return epochs[::-1][::step][::-1]
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return str(value) if isinstance(value, int) else f"{value:.4f}"

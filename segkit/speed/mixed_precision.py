@@ -1,0 +1,146 @@
+"""Large weights held twice: in fp32, as the optimiser updates them, and in bfloat16, as the network computes with them.
+
+Under autocast a weight is rounded anew at every step and its gradient is widened, three more passes over memory. Here a
+copy in bfloat16 takes part in forward and backward in the weight's place, its gradient stays in bfloat16, and the
+update of the weight sets it anew. What is computed is the same, and so is the optimiser's state.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+LARGE = 1 << 15
+"""Values in a weight from which a copy pays: the kernels of VGG16 but the first layer's."""
+
+ONE_PASS = (torch.optim.Adam, torch.optim.AdamW)
+"""Optimisers for which one kernel updates weight, copy and state. A subclass of theirs may do something else."""
+
+OF_THE_DEVICE = ("fused", "foreach", "capturable")
+"""What a parameter group says about how, not what, its optimiser computes."""
+
+
+def large_weights(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, nn.Parameter]:
+    """The weights by name of which a copy pays: large ones that are updated."""
+    updated = {weight for group in optimizer.param_groups for weight in group["params"]}
+    return {
+        name: weight
+        for name, weight in network.named_parameters()
+        if weight.numel() >= LARGE
+        and weight.dtype == torch.float32
+        and weight.requires_grad
+        and weight in updated
+        # What lies in memory with gaps or overlaps, a copy would not lie like.
+        and torch.empty_like(weight, device="meta").stride() == weight.stride()
+    }
+
+
+class HalfPrecisionWeights:
+    """bfloat16 copies of weights, updated with them.
+
+    Args:
+        weights: by the names under which the network has them.
+        optimizer: any of torch's kind. `Adam` and `AdamW` update these weights in one pass over memory; with another
+            one gradients are widened, it takes its own step, and the copies are made anew.
+
+    Attributes:
+        copies: name → the copy, which gets the gradient.
+    """
+
+    def __init__(self, weights: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+        self.copies = {name: weight.detach().bfloat16().requires_grad_() for name, weight in weights.items()}
+        self.pairs = {weight: self.copies[name] for name, weight in weights.items()}
+        self.one_pass = type(optimizer) in ONE_PASS and not any(
+            group["amsgrad"] or group["maximize"] for group in optimizer.param_groups
+        )
+
+    def zero_grad(self) -> None:
+        """Forget all gradients, those of the optimiser's other weights too."""
+        self.optimizer.zero_grad()
+        for copy in self.copies.values():
+            copy.grad = None
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Round the weights anew, after something else than `step` has changed them."""
+        if self.pairs:
+            torch._foreach_copy_(list(self.copies.values()), list(self.pairs))
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update all of the optimiser's weights. ``lr`` of a group may be a float32 scalar on their device."""
+        # As torch has it: what took no part in the loss is left alone.
+        taking_part = {weight: copy for weight, copy in self.pairs.items() if copy.grad is not None}
+        if self.one_pass:
+            self.optimizer.step()  # the other weights: these have no gradient of their own
+            self._update_in_one_pass(taking_part)
+            return
+        for weight, copy in taking_part.items():
+            weight.grad = torch.empty_like(weight).copy_(copy.grad)  # type: ignore[arg-type]
+        self.optimizer.step()
+        for weight in taking_part:
+            weight.grad = None
+        self.refresh()
+
+    def _update_in_one_pass(self, pairs: Mapping[nn.Parameter, Tensor]) -> None:
+        states = [self._state(weight) for weight in pairs]
+        if states:
+            torch._foreach_add_([state["step"] for state in states], 1)
+        for group in self.optimizer.param_groups:
+            weights = [weight for weight in group["params"] if weight in pairs]
+            if weights:
+                self._update(weights, group)
+
+    def _state(self, weight: Tensor) -> dict[str, Any]:
+        """The optimiser's state of a weight, begun where there is none, its moments in the weight's order in memory."""
+        state = self.optimizer.state[weight]
+        if not state:
+            state["step"] = torch.zeros((), device=weight.device)
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
+        for name in ("exp_avg", "exp_avg_sq"):
+            state[name].data = _ordered_as(weight, state[name])  # the tensor stays the same for who holds it
+        return state
+
+    def _update(self, weights: list[nn.Parameter], group: dict[str, Any]) -> None:
+        from segkit.speed.triton_adam import adam_update
+
+        # In float64, as torch has it: 1 − 0.999^t is small.
+        steps = torch.stack([self.optimizer.state[weight]["step"] for weight in weights]).double()
+        steps = steps.to(weights[0].device)
+        corrections = torch.stack([1 - beta**steps for beta in group["betas"]], 1).float()
+        rate = torch.as_tensor(group["lr"], dtype=torch.float32, device=steps.device)
+        for weight, correction in zip(weights, corrections, strict=True):
+            copy, state = self.pairs[weight], self.optimizer.state[weight]
+            assert copy.grad is not None
+            adam_update(
+                weight, copy, _ordered_as(weight, copy.grad), state["exp_avg"], state["exp_avg_sq"], rate, correction,
+                group["betas"], group["eps"], group["weight_decay"], group["decoupled_weight_decay"],
+            )  # fmt: skip
+
+
+def match_device(optimizer: torch.optim.Optimizer) -> None:
+    """Let the optimiser go on computing its own way, whatever device the state that it loads comes from.
+
+    A state that was saved on a CPU says ``fused=False``, and torch would take over that word with the state.
+    """
+
+    def keep(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+        pairs = zip(state_dict["param_groups"], optimizer.param_groups, strict=False)
+        groups = [saved | {name: own[name] for name in OF_THE_DEVICE if name in own} for saved, own in pairs]
+        return {**state_dict, "param_groups": groups}
+
+    optimizer.register_load_state_dict_pre_hook(keep)
+
+
+def _ordered_as(weight: Tensor, values: Tensor) -> Tensor:
+    """``values`` with the order in memory that ``weight`` has, which the kernel takes for granted."""
+    if _order(values) == _order(weight):
+        return values
+    return torch.empty_like(weight, dtype=values.dtype).copy_(values)
+
+
+def _order(tensor: Tensor) -> list[tuple[int, int]]:
+    """What says in which order the values lie in memory: sizes and strides, without axes of one value."""
+    return [pair for pair in zip(tensor.shape, tensor.stride(), strict=True) if pair[0] > 1]

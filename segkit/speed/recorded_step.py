@@ -1,0 +1,282 @@
+"""The training step on a GPU, recorded and replayed: the plain step's numbers from fewer bytes and one launch."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from segkit.speed import trial
+from segkit.speed.accelerate import accelerate, restore
+from segkit.speed.capturable import RecordedRates, keep_counters_on
+from segkit.speed.cuda_graph import CudaGraph
+from segkit.speed.mixed_precision import HalfPrecisionWeights, large_weights
+from segkit.speed.summed_gradients import SummedGradients
+
+log = logging.getLogger(__name__)
+
+TRIED = 2
+"""Plain steps that the recorded ones are held against, all of the shape that is recorded."""
+PATIENCE = 8
+"""Plain steps among which there have to be so many."""
+ELSEWHERE = "it failed in another process"
+LASTING = 100
+"""Replays after which it is worth recording anew, where the loss or the optimiser has been given other settings."""
+
+Loss = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]
+
+
+class Recorded(Protocol):
+    """What `record` gives; see `CudaGraph`."""
+
+    def __call__(self, *inputs: Tensor) -> Tensor: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class _Plain:
+    """A plain step that was taken: what it was given, where random numbers stood, and its loss."""
+
+    image: Tensor
+    label: Tensor
+    rates: list[float]
+    random: list[Tensor]
+    loss: Tensor
+
+
+class RecordedStep:
+    """Loss, gradients and update of a network, whatever its layers, loss and optimiser are, where they pass a trial.
+
+    The first steps are the framework's: autocast, fp32 weights, ``optimizer.step()``. A few of them are then taken a
+    second time, from the same values, as they are to be taken from there on: layers swapped (`accelerate`), large
+    weights held twice with ``bf16`` (`HalfPrecisionWeights`), the whole recorded as a CUDA graph. Where the losses or
+    the updated weights differ by more than rounding (`segkit.speed.trial`), or recording fails, all later steps are
+    plain as well. Training goes on from the plain steps' values either way, and one log line says which way, and why.
+
+    - The weights in the network are the fp32 ones, up to date after every step.
+    - A batch of another shape, an epoch's last, is taken without the graph; it needs room beside what that keeps.
+    - Of several processes each takes the same steps, as their gradients are averaged within.
+    - Not called are hooks of modules, weights and optimiser: where there is one, steps stay plain. What is changed by
+      hand in the network later (dropout's rate, what is frozen) asks for `forget`; changed settings of loss and
+      optimiser are seen.
+
+    Args:
+        network: has all parameters that are trained.
+        compute_loss: ``compute_loss(image, label, replaced)``, scalar: computed with the tensors ``replaced`` in place
+            of the network's parameters of these names.
+        plain_loss: the same, not compiled: for plain steps, and batches of another shape.
+        optimizer: any of torch's kind, of the network's parameters.
+        bf16: whether to compute in bfloat16 (autocast).
+        clip: largest norm of the gradients; None = no clipping.
+        processes: how many take the steps together. Their batches have the same shapes at the same steps.
+        loss: what ``compute_loss`` calls beside the network, if it is a module.
+    """
+
+    record: Callable[..., Recorded] = CudaGraph
+    """``record(function, *inputs)`` gives what replays the function."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        compute_loss: Loss,
+        plain_loss: Loss,
+        optimizer: torch.optim.Optimizer,
+        bf16: bool,
+        clip: float | None,
+        processes: int = 1,
+        loss: nn.Module | None = None,
+    ) -> None:
+        self.network, self.compute_loss, self.plain_loss, self.optimizer = network, compute_loss, plain_loss, optimizer
+        self.bf16, self.clip, self.processes = bf16, clip, processes
+        self.watched = {} if loss is None else {"loss": loss}
+        self.modules: trial.Modules = {"network": network, **self.watched}
+        self.gradients = SummedGradients() if processes > 1 else None
+        self.weights = HalfPrecisionWeights({}, optimizer)
+        self.recorded: Recorded | None = None
+        self.forget()
+
+    def __call__(self, image: Tensor, label: Tensor) -> Tensor:
+        """Take one step with a batch on the GPU; its loss, a scalar that is overwritten by the next step."""
+        if self.trying:
+            fitting = sum(step.image.shape == self.shape for step in self.plain_steps)
+            if fitting < TRIED and len(self.plain_steps) < PATIENCE:
+                return self._watched_step(image, label)
+            self._try()
+        if self.recorded is not None and trial.settings(self.watched, self.optimizer) != self.settings:
+            self._settings_changed()
+            return self(image, label)
+        if self.recorded is None:
+            return self._step(self.plain_loss, image, label)
+        return self._take(image, label)
+
+    def forget(self) -> None:
+        """Give up what was recorded, and try anew with the next steps: what is trained has changed."""
+        self.close()
+        self.trying, self.replays = True, 0
+        self.shape: torch.Size | None = None
+        self.before: trial.Snapshot | None = None
+        self.plain_steps: list[_Plain] = []
+        self.reason: str | None = None
+
+    def close(self) -> None:
+        """Take all later steps plainly, and give the graph's memory back."""
+        if self.recorded is not None:
+            self.recorded.close()
+        self.recorded, self.trying = None, False
+        self.weights.zero_grad()
+        self.weights = HalfPrecisionWeights({}, self.optimizer)
+        restore(self.network)
+
+    # ---- steps ----
+
+    def _step(self, loss: Loss, image: Tensor, label: Tensor) -> Tensor:
+        """A step, one launch after the other; a plain one where no weights are held twice."""
+        self.weights.zero_grad()
+        # Without its cache: each weight is used once, and what a graph records must not come from before it.
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
+            value = loss(image, label, self.weights.copies)
+        with torch.autocast(image.device.type, enabled=False):
+            (value / self.processes).backward()
+            copies = self.weights.copies
+            others = [weight for name, weight in self.network.named_parameters() if name not in copies]
+            if self.gradients is not None:
+                self.gradients.finish(others)
+            if self.clip is not None:
+                nn.utils.clip_grad_norm_([*others, *copies.values()], self.clip)
+            self.weights.step()
+        return value.detach()
+
+    def _take(self, image: Tensor, label: Tensor) -> Tensor:
+        """A step the fast way: replayed where it has the recorded shape."""
+        assert self.recorded is not None
+        if image.shape != self.shape:
+            return self._step(self.plain_loss, image, label)
+        self.rates.set([group["lr"] for group in self.optimizer.param_groups])
+        self.replays += 1
+        return self.recorded(image, label)
+
+    def _watched_step(self, image: Tensor, label: Tensor) -> Tensor:
+        """A plain step, all of it noted that the trial asks for; the very first but begins the optimiser's state."""
+        if self.shape is None:
+            self.shape = image.shape
+            return self._step(self.plain_loss, image, label)
+        device = image.device
+        if self.before is None:
+            keep_counters_on(self.optimizer, device)
+            self.before = trial.Snapshot(self.modules, self.optimizer, device)
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        state, drawn = trial.python_state(self.modules, self.optimizer), trial.host_random(device)
+        random = trial.random_state(device)
+        loss = self._step(self.plain_loss, image, label)
+        self.plain_steps.append(_Plain(image, label, rates, random, loss))
+        counted = trial.changed(state, trial.python_state(self.modules, self.optimizer))
+        if counted is not None:
+            self.reason = f"{counted} changes from step to step"
+        elif trial.host_random(device) != drawn:
+            self.reason = "random numbers are drawn on the CPU, which a recorded step would repeat"
+        return loss
+
+    # ---- the trial ----
+
+    def _try(self) -> None:
+        """Take the plain steps a second time, recorded; go on from where they led to either way."""
+        assert self.before is not None
+        device = self.plain_steps[0].image.device
+        after = trial.Snapshot(self.modules, self.optimizer, device)
+        reason = self._refusal(self.before, after)
+        self.weights.zero_grad()
+        after.restore()
+        self.weights.refresh()
+        self._end_trial(reason)
+
+    def _end_trial(self, reason: str | None) -> None:
+        if reason is None:
+            self.settings = trial.settings(self.watched, self.optimizer)
+            parts = [f"{len(self.swapped)} layers fused"] if self.swapped else []
+            parts = ["bf16 weights held twice"] * bool(self.weights.copies) + parts
+            log.info("fast step: recorded%s", f" ({', '.join(parts)})" if parts else "")
+        else:
+            self.close()
+            log.info("fast step: off, %s", reason)
+        self.trying, self.before, self.plain_steps, self.replays = False, None, [], 0
+
+    def _refusal(self, before: trial.Snapshot, after: trial.Snapshot) -> str | None:
+        """Why steps are to stay plain, or None, from two states that the plain steps led from and to."""
+        reason = self.reason or trial.unfit(self.modules, self.optimizer, before, after)
+        if sum(step.image.shape == self.shape for step in self.plain_steps) < TRIED:
+            reason = "batches are of too many shapes"
+        if not self._agreed(reason is None):
+            return reason or ELSEWHERE
+        try:
+            self._prepare(before)
+        except Exception as error:  # whatever a network, a loss or a compiler comes up with
+            reason = f"recording failed ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"
+        if not self._agreed(reason is None):
+            return reason or ELSEWHERE
+        before.restore()
+        self.weights.refresh()
+        for number, step in enumerate(self.plain_steps, 1):
+            loss = self._replayed(step)
+            plain = float(step.loss)
+            if reason is None and trial.loss_differs(plain, loss, self.bf16):
+                reason = f"the recorded loss {loss:.4g} differs from the plain step's {plain:.4g} (step {number})"
+        reason = reason or trial.updates_differ(before, after)
+        return None if self._agreed(reason is None) else reason or ELSEWHERE
+
+    def _prepare(self, before: trial.Snapshot) -> None:
+        """Swap layers, hold weights twice, record."""
+        first = next(step for step in self.plain_steps if step.image.shape == self.shape)
+        before.restore()
+        self.swapped = self._swap(self.plain_steps[0])
+        self.weights = HalfPrecisionWeights(
+            large_weights(self.network, self.optimizer) if self.bf16 else {}, self.optimizer
+        )
+        if self.gradients is not None:
+            self.gradients.send_early(self.weights.copies.values())
+        self.rates = RecordedRates(self.optimizer, first.image.device)
+        with self.rates.read():
+            self.recorded = self.record(partial(self._step, self.compute_loss), first.image, first.label)
+
+    def _swap(self, step: _Plain) -> list[str]:
+        """Swap layers if the loss stays the same: the network may take a map from between those that become one."""
+        swapped = accelerate(self.network)
+        if swapped:
+            trial.set_random_state(step.random, step.image.device)
+            with torch.no_grad(), torch.autocast(step.image.device.type, torch.bfloat16, self.bf16, False):
+                loss = self.plain_loss(step.image, step.label, {})
+            if not self._agreed(not trial.loss_differs(float(step.loss), float(loss), self.bf16)):
+                restore(self.network)
+                return []
+        return swapped
+
+    def _replayed(self, step: _Plain) -> float:
+        """The loss of a step taken the fast way, with the rates and random numbers of the plain one."""
+        groups = self.optimizer.param_groups
+        now = [group["lr"] for group in groups]
+        trial.set_random_state(step.random, step.image.device)
+        for group, rate in zip(groups, step.rates, strict=True):
+            group["lr"] = rate
+        try:
+            return float(self._take(step.image, step.label))
+        finally:
+            for group, rate in zip(groups, now, strict=True):
+                group["lr"] = rate
+
+    def _agreed(self, mine: bool) -> bool:
+        """Whether it holds in every process: they record or do not record together."""
+        if self.processes == 1:
+            return mine
+        all_of_them = torch.tensor(float(mine), device=next(self.network.parameters()).device)
+        torch.distributed.all_reduce(all_of_them, torch.distributed.ReduceOp.MIN)
+        return bool(all_of_them)
+
+    def _settings_changed(self) -> None:
+        name = trial.changed(self.settings, trial.settings(self.watched, self.optimizer))
+        if self.replays >= LASTING:
+            self.forget()
+        else:
+            self._end_trial(f"{name} changes all the time")

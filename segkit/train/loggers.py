@@ -1,0 +1,80 @@
+"""Where a run's scalars, pictures and settings go: TensorBoard, or another of Lightning's loggers."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from segkit.errors import UserError
+from segkit.runs.identity import NOT_COUNTED
+
+
+class RunLogger(TensorBoardLogger):
+    """TensorBoard events in the run folder, without the epoch number that Lightning adds to every entry."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, name="tensorboard", version="", default_hp_metric=False)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        shown = {name: value for name, value in metrics.items() if name != "epoch"}
+        if shown:
+            super().log_metrics(shown, step)
+
+
+def build_logger(name: str, folder: Path) -> Logger:
+    """The logger that ``trainer.logger`` names: ``tensorboard``, ``csv``, ``wandb`` or ``mlflow``.
+
+    What they write lies in the run folder; wandb also sends it to where its own settings say.
+
+    Raises:
+        UserError: its package is not installed.
+    """
+    if name == "tensorboard":
+        return RunLogger(folder)
+    if name == "csv":
+        return CSVLogger(folder, name="csv", version="")
+    try:
+        if name == "wandb":
+            from pytorch_lightning.loggers import WandbLogger
+
+            return WandbLogger(save_dir=folder, name=folder.name, project="segkit")
+        from pytorch_lightning.loggers import MLFlowLogger
+
+        place = f"sqlite:///{folder.absolute() / 'mlflow.db'}"
+        return MLFlowLogger("segkit", run_name=folder.name, tracking_uri=place)
+    except ModuleNotFoundError as error:
+        raise UserError(f"trainer.logger={name} needs a package: pip install 'segkit[loggers]'") from error
+
+
+def log_config(logger: Logger, config: Mapping[str, Any]) -> None:
+    """Hand the whole config over: to TensorBoard as text, to other loggers as hyper-parameters."""
+    if isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(dict(config)))}```")
+    else:
+        logger.log_hyperparams(dict(config))
+
+
+# What says where or how fast would hide the rest in the HPARAMS tab, as would what stands there in another form.
+NOT_COMPARED = NOT_COUNTED | {"data.augment", "data.seed", "augment.transforms"}
+
+
+def log_scores(folder: Path, config: Mapping[str, Any], scores: Mapping[str, float], swept: Sequence[str] = ()) -> None:
+    """Put a run into TensorBoard's HPARAMS tab: its settings and the scores of its best checkpoint.
+
+    Of a sweep's run only the ``swept`` settings (dotted keys, or groups): the tab shows the first few at once.
+    """
+    groups = ("data", "model", "loss", "optimizer", "trainer", "augment")
+    flat = {
+        f"{group}.{key}": str(value) if isinstance(value, list | dict) else value
+        for group in groups
+        for key, value in config.get(group, {}).items()
+        if f"{group}.{key}" not in NOT_COMPARED and not key.startswith("_")
+    }
+    names = [str(transform.get("name")) for transform in config["augment"]["transforms"]]
+    flat |= {"seed": config["seed"], "augment": ", ".join(names) or "none"}
+    shown = {key: value for key, value in flat.items() if f"{key}.".startswith(tuple(f"{name}." for name in swept))}
+    logger = RunLogger(folder)
+    logger.log_hyperparams(shown or flat, {f"val_best/{name}": value for name, value in scores.items()})
+    logger.save()

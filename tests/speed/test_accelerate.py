@@ -1,0 +1,134 @@
+"""Swapped layers, held against the network as it was; their kernels in Triton's interpreter where there is no GPU."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from segkit.models.decoders.fcn import FCN
+from segkit.speed import accelerate as module
+from segkit.speed.accelerate import FusedConv, accelerate, restore
+
+LAST = torch.channels_last
+
+
+@pytest.fixture(autouse=True)
+def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("torch.backends.cudnn.allow_tf32", False)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        yield
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Has the kernels used in fp32 too, and counts their calls."""
+    pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alone")
+    monkeypatch.setattr(module.fused_ops, "applies", lambda image, layer: True)
+    calls: dict[str, int] = {}
+
+    def counted(name: str, kernel: Callable) -> Callable:
+        def call(*given: Tensor) -> Tensor:
+            calls[name] = calls.get(name, 0) + 1
+            return kernel(*given)
+
+        return call
+
+    for name in ("bias_relu", "bias_relu_pool", "first_layer"):
+        monkeypatch.setattr(module.fused_ops, name, counted(name, getattr(module.fused_ops, name)))
+    monkeypatch.setattr(module, "conv_as_matmul", counted("conv_as_matmul", module.conv_as_matmul))
+    return calls
+
+
+def conv(inside: int = 16, out: int = 16, size: int = 3, **rest: int | str | bool) -> nn.Conv2d:
+    return nn.Conv2d(inside, out, size, **{"padding": size // 2, **rest})  # type: ignore[arg-type]
+
+
+def test_names_parameters_positions_and_results_stay() -> None:
+    network = FCN(2, fc_channels=8).eval()
+    state, parameters = list(network.state_dict()), dict(network.named_parameters())
+    image = torch.randint(0, 256, (1, 3, 32, 64), dtype=torch.uint8)
+    expected = network(image)
+    swapped = accelerate(network)
+    assert len(swapped) == 14  # 13 of VGG16, and fc6
+    assert accelerate(network) == []
+    assert list(network.state_dict()) == state
+    assert all(weight is parameters[name] for name, weight in network.named_parameters())
+    torch.testing.assert_close(network(image), expected)
+    restore(network)
+    assert not any(isinstance(layer, FusedConv) for layer in network.modules())
+    assert torch.equal(network(image), expected)
+
+
+@pytest.mark.parametrize(
+    ("layers", "used"),
+    [
+        (lambda: [conv(), nn.ReLU()], {"bias_relu": 1}),
+        (lambda: [conv(), nn.ReLU(), nn.MaxPool2d(2)], {"bias_relu_pool": 1}),
+        (lambda: [conv(3), nn.ReLU(inplace=True)], {"first_layer": 1}),
+        (lambda: [conv(3, 24), nn.ReLU()], {"bias_relu": 1}),
+        (lambda: [conv(3), nn.ReLU(), nn.MaxPool2d(2)], {"bias_relu_pool": 1}),
+        (lambda: [conv(size=7, out=8), nn.ReLU()], {"conv_as_matmul": 1, "bias_relu": 1}),
+        (lambda: [conv(size=5, out=8)], {"conv_as_matmul": 1}),
+        # What the kernels do not know is torch's.
+        (lambda: [conv(stride=2), nn.ReLU()], {"bias_relu": 1}),
+        (lambda: [conv(dilation=2, padding=2, groups=4), nn.ReLU()], {"bias_relu": 1}),
+        (lambda: [conv(padding_mode="circular"), nn.ReLU()], {"bias_relu": 1}),
+        (lambda: [conv(3, stride=2), nn.ReLU()], {"bias_relu": 1}),
+        (lambda: [conv(3, padding=0), nn.ReLU()], {"bias_relu": 1}),
+        (lambda: [conv(3, padding_mode="reflect"), nn.ReLU()], {"bias_relu": 1}),
+        (lambda: [conv(size=7, stride=2), nn.ReLU()], {"bias_relu": 1}),
+        (lambda: [conv(size=5, padding=0), nn.ReLU()], {"bias_relu": 1}),
+        (lambda: [conv(size=7, groups=16)], {}),
+        (lambda: [conv(), nn.ReLU(), nn.MaxPool2d(3, 2)], {"bias_relu": 1}),
+        (lambda: [conv(), nn.ReLU(), nn.MaxPool2d(2, 1)], {"bias_relu": 1}),
+        (lambda: [conv(), nn.ReLU(), nn.MaxPool2d(2, padding=1)], {"bias_relu": 1}),
+        (lambda: [conv(), nn.ReLU(), nn.MaxPool2d(2, dilation=2)], {"bias_relu": 1}),
+        (lambda: [conv(), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)], {"bias_relu": 1}),
+        (lambda: [conv(), nn.ReLU(), nn.AvgPool2d(2)], {"bias_relu": 1}),
+        (lambda: [conv(bias=False), nn.ReLU()], {}),
+        (lambda: [conv(), nn.BatchNorm2d(16), nn.ReLU()], {}),
+        (lambda: [conv(), nn.LeakyReLU()], {}),
+    ],
+)
+@pytest.mark.parametrize("size", [(8, 6), (7, 10)])
+def test_a_swapped_layer_computes_what_the_layers_do(kernels, layers, used, size) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(*layers())
+    image = torch.randn(2, network[0].in_channels, *size).contiguous(memory_format=LAST)
+    expected = network(image)
+    into = torch.randn_like(expected)
+    gradients = torch.autograd.grad(expected, list(network.parameters()), into)
+    assert len(accelerate(network)) == bool(used)
+    result = network(image)
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
+    for mine, its in zip(torch.autograd.grad(result, list(network.parameters()), into), gradients, strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-5, atol=1e-4)
+    if size[0] % 2 and "bias_relu_pool" in used:  # the kernel takes whole squares
+        used = {"bias_relu": 1}
+    assert kernels == used
+
+
+def test_a_layer_with_a_hook_stays(kernels) -> None:
+    seen: list[tuple[int, ...]] = []
+    for hooked in range(3):
+        network = nn.Sequential(conv(), nn.ReLU(), nn.MaxPool2d(2))
+        network[hooked].register_forward_hook(lambda layer, given, result: seen.append(tuple(result.shape)))
+        accelerate(network)
+        network(torch.zeros(1, 16, 4, 4))
+    assert seen == [(1, 16, 4, 4), (1, 16, 4, 4), (1, 16, 2, 2)]
+    assert kernels == {"bias_relu": 1}  # in the last, whose pooling stays
+
+
+def test_a_wide_kernel_over_a_large_map_is_torchs(kernels) -> None:
+    network = nn.Sequential(conv(size=5, out=4))
+    accelerate(network)
+    network(torch.zeros(1, 16, 21, 4))
+    assert kernels == {}
+
+
+def test_replaced_parameters_reach_a_swapped_layer() -> None:
+    network = nn.Sequential(conv(), nn.ReLU())
+    accelerate(network)
+    zeros = {name: torch.zeros_like(weight) for name, weight in network.named_parameters()}
+    assert not torch.func.functional_call(network, zeros, (torch.ones(1, 16, 4, 4),)).any()
