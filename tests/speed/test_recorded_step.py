@@ -11,9 +11,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pytorch_lightning import Trainer, seed_everything
+from segkit.data.picture_input import PictureInput
 from torch import Tensor, nn
 
-from segkit.data.input_size import InputSize
 from segkit.data.records import SegmentationClass
 from segkit.optim.recipe import Optimization
 from segkit.speed import mixed_precision, recorded_step
@@ -97,7 +97,7 @@ class Small(nn.Module):
 
 def a_task(loss: nn.Module | None = None) -> SegmentationTask:
     optimization = Optimization("torch.optim.Adam", learning_rate=1e-3, schedule="cosine", warmup=0.5)
-    return SegmentationTask(Small(), loss or Loss(), optimization, CLASSES, InputSize.of([32, 32]))
+    return SegmentationTask(Small(), loss or Loss(), optimization, CLASSES, PictureInput.of([32, 32]))
 
 
 def trained(

@@ -7,9 +7,9 @@ import pytest
 import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.plugins.environments import TorchElasticEnvironment
+from segkit.data.picture_input import PictureInput
 from torch import Tensor, nn
 
-from segkit.data.input_size import InputSize
 from segkit.data.records import IGNORE_INDEX, SegmentationClass
 from segkit.distributed.launch import launch
 from segkit.losses.cross_entropy import CrossEntropy
@@ -79,7 +79,7 @@ def train_halves(precision: Any, clip: float | None, whole_steps: bool) -> tuple
     together = torch.distributed.is_initialized()
     seed_everything(torch.distributed.get_rank() if together else 0, verbose=False)  # rank 0's weights are to count
     optimization = Optimization("torch.optim.Adam", learning_rate=1e-2)
-    task = Own(TwoLayers(), CrossEntropy(), optimization, CLASSES, InputSize.of([32, 32]))
+    task = Own(TwoLayers(), CrossEntropy(), optimization, CLASSES, PictureInput.of([32, 32]))
     losses: list[float] = []
     wholes = []
 
