@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segkit.benchmarks.timing import median_step_ms
-from segkit.models.decoders.fcn import FCN
+from segkit.config.instantiate import build
 
 WARM_UP = 20
 """Steps before the first that is timed: compiling, choosing kernels and filling the allocator's pools are over then."""
@@ -25,7 +25,8 @@ WARM_UP = 20
 
 def build_network(model: Mapping[str, Any]) -> nn.Module:
     """The network of both classes that all programs train: logits (B, 2, H, W) of pictures 0…255, (B, 3, H, W)."""
-    return FCN(2, **model)
+    network: nn.Module = build("model", model, nn.Module, num_classes=2)
+    return network
 
 
 def measure(spec: dict[str, Any]) -> dict[str, Any]:

@@ -17,21 +17,23 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from segkit.benchmarks.bare import build_network
 from segkit.benchmarks.datasets import labelled_pictures
 from segkit.benchmarks.table import Table, file_name
 from segkit.benchmarks.timing import matrix_peak, median_step_ms, peak_text
 from segkit.data.images import decode_image, resize_image
 from segkit.data.overlay import paint
+from segkit.data.picture_input import PictureInput
+from segkit.data.records import SegmentationClass
 from segkit.distributed.cores import cores
 from segkit.distributed.devices import one_gpu
 from segkit.models.full_size import logits_at_size, to_confidence
-from segkit.models.trained import read_checkpoint
-from segkit.predict.predictor import Predictor, trained_task
+from segkit.models.trained import describe, load_network, read_checkpoint
+from segkit.predict.predictor import Predictor
 from segkit.predict.writers import paint_pictures, writers_of
 from segkit.runs.folder import gpu_name
 from segkit.runs.read import find_checkpoint
 from segkit.speed.inference import InferenceNetwork, prediction_precision
-from segkit.train.task import SegmentationTask
 
 CASES = {"cuda": [[160, 576, 1], [160, 576, 64], [384, 1248, 1]], "cpu": [[160, 576, 1], [384, 1248, 1]]}
 
@@ -43,7 +45,7 @@ ROUNDS = 5
 STEPS = {"cuda": 50, "cpu": 3}
 """Calls of a network in a round, after a third as many that do not count."""
 
-CLASSES: list[dict[str, Any]] = [{"name": "background", "colour": None}, {"name": "road", "colour": [0, 255, 0]}]
+CLASSES = (SegmentationClass("background", None, background=True), SegmentationClass("road", (0, 255, 0)))
 
 
 def run(settings: dict[str, Any], folder: Path) -> list[Table]:
@@ -57,7 +59,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
     cases = settings["cases"] or CASES[device.type]
     checkpoint = _checkpoint(settings, cases[0][:2])
-    plain = trained_task(checkpoint).network.eval().to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    plain = load_network(checkpoint, settings["trust"]).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     paths = [record.image for record in labelled_pictures(settings, folder / "scratch")]
     name = gpu_name([] if gpu is None else [gpu])
     about = f"{name or 'CPU'}, {cores()} cores; segkit in {precision}, plain: eager, fp32, NCHW"
@@ -106,13 +108,9 @@ def _checkpoint(settings: dict[str, Any], image_shape: list[int]) -> dict[str, A
     if settings["checkpoint"] is not None:
         return read_checkpoint(find_checkpoint(settings["checkpoint"], "checkpoint"), "checkpoint")
     torch.manual_seed(settings["seed"])
-    task = SegmentationTask(CLASSES, image_shape, **settings["model"])
-    kind = f"{SegmentationTask.__module__}.{SegmentationTask.__qualname__}"
-    return {
-        "state_dict": task.state_dict(),
-        "hyper_parameters": dict(task.hparams),
-        "segkit": {"task": kind},
-    }
+    state = build_network(settings["model"]).state_dict()
+    about = describe(settings["model"], CLASSES, PictureInput.of(image_shape))
+    return {"state_dict": {f"network.{name}": value for name, value in state.items()}, "segkit": about}
 
 
 def _batches(paths: Sequence[Path], case: Sequence[int], device: torch.device) -> Iterator[Tensor]:
@@ -196,7 +194,7 @@ def _paint_plainly(network: Network, predictor: Predictor, paths: Sequence[Path]
     for path in paths:
         picture = decode_image(path)
         height, width = picture.shape[:2]
-        resized = torch.from_numpy(resize_image(picture, predictor.input_size.image_shape)).permute(2, 0, 1)
+        resized = torch.from_numpy(resize_image(picture, predictor.picture_input.image_shape)).permute(2, 0, 1)
         probabilities = logits_at_size(network(resized[None].to(device))[0], (height, width)).softmax(0)
         classes = probabilities.argmax(0).byte().cpu().numpy()
         painted = paint(picture, classes, predictor.class_list)

@@ -23,7 +23,6 @@ from segkit.benchmarks.train import CASES
 from segkit.config.overrides import override
 from segkit.distributed.devices import one_gpu
 from segkit.runs.folder import gpu_name
-from segkit.train.task import SegmentationTask
 
 STEPS, WARM_UP = 10, 3
 """Steps that are traced, and those before them in which the profiler runs already but keeps nothing."""
@@ -72,17 +71,6 @@ class StepTrace(Callback):
         self.profiler.stop()
 
 
-class ProfiledTask(SegmentationTask):
-    """The task of ``train.py`` with a ``StepTrace`` into the folder ``trace``; ``rest`` is the task's own."""
-
-    def __init__(self, trace: str, **rest: Any) -> None:
-        super().__init__(**rest)
-        self.trace_folder = trace
-
-    def configure_callbacks(self) -> list[Callback]:
-        return [StepTrace(self.trace_folder)]
-
-
 def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     """The ten largest costs of the first case; the trace is left in ``folder/trace``.
 
@@ -92,17 +80,17 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     gpu = one_gpu(settings["gpus"], "gpus")
     programs = Programs(settings, folder / "scratch", [] if gpu is None else [gpu])
     case = (settings["cases"] or CASES)[0]
-    target = override("model._target_", f"{ProfiledTask.__module__}.{ProfiledTask.__qualname__}")
+    trace = {"_target_": f"{StepTrace.__module__}.{StepTrace.__qualname__}", "folder": str(folder / "trace")}
     # Three epochs: the last one, without the profiler, says how much this costs.
-    result = programs.train(case, 1, 3, [target, "+" + override("model.trace", str(folder / "trace"))])
+    result = programs.train(case, 1, 3, [override("trainer.callbacks", [trace])])
     path = max((folder / "trace").glob("*.json"), key=lambda file: file.stat().st_mtime)
-    trace = read_trace(path)
+    found = read_trace(path)
     untraced = 1000 * case[2] / result["epochs"][-1]["images_per_second"]
     remarks = [
         f"{gpu_name(programs.gpus) or 'CPU'}, {programs.precision}, {case_text(case)}; "
-        f"{trace.steps} steps traced, {trace.step_ms:.4g} ms each, {untraced:.4g} ms without the profiler",
-        f"the GPU waited {trace.waited:.2%} of that time"
-        if trace.waited is not None
+        f"{found.steps} steps traced, {found.step_ms:.4g} ms each, {untraced:.4g} ms without the profiler",
+        f"the GPU waited {found.waited:.2%} of that time"
+        if found.waited is not None
         else "there is no GPU: these are the CPU's operators, without the time of those that they call",
     ]
     log.info(
@@ -111,7 +99,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         os.path.relpath(folder),
     )
     name = file_name("profile", programs.precision, "nhwc", gpu_name(programs.gpus))
-    return [Table(name, "Profile: the largest costs of a training step", trace.rows(), remarks)]
+    return [Table(name, "Profile: the largest costs of a training step", found.rows(), remarks)]
 
 
 @dataclass(frozen=True)

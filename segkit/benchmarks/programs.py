@@ -8,9 +8,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import yaml
 
 from segkit.benchmarks.datasets import labelled_pictures, repeat
 from segkit.config.overrides import override
@@ -63,6 +66,10 @@ class Programs:
     def __init__(self, settings: dict[str, Any], scratch: Path, gpus: Sequence[int]) -> None:
         self.settings, self.scratch, self.gpus = settings, scratch, list(gpus)
         self.records = labelled_pictures(settings, scratch)
+        # The network as a file of the user's own: no word of a command line says all of it.
+        chosen = scratch / "conf" / "model" / "measured.yaml"
+        chosen.parent.mkdir(parents=True, exist_ok=True)
+        chosen.write_text(yaml.safe_dump(settings["model"]))
         lightning = lightning_precision(settings["precision"], bool(gpus))
         self.precision = "bf16" if lightning == "bf16-mixed" else "fp32"
 
@@ -101,15 +108,13 @@ class Programs:
             "data.batch_size": batch,
             "data.split": "none",
             "data.cache_dir": str(self.scratch / "cache"),
-            **{f"model.{key}": value for key, value in self.settings["model"].items()},
-            "model.weights": None,
             "trainer.gpus": self.gpus[:processes] or 0,
             "trainer.precision": self.precision,
             "trainer.max_epochs": epochs,
             "seed": self.settings["seed"],
             "predictions": 0,
         }
-        return [override(key, value) for key, value in words.items()]
+        return [f"--config-dir={self.scratch / 'conf'}", "model=measured", *starmap(override, words.items())]
 
     def bare(self, cases: Sequence[Case]) -> list[Speed]:
         """The bare loop in each case, over as many steps as count of ``train.py``.

@@ -61,8 +61,16 @@ def run(
         Pruned: the study has given up on the trial.
         Interrupted: a signal came.
     """
+    from segkit.runs.sources import import_from
+
+    with import_from(folder.path):  # a run that goes on does so with the code of the user's that began it
+        return _run(settings, folder, swept, trial)
+
+
+def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], trial: Trial | None) -> float | None:
     watch, started = Stopwatch(), time.time()
     with watch.phase("import"):
+        from segkit.config.check import nested_targets
         from segkit.config.instantiate import import_class
         from segkit.distributed.devices import training_processes
         from segkit.distributed.launch import launch
@@ -71,14 +79,17 @@ def run(
         from segkit.models.trained import read_checkpoint
         from segkit.predict.predictor import Predictor
         from segkit.predict.writers import paint_pictures, writers_of
+        from segkit.runs.sources import keep_sources
         from segkit.train.checkpoints import epochs_done
         from segkit.train.loggers import log_scores
 
     options = SETTINGS(**settings).trainer
     ranks = Ranks.from_environment()
     processes = training_processes(options.gpus, options.num_nodes, options.cpu_processes, ranks)
-    for group in ("model", "loss", "optimizer"):  # before the data takes its time
-        import_class(settings[group]["_target_"], object, f"{group}._target_")
+    named = {key: str(group["_target_"]) for key, group in nested_targets("", settings)}
+    for key, path in named.items():  # before the data takes its time
+        import_class(path, None, f"{key}._target_")
+    keep_sources(folder.path, named.values())
     about = {"started": started, **place(processes.indices, options.num_nodes)}
 
     with watch.phase("data"):
@@ -146,7 +157,7 @@ def run(
                 checkpoint,
                 gpu,
                 options.precision,
-                trust=[settings["model"]["_target_"], *nested_modules(settings["model"])],
+                trust=list(named.values()),
             )
             records = data.records("test") or data.records("val")
             records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
@@ -207,7 +218,7 @@ def fit_settings(
         loss,
         build("optimizer", settings["optimizer"], Optimization),
         data.class_list,
-        data.input_size,
+        data.picture_input,
         [*data.metrics(), *own],
         settings["model"],
     )
@@ -256,13 +267,15 @@ def follow() -> None:
         Interrupted, UserError: as ``run``.
     """
     from segkit.distributed.ranks import joined, receive
+    from segkit.runs.sources import import_from
 
     log_to(False, None)
     warnings.simplefilter("ignore")
     with joined():
         handed = receive()
         if handed is not None:  # else rank 0 has found a mistake, or had only to show its help
-            fit_settings(*handed)
+            with import_from(handed[1].parents[1]):
+                fit_settings(*handed)
 
 
 class Stopwatch:

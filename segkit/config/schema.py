@@ -101,11 +101,6 @@ class TrainSettings(Strict):
     trust: Names
 
 
-class BenchModelSettings(Strict):
-    encoder: Literal["vgg16", "vgg16_bn"]
-    fc_channels: Positive
-
-
 class BenchDataSettings(Strict):
     root: str | None
 
@@ -117,7 +112,7 @@ class BenchSettings(Strict):
     precision: Literal["auto", "fp32", "bf16"]
     seed: Count
     cases: Any
-    model: BenchModelSettings
+    model: Annotated[dict[str, Any], Given("num_classes")]
     data: BenchDataSettings
     pictures: Positive
     epochs: Annotated[int, Ge(3)]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from segkit.data.checks import SIZES, PictureError
 from segkit.data.images import decode_rgb, read_bytes, resize_image
-from segkit.data.input_size import Resize, resized_shape
 from segkit.data.memory import keep_freed_memory
+from segkit.data.picture_input import Resize, resized_shape
 from segkit.data.records import IGNORE_INDEX, Record
 from segkit.errors import UserError
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from segkit.console import table
 from segkit.data.records import Record
 from segkit.errors import UserError
 
@@ -114,9 +115,6 @@ def _as_typed(root: Path, candidate: Path) -> Path:
 def summary_table(summary: Mapping[str, Mapping[str, int]]) -> str:
     """Records per part and group (``SegmentationDataModule.summary``) as text, one line per group, with totals."""
     groups = sorted({group for counts in summary.values() for group in counts})
-    width = max(map(len, [*groups, "all"]))
-    lines = [" " * width + "".join(f"{part:>8}" for part in summary)]
-    for group in groups:
-        lines.append(f"{group:<{width}}" + "".join(f"{counts.get(group, 0):>8}" for counts in summary.values()))
-    lines.append(f"{'all':<{width}}" + "".join(f"{sum(counts.values()):>8}" for counts in summary.values()))
-    return "\n".join(lines)
+    rows = [["", *summary]]
+    rows += [[group, *(str(counts.get(group, 0)) for counts in summary.values())] for group in groups]
+    return table([*rows, ["all", *(str(sum(counts.values())) for counts in summary.values())]])

@@ -1,6 +1,7 @@
 """The base of every data module: check, cache, batches. What is particular to a data set is left to its subclass."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +18,7 @@ from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, 
 from segkit.data.description import PARTS, DataSet
 from segkit.data.filling import count_pixels, fill_cache
 from segkit.data.gpu_loader import ResidentLoader, fits
-from segkit.data.input_size import InputSize
+from segkit.data.picture_input import PictureInput
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import start_worker, worker_count
 from segkit.distributed.forkserver import server_context
@@ -35,7 +36,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         cache_dir: folder for decoded and resized pictures; may be shared between data sets and runs.
         seed: of the sample order and the augmentation.
         resize: what pictures are resized to first: ``image_shape``, another shape, a factor of their own size, or None,
-            their own size; see :class:`segkit.data.input_size.InputSize`, also for ``window`` and ``overlap``.
+            their own size; see :class:`segkit.data.picture_input.PictureInput`, also for ``window`` and ``overlap``.
 
     The last training batch of an epoch may be a single picture, since none is left out: a network with batch
     normalisation has to bear it.
@@ -59,7 +60,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
     ) -> None:
         super().__init__()
         self.root = Path(root).expanduser()
-        self.input_size = InputSize.of(image_shape, resize, window, overlap)
+        self.picture_input = PictureInput.of(image_shape, resize, window, overlap)
         self.batch_size, self.seed = batch_size, seed
         self.augment = [dict(transform) for transform in augment]
         self.workers, self.cache_dir = workers, Path(cache_dir).expanduser()
@@ -73,7 +74,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
             DataSetError: with all problems in one report.
             UserError: the augmentation or the cache folder is of no use.
         """
-        self._augmentation = Augmentation(self.augment, self.input_size.image_shape, self.input_size.crops)
+        self._augmentation = Augmentation(self.augment, self.picture_input.image_shape, self.picture_input.crops)
         problems = list(self.layout.problems)
         cache = self._cache()
         cache.open()
@@ -91,6 +92,11 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         for (part, _), entry in zip(jobs, entries, strict=True):
             self._entries[part].append(entry)
 
+    def keep_only(self, count: int) -> None:
+        """Train and validate on the first ``count`` training pictures alone: can a network learn them by heart?"""
+        few = self.records("train")[:count]
+        self.layout = replace(self.layout, parts={"train": few, "val": few, "test": []})
+
     def pixel_counts(self) -> torch.Tensor:
         """Scored pixels of the training part by class, at the size at which pictures are cached: int64 (C,).
 
@@ -103,7 +109,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         return torch.from_numpy(counts[: self.num_classes])
 
     def _cache(self) -> PictureCache:
-        return PictureCache(self.cache_dir, self.input_size.resize, self.label_key(), self.checked_label)
+        return PictureCache(self.cache_dir, self.picture_input.resize, self.label_key(), self.checked_label)
 
     def prepare_data(self) -> None:
         """Lightning's hook, called on one process of each machine: the others then find the cache filled."""

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.console import table
 from segkit.data.checks import SIZES, DataSetError, PictureError, report
 from segkit.data.difficulty import best_grey_threshold_iou, grey_histograms
 from segkit.data.images import decode_image, resize_image
@@ -98,13 +99,11 @@ def statistics_table(numbers: Mapping[str, Any]) -> str:
     shown = names[1:] if len(names) == 2 else names
     columns = ["train", "val", "test", *shown, "unscored"]
     groups = {**numbers["groups"], "all": _totals(numbers)}
-    first = max(map(len, groups))
-    lines.append(" " * first + "".join(f"{column:>{max(7, len(column)) + 2}}" for column in columns))
+    rows = [["", *columns]]
     for group, row in groups.items():
-        cells = [str(row[part]) for part in columns[:3]]
-        cells += [_percent(row["classes"][name]) for name in shown] + [_percent(row["unscored"])]
-        line = "".join(f"{cell:>{max(7, len(c)) + 2}}" for cell, c in zip(cells, columns, strict=True))
-        lines.append(f"{group:<{first}}{line}")
+        shares = [*(row["classes"][name] for name in shown), row["unscored"]]
+        rows.append([group, *(str(row[part]) for part in columns[:3]), *map(_percent, shares)])
+    lines.append(table(rows))
     lines += ["(class shares are of the scored pixels)", ""]
     lines += [f"{size['count']:>5} pictures of {size['width']}×{size['height']}" for size in numbers["sizes"]]
     if "grey_threshold_iou" in numbers:

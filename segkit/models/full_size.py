@@ -1,12 +1,12 @@
 """From a network's logits to a prediction at the picture's own size: one way, used by all."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segkit.data.input_size import InputSize
+from segkit.data.picture_input import PictureInput
 
 Network = Callable[[Tensor], Tensor]
 """Pictures uint8 (B, 3, H, W) to logits (B, C, H, W)."""
@@ -28,22 +28,25 @@ def to_confidence(probability: Tensor) -> Tensor:
     return (probability * 255).round().byte()
 
 
-def logits_of(network: Network, images: Tensor | Sequence[Tensor], size: InputSize) -> Iterator[Tensor]:
-    """Logits (C, h, w) of each picture, shown whole or through the window.
+def full_size_logits(
+    network: Network, images: Tensor | Sequence[Tensor], sizes: Sequence[tuple[int, int]], shown: PictureInput
+) -> list[Tensor]:
+    """Logits (C, H, W), float32, of each picture at its own size, whole or through the window.
 
     Args:
         network: see ``Network``.
         images: resized pictures, uint8 (B, 3, h, w), or B of (3, h, w) where they differ in size.
-        size: says how.
+        sizes: the pictures' own (H, W).
+        shown: how they come to the network.
     """
-    if isinstance(images, Tensor) and (size.window == "whole" or images.shape[2:] == size.image_shape):
-        yield from network(images)
-        return
-    for image in images:
-        if size.window == "whole":
-            yield network(image[None])[0]
-        else:
-            yield sliding_window(network, image, size.image_shape, size.overlap)
+    logits: Iterable[Tensor]
+    if isinstance(images, Tensor) and (shown.window == "whole" or images.shape[2:] == shown.image_shape):
+        logits = network(images)
+    elif shown.window == "whole":
+        logits = (network(image[None])[0] for image in images)
+    else:
+        logits = (sliding_window(network, image, shown.image_shape, shown.overlap) for image in images)
+    return [logits_at_size(one, size) for one, size in zip(logits, sizes, strict=True)]
 
 
 def sliding_window(network: Network, image: Tensor, shape: tuple[int, int], overlap: float) -> Tensor:

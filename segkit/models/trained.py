@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from segkit.config.instantiate import build
-from segkit.data.input_size import InputSize
+from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
 from segkit.errors import UserError
 from segkit.models.weights import read_tensors
@@ -49,7 +49,6 @@ def _converted(checkpoint: Mapping[str, Any], path: Path, key: str) -> dict[str,
             f"{key}: {path} was made by a task of the user's own ({entry.get('task')}) in an older version of segkit, "
             "which this one cannot build"
         )
-    shape = list(settings["image_shape"])
     model = {name: settings[name] for name in OLD_NETWORK_KEYS}
     model["skip_scale"] = list(model["skip_scale"])
     return {
@@ -57,15 +56,15 @@ def _converted(checkpoint: Mapping[str, Any], path: Path, key: str) -> dict[str,
         "model": {"_target_": "segkit.models.fcn.FCN", **model},
         # What had no colour was not counted in the score that chose the checkpoint.
         "classes": [{**item, "background": item["colour"] is None} for item in settings["classes"]],
-        "input": {"image_shape": shape, "resize": shape, "window": "whole", "overlap": 0.0},
+        "input": PictureInput.of(settings["image_shape"]).as_dict(),
         **{name: entry[name] for name in ("epoch", "scores", "counts") if name in entry},
     }
 
 
 def describe(
-    model: Mapping[str, Any], class_list: Sequence[SegmentationClass], input_size: InputSize
+    model: Mapping[str, Any], class_list: Sequence[SegmentationClass], picture_input: PictureInput
 ) -> dict[str, Any]:
-    """What a checkpoint says of its network, in plain data: ``version``, ``model`` (its config), ``classes``, ``input``."""
+    """What a checkpoint says of its network: ``version``, ``model`` (its config), ``classes``, ``input``, all plain."""
     return {
         "version": VERSION,
         "model": dict(model),
@@ -73,13 +72,13 @@ def describe(
             {"name": item.name, "colour": item.colour and list(item.colour), "background": item.background}
             for item in class_list
         ],
-        "input": {key: list(value) if isinstance(value, tuple) else value for key, value in vars(input_size).items()},
+        "input": picture_input.as_dict(),
     }
 
 
-def input_size_of(checkpoint: Mapping[str, Any]) -> InputSize:
-    """How large pictures were when the network of a checkpoint (:func:`read_checkpoint`) was trained."""
-    return InputSize.of(**checkpoint["segkit"]["input"])
+def picture_input_of(checkpoint: Mapping[str, Any]) -> PictureInput:
+    """How pictures came to the network of a checkpoint (:func:`read_checkpoint`) when it was trained."""
+    return PictureInput.of(**checkpoint["segkit"]["input"])
 
 
 def classes_of(checkpoint: Mapping[str, Any]) -> tuple[SegmentationClass, ...]:

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from segkit.data.images import resize_image
-from segkit.data.input_size import InputSize
+from segkit.data.picture_input import PictureInput
 from segkit.distributed.devices import lightning_precision
-from segkit.models.full_size import logits_at_size, logits_of, to_confidence
-from segkit.models.trained import classes_of, input_size_of, load_network
+from segkit.models.full_size import full_size_logits, to_confidence
+from segkit.models.trained import classes_of, load_network, picture_input_of
 from segkit.speed.inference import InferenceNetwork
 
 
@@ -23,7 +23,7 @@ class Predictor:
         checkpoint: as :func:`segkit.models.trained.read_checkpoint` gives it.
         gpu: device number, or None for the CPU.
         precision: as ``trainer.precision``.
-        input_size: how pictures are shown to the network; None = as it was trained.
+        picture_input: how pictures come to the network; None = as when it was trained.
         trust, run: see :func:`segkit.models.trained.load_network`.
 
     Raises:
@@ -35,14 +35,14 @@ class Predictor:
         checkpoint: Mapping[str, Any],
         gpu: int | None = None,
         precision: Literal["auto", "fp32", "bf16"] = "auto",
-        input_size: InputSize | None = None,
+        picture_input: PictureInput | None = None,
         trust: Sequence[str] = (),
         run: Path | None = None,
     ) -> None:
         network = load_network(checkpoint, trust, run)
         self.class_list = classes_of(checkpoint)
-        self.trained_size = input_size_of(checkpoint)
-        self.input_size = input_size or self.trained_size
+        self.trained_input = picture_input_of(checkpoint)
+        self.picture_input = picture_input or self.trained_input
         device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
         bf16 = lightning_precision(precision, gpu is not None) == "bf16-mixed"
         self.network = InferenceNetwork(network, device, bf16)
@@ -50,7 +50,7 @@ class Predictor:
     def predict(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Class numbers and confidence of an RGB uint8 picture (H, W, 3), both uint8 (H, W).
 
-        The confidence is ``round(255 · p)``: of two classes that of class 1 (the road), of more that of the class chosen.
+        The confidence is ``round(255 · p)``: of two classes that of class 1 (the road), else that of the class chosen.
         """
         classes, confidence = self.decide(self.probabilities(picture))
         return classes.cpu().numpy(), confidence.cpu().numpy()
@@ -64,7 +64,7 @@ class Predictor:
 
     def resized(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """An RGB uint8 picture (H, W, 3) at the network's input size. Runs in any thread."""
-        return resize_image(picture, self.input_size.shape_of((picture.shape[0], picture.shape[1])))
+        return resize_image(picture, self.picture_input.shape_of((picture.shape[0], picture.shape[1])))
 
     def probabilities(self, picture: NDArray[np.uint8]) -> torch.Tensor:
         """Class probabilities of an RGB uint8 picture (H, W, 3): float32 (C, H, W) on the predictor's device."""
@@ -75,5 +75,5 @@ class Predictor:
     def probabilities_at(self, resized: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
         """As ``probabilities``, of a picture that is ``resized`` already and was of ``size`` (height, width)."""
         image = torch.from_numpy(resized).permute(2, 0, 1)[None].to(self.network.device)
-        [logits] = logits_of(self.network, image, self.input_size)
-        return logits_at_size(logits, size).softmax(0)
+        [logits] = full_size_logits(self.network, image, [size], self.picture_input)
+        return logits.softmax(0)

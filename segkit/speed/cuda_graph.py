@@ -29,10 +29,12 @@ class CudaGraph:
         device = self._inputs[0].device
         here, aside = torch.cuda.current_stream(device), torch.cuda.Stream(device)
         aside.wait_stream(here)
-        with torch.cuda.stream(aside):
-            for call in range(WARM_UP):
-                self._warm_up(function, last=call == WARM_UP - 1)
-        here.wait_stream(aside)
+        try:
+            with torch.cuda.stream(aside):
+                for call in range(WARM_UP):
+                    self._warm_up(function, last=call == WARM_UP - 1)
+        finally:
+            here.wait_stream(aside)
         self._graph = torch.cuda.CUDAGraph()
         pool = torch.cuda.graph_pool_handle()
         generator = torch.cuda.default_generators[device.index]

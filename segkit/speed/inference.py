@@ -6,6 +6,7 @@ Its results are those of the network under autocast (bf16), or its own (fp32), w
 import copy
 import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Literal, TypeGuard
 
@@ -54,14 +55,13 @@ class InferenceNetwork:
 
         On a GPU they lie where the next call for the same shape of image puts its own.
         """
-        if not self._prepared:
-            self._prepare(image.to(self.device))
-        if self.device.type != "cuda":
-            return self._logits(image.to(self.device))
-        with torch.cuda.device(self.device):
-            if image.shape not in self._graphs:
+        on_gpu = self.device.type == "cuda"
+        with torch.cuda.device(self.device) if on_gpu else nullcontext():
+            if not self._prepared:
+                self._prepare(image.to(self.device))
+            if on_gpu and image.shape not in self._graphs:
                 self._graphs[image.shape] = self._record(image.to(self.device))
-            graph = self._graphs[image.shape]
+            graph = self._graphs.get(image.shape)
             return self._logits(image.to(self.device)) if graph is None else graph(image)
 
     def _logits(self, image: Tensor) -> Tensor:
@@ -80,7 +80,8 @@ class InferenceNetwork:
                     _cast_convolutions(self._network, swaps)
                 if self.device.type == "cpu" and torch.backends.mkldnn.is_available():
                     _pack(self._network, swaps)
-                accelerate(self._network)
+                if self.device.type == "cuda":
+                    accelerate(self._network)
             reason = self._difference(self._logits(image), expected)
         except Exception as error:  # a network may look at its layers in any way
             reason = f"{type(error).__name__}: {error}"
@@ -97,8 +98,9 @@ class InferenceNetwork:
         # What a graph holds runs again and again: it is worth trying which of cuDNN's algorithms is the fastest, of
         # those that give the same picture the same bits every time.
         before, (cudnn.benchmark, cudnn.deterministic) = (cudnn.benchmark, cudnn.deterministic), (True, True)
+        other = torch.empty_like(image).copy_(image.flip(-1))  # a picture of which nothing may stay in the graph
         try:
-            graph = CudaGraph(self._logits, image.flip(-1))  # another picture, of which nothing may stay in the graph
+            graph = CudaGraph(self._logits, other)
             reason = self._difference(graph(image), self._logits(image))
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"

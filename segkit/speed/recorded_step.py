@@ -172,7 +172,7 @@ class RecordedStep:
         state, drawn = trial.python_state(self.modules, self.optimizer), trial.host_random(device)
         random = trial.random_state(device)
         loss = self._step(self.plain_loss, image, label)
-        self.plain_steps.append(_Plain(image, label, rates, random, loss))
+        self.plain_steps.append(_Plain(image.clone(), label.clone(), rates, random, loss))
         counted = trial.changed(state, trial.python_state(self.modules, self.optimizer))
         if counted is not None:
             self.reason = f"{counted} changes from step to step"

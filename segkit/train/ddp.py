@@ -31,6 +31,6 @@ class DataParallel(DDPStrategy):
     def teardown(self) -> None:
         # Also where training was broken off: NCCL waits at its end for recorded steps that are still there.
         task = self.lightning_module
-        if isinstance(task, SegmentationTask) and task.gpu_step is not None:
-            task.gpu_step.close()
+        if isinstance(task, SegmentationTask) and task.step is not None:
+            task.step.close()
         super().teardown()

@@ -1,7 +1,7 @@
 """The LightningModule: one network, one loss and one optimiser trained together, and what validation measures."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torchmetrics import Metric, MetricCollection, SumMetric
 
-from segkit.data.input_size import InputSize
+from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
 from segkit.losses.auxiliary import with_auxiliary
 from segkit.losses.pixels import number_scored
 from segkit.metrics.confusion import ClassScores
 from segkit.metrics.cross_validation import Counts, counts_of
 from segkit.metrics.flatten import flatten_scores
-from segkit.models.full_size import logits_at_size, logits_of, to_confidence
+from segkit.models.full_size import full_size_logits, to_confidence
 from segkit.models.trained import describe
 from segkit.optim.recipe import Optimization
 from segkit.speed.recorded_step import RecordedStep
@@ -45,7 +45,7 @@ class SegmentationTask(LightningModule):
             that it names: ``predicted`` and ``label`` (classes, (H, W); torchmetrics' own metrics know them as
             ``preds`` and ``target``), ``confidence`` (uint8 (H, W), of class 1 of two; None where there are more), and
             those of the data set's ``context``.
-        input_size: how large pictures are when the network sees them.
+        picture_input: how pictures come to the network.
         model: the network's config, which checkpoints keep: whoever loads one builds the network from it.
         auxiliary_weight: factor of the auxiliary heads' losses.
 
@@ -60,7 +60,7 @@ class SegmentationTask(LightningModule):
         loss: nn.Module,
         optimization: Optimization,
         class_list: Sequence[SegmentationClass],
-        input_size: InputSize,
+        picture_input: PictureInput,
         metrics: Sequence[Metric] = (),
         model: Mapping[str, Any] | None = None,
         auxiliary_weight: float = 0.4,
@@ -71,7 +71,7 @@ class SegmentationTask(LightningModule):
         self.loss = loss
         self.optimization = optimization
         self.class_list = tuple(class_list)
-        self.input_size = input_size
+        self.picture_input = picture_input
         self.metrics = MetricCollection([ClassScores(self.class_list), *metrics], compute_groups=False)
         self.model = dict(model or {})
         self.auxiliary_weight = auxiliary_weight
@@ -175,7 +175,7 @@ class SegmentationTask(LightningModule):
         """Add what prediction and ``result.json`` need: how to build the network, and the scores at this point."""
         metrics = self.trainer.callback_metrics
         checkpoint["segkit"] = {
-            **describe(self.model, self.class_list, self.input_size),
+            **describe(self.model, self.class_list, self.picture_input),
             "epoch": self.trainer.current_epoch + 1,
             "scores": {k.removeprefix("val/"): float(v) for k, v in metrics.items() if k.startswith("val/")},
             "counts": self.val_counts,
@@ -188,9 +188,9 @@ class SegmentationTask(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score a batch of pictures, each at the size of its label."""
-        pictures = zip(self.logits_of(batch["image"]), batch["label"], batch["context"], strict=True)
+        sizes = [tuple(label.shape) for label in batch["label"]]
+        pictures = zip(self.full_size_logits(batch["image"], sizes), batch["label"], batch["context"], strict=True)
         for logits, label, context in pictures:
-            logits = logits_at_size(logits, label.shape)
             # Weighted by what the loss is a mean over: every pixel counts the same, whatever its picture.
             weight = self._denominator(label[None])
             self.val_loss.update(self.loss(logits[None], label[None]) * weight)
@@ -198,9 +198,9 @@ class SegmentationTask(LightningModule):
             confidence = to_confidence(logits.softmax(0)[1]) if len(logits) == 2 else None
             self._measure(self.metrics, logits.argmax(0), label, confidence, context)
 
-    def logits_of(self, images: Tensor | Sequence[Tensor]) -> Iterator[Tensor]:
-        """Logits (C, H, W) of each picture of an evaluation batch, at the size at which it is given."""
-        return logits_of(self.network, images, self.input_size)
+    def full_size_logits(self, images: Tensor | Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """Logits (C, H0, W0) of pictures uint8 (3, H, W), each at its own size (H0, W0)."""
+        return full_size_logits(self.network, images, sizes, self.picture_input)
 
     @staticmethod
     def _measure(
@@ -222,7 +222,7 @@ class SegmentationTask(LightningModule):
 
     def score_names(self, context: Mapping[str, Any]) -> list[str]:
         """The names under which validation logs, without ``val/``: what the metrics make of a made-up picture."""
-        height, width = self.input_size.image_shape
+        height, width = self.picture_input.image_shape
         label = torch.arange(height * width).remainder(len(self.class_list)).reshape(height, width)
         confidence = (label * 255).byte() if len(self.class_list) == 2 else None
         metrics = self.metrics.clone()

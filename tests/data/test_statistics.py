@@ -28,9 +28,11 @@ def test_counts_and_shares(kitti_root, tmp_path):
     assert sum(size["count"] for size in numbers["sizes"]) == 24
     json.dumps(numbers)
     table = statistics_table(numbers)
+    columns = [line.split() for line in table.splitlines()]
     assert "Number of training pictures: 18" in table
     assert "Number of label files:       24 (6 lane, 18 road)" in table
-    assert "um         5        1        2   50.0 %    25.0 %" in table
+    assert ["train", "val", "test", "road", "unscored"] in columns
+    assert ["um", "5", "1", "2", "50.0", "%", "25.0", "%"] in columns
     assert "13 pictures of 120×40" in table
 
 

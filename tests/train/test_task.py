@@ -3,56 +3,30 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from pytorch_lightning import Trainer
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import Metric
 
+from segkit.data.picture_input import PictureInput
+from segkit.data.records import SegmentationClass
+from segkit.losses.cross_entropy import CrossEntropy
+from segkit.models.fcn import FCN
+from segkit.optim.recipe import Optimization
 from segkit.train.task import SegmentationTask
 
-CLASSES = [{"name": "background", "colour": None, "background": True}, {"name": "road", "colour": [0, 255, 0]}]
+CLASSES = [SegmentationClass("background", None, background=True), SegmentationClass("road", (0, 255, 0))]
 
 
-def small_task(**settings: Any) -> SegmentationTask:
+def small_task(*metrics: Metric, window: str = "sliding") -> SegmentationTask:
     torch.manual_seed(0)
-    return SegmentationTask(CLASSES, [32, 64], encoder="vgg16_bn", fc_channels=8, **settings)
-
-
-def optimizer_of(task: SegmentationTask) -> torch.optim.Optimizer:
-    task.trainer = Trainer(max_steps=10, logger=False, enable_checkpointing=False, accelerator="cpu")
-    return task.configure_optimizers()["optimizer"]
-
-
-def test_decoder_decay_is_an_l2_penalty_on_the_decoders_kernels_alone() -> None:
-    """Adam with a decoupled factor in the optimizer takes the same step as with the penalty written into the loss."""
-    image = torch.randint(0, 256, (1, 3, 32, 64), dtype=torch.uint8)
-    label = torch.randint(0, 2, (1, 32, 64), dtype=torch.uint8)
-    with_setting, by_hand = small_task(decoder_decay=0.1, dropout=0.0), small_task(decoder_decay=0.0, dropout=0.0)
-    for task in (with_setting, by_hand):
-        optimizer = optimizer_of(task)
-        loss = task.compute_loss(image, label)
-        if task is by_hand:
-            loss = loss + 0.1 / 2 * sum((w**2).sum() for w in task.network.decoder_kernels())
-        loss.backward()
-        optimizer.step()
-    for (name, one), other in zip(with_setting.network.named_parameters(), by_hand.network.parameters(), strict=True):
-        assert torch.allclose(one, other, atol=1e-7), name
-
-
-def test_decoder_decay_moves_kernels_that_get_no_other_gradient() -> None:
-    task = small_task(decoder_decay=0.1)
-    optimizer = optimizer_of(task)
-    before = [w.detach().clone() for w in task.network.decoder_kernels()]
-    for parameter in task.network.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
-    for old, new in zip(before, task.network.decoder_kernels(), strict=True):
-        assert float(new.detach().norm()) < float(old.norm())
+    network = FCN(2, encoder="vgg16_bn", fc_channels=8)
+    shown = PictureInput.of([32, 64], window=window)  # type: ignore[arg-type]
+    return SegmentationTask(network, CrossEntropy(), Optimization(), CLASSES, shown, metrics)
 
 
 def test_validation_scores_at_each_pictures_own_size_whatever_the_batches() -> None:
     task = small_task().eval()
     with torch.no_grad():
-        for kernel in task.network.decoder_kernels():  # no two pictures have the same loss then
-            kernel *= 30
+        for name, kernel in task.network.decoder.named_parameters():  # no two pictures have the same loss then
+            kernel *= 30 if name.endswith("weight") else 1
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (3, 3, 32, 64), dtype=torch.uint8, generator=generator)
     sizes = [(50, 90), (47, 101), (32, 64)]
@@ -87,22 +61,6 @@ def test_validation_scores_at_each_pictures_own_size_whatever_the_batches() -> N
     assert scores([[2], [1, 0]]) == pytest.approx(together, rel=1e-5)
 
 
-def test_a_part_can_be_replaced_by_overriding_one_hook() -> None:
-    class Halved(SegmentationTask):
-        def build_loss(self) -> Any:
-            whole = super().build_loss()
-            return lambda logits, label: whole(logits, label) / 2
-
-    image, label = torch.zeros(1, 3, 32, 64), torch.ones(1, 32, 64, dtype=torch.uint8)
-    torch.manual_seed(0)
-    halved = Halved(CLASSES, [32, 64], encoder="vgg16_bn", fc_channels=8)
-    plain = small_task()
-    halved.load_state_dict(plain.state_dict())
-    with torch.no_grad():
-        ratio = halved.eval().compute_loss(image, label) / plain.eval().compute_loss(image, label)
-    assert float(ratio) == pytest.approx(0.5)
-
-
 class PerClass(Metric):
     """A vector per class, another vector, a matrix and a number below a name of its own."""
 
@@ -114,11 +72,8 @@ class PerClass(Metric):
 
 
 def test_metrics_of_any_shape_are_logged_and_accuracy_need_not_be_there() -> None:
-    class Own(SegmentationTask):
-        def build_metrics(self) -> MetricCollection:
-            return MetricCollection([PerClass()])
-
-    task = Own(CLASSES, [32, 64], encoder="vgg16_bn", fc_channels=8).eval()
+    task = small_task(PerClass()).eval()
+    del task.metrics["ClassScores"]
     names = [
         "loss",
         "recall/background",
@@ -134,3 +89,17 @@ def test_metrics_of_any_shape_are_logged_and_accuracy_need_not_be_there() -> Non
     task.validation_step({"image": image, "label": [label], "context": [{}]}, 0)
     scores = task.scores()
     assert (scores["recall/road"], scores["curve/2"], scores["pairs/a/road/road"]) == (1.0, 3.0, 1.0)
+
+
+@pytest.mark.parametrize("window", ["sliding", "whole"])
+def test_pictures_of_different_sizes_are_shown_whole_or_through_the_window(window: str) -> None:
+    task = small_task(window=window).eval()
+    shapes: list[tuple[int, ...]] = []
+    task.network.register_forward_pre_hook(lambda module, given: shapes.append(tuple(given[0].shape[2:])))
+    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in ((40, 90), (32, 64))]
+    labels = [torch.ones(80, 180, dtype=torch.uint8), torch.ones(32, 64, dtype=torch.uint8)]
+    task.on_validation_epoch_start()
+    with torch.no_grad():
+        task.validation_step({"image": images, "label": labels, "context": [{}, {}]}, 0)
+    assert float(task.val_pixels.compute()) == 80 * 180 + 32 * 64
+    assert set(shapes) == ({(32, 64)} if window == "sliding" else {(40, 90), (32, 64)})

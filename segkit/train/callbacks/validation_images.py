@@ -34,7 +34,8 @@ class ValidationPictures(Callback):
         assert isinstance(module, SegmentationTask)
         images = [batch["image"][i] for i in chosen]
         with torch.inference_mode():
-            predicted = [logits.argmax(0).byte().cpu().numpy() for logits in module.logits_of(images)]
+            shapes = [tuple(image.shape[1:]) for image in images]
+            predicted = [one.argmax(0).byte().cpu().numpy() for one in module.full_size_logits(images, shapes)]
         for image, classes, i in zip(images, predicted, chosen, strict=True):
             picture, (height, width) = image.permute(1, 2, 0).cpu().numpy(), classes.shape
             # Nearest pixel centre: labels are never blended.

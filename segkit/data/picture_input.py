@@ -1,4 +1,4 @@
-"""How large pictures are when a network sees them."""
+"""How pictures come to a network: at what size, and through what window."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ Resize = tuple[int, int] | float | None
 
 
 @dataclass(frozen=True)
-class InputSize:
-    """What is done to a picture's size before the network.
+class PictureInput:
+    """What is done with a picture's size before the network.
 
     Args:
         image_shape: (height, width) of the pictures that the network is trained on, and of its window.
@@ -32,13 +32,19 @@ class InputSize:
         resize: Sequence[int] | float | Literal["image_shape"] | None = "image_shape",
         window: Literal["sliding", "whole"] = "sliding",
         overlap: float = 0.5,
-    ) -> "InputSize":
+    ) -> "PictureInput":
         """From settings as they are in a config; ``resize="image_shape"`` is the same shape."""
         height, width = image_shape
         if resize == "image_shape":
             resize = image_shape
         kept: Any = (int(resize[0]), int(resize[1])) if isinstance(resize, Sequence) else resize
         return cls((int(height), int(width)), kept, window, overlap)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists that ``of`` takes."""
+        resize = list(self.resize) if isinstance(self.resize, tuple) else self.resize
+        shape = list(self.image_shape)
+        return {"image_shape": shape, "resize": resize, "window": self.window, "overlap": self.overlap}
 
     @property
     def crops(self) -> bool:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from segkit.data.augment import Augmentation
-from segkit.data.input_size import InputSize
-from segkit.models.full_size import logits_of
+from segkit.data.picture_input import PictureInput
+from segkit.models.full_size import full_size_logits
 from segkit.road.dataset import KittiRoadDataModule
 
 FLIP = [{"name": "HorizontalFlip", "p": 0.5}]
@@ -25,9 +25,10 @@ def module(root: Path, resize: object, **settings: object) -> KittiRoadDataModul
     [("image_shape", (16, 48)), ([20, 60], (20, 60)), (None, (41, 119)), (0.5, (20, 60)), (1, (41, 119))],
 )
 def test_what_a_picture_is_resized_to(resize: object, expected: tuple[int, int]) -> None:
-    size = InputSize.of([16, 48], resize)  # type: ignore[arg-type]
+    size = PictureInput.of([16, 48], resize)  # type: ignore[arg-type]
     assert size.shape_of((41, 119)) == expected
     assert size.crops == (resize != "image_shape")
+    assert PictureInput.of(**size.as_dict()) == size
 
 
 def test_crops_are_from_anywhere_and_smaller_pictures_lie_anywhere_in_the_padding() -> None:
@@ -110,13 +111,15 @@ def test_how_pictures_are_shown_to_a_network(window: str) -> None:
         seen.append(tuple(images.shape[2:]))
         return images.float()
 
-    size = InputSize.of([16, 48], None, window)  # type: ignore[arg-type]
+    size = PictureInput.of([16, 48], None, window)  # type: ignore[arg-type]
     images = [torch.randint(0, 256, (3, *shape), dtype=torch.uint8) for shape in ((16, 48), (40, 100))]
-    for image, logits in zip(images, logits_of(network, images, size), strict=True):
+    sizes = [(16, 48), (40, 100)]
+    for image, logits in zip(images, full_size_logits(network, images, sizes, size), strict=True):
         assert torch.allclose(logits, image.float(), atol=1e-3)
     assert set(seen) == ({(16, 48)} if window == "sliding" else {(16, 48), (40, 100)})
     seen.clear()
-    assert len(list(logits_of(network, torch.stack([images[0]] * 3), size))) == 3
+    together = full_size_logits(network, torch.stack([images[0]] * 3), [(16, 48), (8, 24), (20, 20)], size)
+    assert [tuple(one.shape[1:]) for one in together] == [(16, 48), (8, 24), (20, 20)]
     assert seen == [(16, 48)]
 
 
