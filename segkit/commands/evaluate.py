@@ -50,11 +50,13 @@ def prepare(typed: Typed) -> Typed:
     about = OmegaConf.load(run.folder / CONFIG / "hydra.yaml").runtime
     chosen, asked = str(about.choices.data), value_of(typed.words, "data")
     inherited = {key: value for key, value in settings.items() if key not in NOT_INHERITED}
+    if inherited.get("resize") == settings["image_shape"]:
+        del inherited["resize"]  # it goes with image_shape, also where another one is given
     if "data._target_" in added:  # no matter of the chosen file then
         inherited["_target_"] = settings["_target_"]
     if asked is not None and asked != chosen:
         size = {"image_shape", "resize", "window", "overlap"}
-        inherited = {key: value for key, value in settings.items() if key in size}
+        inherited = {key: value for key, value in inherited.items() if key in size}
     own = [Path(source.path) for source in about.config_sources if source.provider == "command-line"]
     base = {"defaults": ["evaluate", {"override /data": chosen}, "_self_"], "data": inherited}
     config_dir = typed.config_dir or next((folder for folder in own if folder.is_dir()), None)

@@ -141,7 +141,7 @@ def test_the_data_settings_are_those_of_the_run_unless_given(trained: Path, root
     data = settings(f"checkpoint={trained}")["data"]
     assert (data["root"], data["image_shape"], data["split"]) == (str(root), [32, 64], "fraction")
     data = settings(f"checkpoint={trained / 'checkpoints' / 'last.ckpt'}", "data.image_shape=[64,128]")["data"]
-    assert (data["root"], data["image_shape"]) == (str(root), [64, 128])
+    assert (data["root"], data["image_shape"], data["resize"]) == (str(root), [64, 128], [64, 128])
     data = settings(f"checkpoint={trained}", "data=camvid")["data"]
     assert (data["root"], data["image_shape"]) == ("data/camvid", [32, 64])
 

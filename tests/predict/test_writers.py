@@ -15,6 +15,7 @@ from segkit.data.images import decode_image
 from segkit.data.overlay import paint
 from segkit.data.records import SegmentationClass
 from segkit.data.writer import Prediction, Writer
+from segkit.predict.predictor import Predictor
 from segkit.predict.writers import Painted, paint_pictures, writers_of
 from segkit.road import BirdsEyeView, Calibration
 from segkit.road.writers import road_class, road_writers
@@ -32,6 +33,8 @@ class KnownRoad:
 
     def __init__(self, class_list: Sequence[SegmentationClass] = (BACKGROUND, ROAD), road: int = 1) -> None:
         self.class_list, self.road = class_list, road
+
+    decide = staticmethod(Predictor.decide)
 
     def resized(self, picture: np.ndarray) -> np.ndarray:
         return picture

@@ -19,7 +19,7 @@ def small_task(*metrics: Metric, window: str = "sliding") -> SegmentationTask:
     torch.manual_seed(0)
     network = FCN(2, encoder="vgg16_bn", fc_channels=8)
     shown = PictureInput.of([32, 64], window=window)  # type: ignore[arg-type]
-    return SegmentationTask(network, CrossEntropy(), Optimization(), CLASSES, shown, metrics)
+    return SegmentationTask(network, CrossEntropy(), Optimization(torch.optim.Adam), CLASSES, shown, metrics)
 
 
 def test_validation_scores_at_each_pictures_own_size_whatever_the_batches() -> None:
