@@ -34,7 +34,7 @@ SMALL = [
     "model.weights=null",
     "model.fc_channels=8",
     "model.skip_scale=[1,1]",
-    "model.learning_rate=1e-3",
+    "optimizer.learning_rate=1e-3",
     "trainer.gpus=0",
     "predictions=0",
 ]

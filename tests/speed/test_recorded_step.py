@@ -11,9 +11,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pytorch_lightning import Trainer, seed_everything
-from segkit.data.picture_input import PictureInput
 from torch import Tensor, nn
 
+from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
 from segkit.optim.recipe import Optimization
 from segkit.speed import mixed_precision, recorded_step

@@ -7,9 +7,9 @@ import pytest
 import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.plugins.environments import TorchElasticEnvironment
-from segkit.data.picture_input import PictureInput
 from torch import Tensor, nn
 
+from segkit.data.picture_input import PictureInput
 from segkit.data.records import IGNORE_INDEX, SegmentationClass
 from segkit.distributed.launch import launch
 from segkit.losses.cross_entropy import CrossEntropy
