@@ -5,5 +5,4 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["segkit*"]), "segkit.conf"],
     package_dir={"segkit.conf": "conf"},
-    package_data={"segkit.conf": ["**/*.yaml"]},
 )

@@ -45,7 +45,7 @@ SMALL = {
 }
 """A run that hardly computes anything."""
 
-MISTAKE = "model.learning_rate=-1"
+MISTAKE = "optimizer.learning_rate=-1"
 
 IMPORTS = """
 import json, time

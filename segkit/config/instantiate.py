@@ -42,7 +42,7 @@ def build(
 
     Raises:
         UserError: no such class, or not ``base``'s; a key or a value that its signature does not take; code that the
-            user has not named; a value that the constructor refuses with ValueError.
+            user has not named; arguments that the constructor refuses.
     """
     if allowed is not None:
         check_trust({key: config}, allowed, kept)
@@ -55,7 +55,9 @@ def build(
         return partial(target, **arguments, **given)
     try:
         made = target(**arguments, **given)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
+        if isinstance(error, TypeError) and "keyword argument" not in str(error):
+            raise  # no matter of settings
         raise UserError(f"{key}: {config['_target_']} refuses its arguments: {error}") from error
     if base is not None and not isinstance(made, base):
         raise UserError(f"{key}._target_={config['_target_']}: gives no {base.__module__}.{base.__qualname__}")

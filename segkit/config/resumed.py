@@ -95,7 +95,7 @@ def _check_version(folder: Path, kept: dict[str, Any]) -> None:
         group = str(key)
         if OmegaConf.is_dict(settings) and "_target_" in settings and group not in kept:
             raise UserError(
-                f"resume={folder}: a run of an older version, without {group} settings; it cannot go on in this one. "
+                f"resume={folder}: a run of an older version, without {group!s} settings; it cannot go on in this one. "
                 f"init_from={folder} starts a new run from its weights"
             )
 

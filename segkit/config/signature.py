@@ -20,7 +20,7 @@ LIGHT = {"typing", "typing_extensions", "collections.abc", "annotated_types", "p
 """Modules that annotations are written with, which cost nothing to import."""
 
 PLAIN = {kind.__name__: kind for kind in (bool, int, float, str, list, dict, tuple, set, frozenset, type)}
-WITHOUT_ARGUMENTS = {"object", "abc.ABC", "typing.Protocol", "typing.Generic"}
+WITHOUT_ARGUMENTS = {"object", "abc.ABC", "typing.Protocol", "typing.Generic", "torch.nn.Module"}
 Definition = ast.ClassDef | ast.FunctionDef
 
 

@@ -21,7 +21,7 @@ class Job:
     """A run to be made.
 
     Attributes:
-        label: what tells it apart from the sweep's others, for people: ``model.learning_rate=0.0001``.
+        label: what tells it apart from the sweep's others, for people: ``optimizer.learning_rate=0.0001``.
         folder: its run folder, absolute.
         settings: the composed and resolved config, as ``segkit train`` takes it; it may be wrong still.
         files: what is kept of the config in the run folder, see ``RunFolder.write_config``.

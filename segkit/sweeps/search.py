@@ -63,7 +63,7 @@ class Search:
         validate(_HydraSettings, {"hydra": {"sweeper": plan.sweeper}})
         self.about = SearchSettings(**plan.sweeper)
         if not plan.axes:
-            example = "model.learning_rate='tag(log,interval(1e-5,1e-3))'"
+            example = "optimizer.learning_rate='tag(log,interval(1e-5,1e-3))'"
             raise UserError(f"hydra/sweeper=optuna: nothing to search; give a setting room, as in {example}")
         if any(axis.name == "trainer.monitor" for axis in plan.axes):
             raise UserError("trainer.monitor: cannot be searched; it says what the search is judged by")

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
-from segkit.commands.evaluate import prepare_arguments, run
-from segkit.commands.runner import CONF
+from segkit.commands.evaluate import prepare, run
+from segkit.commands.runner import Typed
+from segkit.config.compose import combinations, composed, resolved
+from segkit.config.overrides import quoted
 from segkit.data.records import IGNORE_INDEX
 from segkit.errors import UserError
 from segkit.road import BirdsEyeView, Calibration
@@ -34,7 +34,7 @@ SMALL = [
     "model.weights=null",
     "model.fc_channels=8",
     "model.skip_scale=[1,1]",
-    "model.learning_rate=1e-3",
+    "optimizer.learning_rate=1e-3",
     "trainer.gpus=0",
     "predictions=0",
 ]
@@ -47,10 +47,8 @@ def segkit(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def settings(*words: str) -> dict[str, Any]:
     """The composed config of a command line, as ``run`` gets it."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = OmegaConf.to_container(compose("evaluate", prepare_arguments(list(words))), resolve=True)
-    assert isinstance(config, dict)
-    return config
+    typed = prepare(Typed([quoted(word) for word in words]))
+    return resolved(composed("evaluate", typed.words, typed.config_dir, typed.base))
 
 
 def evaluate(output: Path, *words: str) -> dict[str, Any]:
@@ -146,13 +144,15 @@ def test_the_data_settings_are_those_of_the_run_unless_given(trained: Path, root
     assert (data["root"], data["image_shape"]) == ("data/camvid", [32, 64])
 
 
-def test_a_sweep_over_networks_keeps_their_data_settings(trained: Path, folds: Path) -> None:
-    words = prepare_arguments(["-m", f"checkpoint={trained},{trained}", "severity=1,2"])
-    assert "data.split=fraction" in words
-    with pytest.raises(UserError, match="these runs have different data settings"):
-        prepare_arguments(["-m", f"checkpoint={folds / '0'},{folds / '1'}"])
-    with pytest.raises(UserError, match="nothing does not exist"):
-        prepare_arguments(["--multirun", f"checkpoint={trained},nothing"])
+def test_several_networks_each_have_the_data_settings_of_their_run(trained: Path, folds: Path) -> None:
+    words = [f"checkpoint={trained},{folds / '1'}", "severity=1,2"]
+    found = [settings(*chosen) for chosen in combinations(words, None)]
+    assert [(each["data"]["split"], each["data"]["fold"], each["severity"]) for each in found] == [
+        ("fraction", 0, 1),
+        ("fraction", 0, 2),
+        ("fold", 1, 1),
+        ("fold", 1, 2),
+    ]
 
 
 def test_a_checkpoint_away_from_its_run_is_said_to_be_so(

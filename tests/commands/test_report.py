@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from segkit.commands.report import prepare_arguments, run
+from segkit.commands.report import prepare, run
+from segkit.commands.runner import Typed
 from segkit.errors import UserError
 from segkit.runs.folder import RunFolder
 from tests.reporting import run_folders
@@ -199,13 +200,14 @@ def test_a_sweep_keeps_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     write_sweep(Path("outputs/sweeps/mine"))
     write_sweep(Path("my sweep"))
-    assert prepare_arguments(["sweep=mine"]) == ["sweep=mine", "into=outputs/sweeps/mine/report"]
-    assert prepare_arguments(["sweep='my sweep'", "pictures=1"]) == [
-        "pictures=1",
-        "sweep='my sweep'",
-        "into='my sweep/report'",
-    ]
-    assert prepare_arguments(["sweep=mine", "into=here"]) == ["into=here", "sweep=mine"]
-    assert prepare_arguments(["run=a"]) == ["run=a"]
+    for words, added in (
+        (["sweep=mine"], ["into=outputs/sweeps/mine/report"]),
+        (["sweep='my sweep'", "pictures=1"], ["into='my sweep/report'"]),
+        (["sweep=mine", "into=here"], []),
+        (["run=a"], []),
+    ):
+        assert prepare(Typed(words)).words == [*words, *added]
     with pytest.raises(UserError, match="sweep=theirs: no such sweep"):
-        prepare_arguments(["sweep=theirs"])
+        prepare(Typed(["sweep=theirs"]))
+    with pytest.raises(UserError, match="give run=<run folder> or sweep=<name or folder>"):
+        prepare(Typed([]))

@@ -13,7 +13,7 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from segkit.commands.train import run as train_run
-from segkit.config.compose import readable
+from segkit.config.messages import readable
 from segkit.config.overrides import split_flags
 from segkit.errors import Pruned, UserError
 from segkit.runs import study as studies
