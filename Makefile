@@ -10,7 +10,7 @@ help:  ## this list
 setup: .venv/.ready  ## make .venv with the tested set of packages (only when missing or outdated)
 
 # The stamp comes last, so that an installation that was cut off is done again.
-.venv/.ready: pyproject.toml constraints.txt Makefile
+.venv/.ready: pyproject.toml setup.py constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "segkit needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 2; }
 	$(PYTHON) -m venv .venv
@@ -27,10 +27,11 @@ demo: setup  ## generate road scenes, train a small network on them, paint the r
 test: setup  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-lint: setup  ## ruff and mypy
+lint: setup  ## ruff, mypy, and the directions of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 tensorboard: setup  ## TensorBoard over all runs under outputs/
 	$(BIN)/tensorboard --logdir outputs

@@ -1,3 +1,36 @@
-"""Road and scene segmentation with FCNs: train, score, predict."""
+"""Road and street-scene segmentation: train, score, predict."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from segkit.predict.predictor import Predictor
 
 __version__ = "0.1.0"
+
+
+def load(
+    place: str | Path,
+    gpu: int | None = None,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    trust: Sequence[str] = (),
+) -> "Predictor":
+    """A trained network, whose ``predict(picture)`` gives class numbers and confidence.
+
+    Args:
+        place: a run folder of ``segkit train`` (its ``best.ckpt``), or a ``.ckpt`` file.
+        gpu: device number, or None for the CPU.
+        precision: ``auto`` is bf16 on GPUs that compute in it, fp32 elsewhere.
+        trust: modules of the user's own that the checkpoint may name; their code is run.
+
+    Raises:
+        segkit.errors.UserError: no such checkpoint, or one that cannot be built or is not trusted.
+    """
+    from segkit.models.trained import read_checkpoint
+    from segkit.predict.predictor import Predictor
+    from segkit.runs.read import find_checkpoint
+
+    path = find_checkpoint(place, "load")
+    checkpoint = read_checkpoint(path, "load")
+    return Predictor(checkpoint, gpu, precision, trust=trust, run=path.absolute().parents[1])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from segkit.commands.runner import Typed
-from segkit.config.overrides import value_of
+from segkit.config.overrides import as_list, value_of
 from segkit.config.schema import EvaluateSettings
 from segkit.console import progress_bar
 from segkit.errors import UserError
@@ -168,7 +168,13 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
         kind, severity = settings["corruption"], settings["severity"]
         conditions[f"{kind} {severity}"] = Corruption(kind, severity, settings["seed"])
     parts = [
-        Part(trained.checkpoint, trained.settings().get("trainer", {}).get("precision", "auto"), *part)
+        Part(
+            trained.checkpoint,
+            trained.settings().get("trainer", {}).get("precision", "auto"),
+            *part,
+            as_list(settings["trust"]),
+            trained.folder,
+        )
         for trained, part in zip(runs, held, strict=True)
     ]
     with progress_bar() as bar:

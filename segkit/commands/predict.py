@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from segkit.config.overrides import as_list
 from segkit.config.schema import PredictSettings
 from segkit.console import progress_bar
 from segkit.predict.inputs import find_pictures
@@ -44,7 +45,10 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     }
     gpu = one_gpu(settings["gpus"], "gpus")
     precision = prediction_precision(settings["precision"], gpu)
-    predictor = Predictor(read_checkpoint(checkpoint, "checkpoint"), gpu, precision)
+    run_folder = checkpoint.absolute().parents[1]
+    predictor = Predictor(
+        read_checkpoint(checkpoint, "checkpoint"), gpu, precision, trust=as_list(settings["trust"]), run=run_folder
+    )
     writers = writers_of(formats, road_writers(formats, predictor.class_list, calibrations))
     if "submission" in formats:
         writers.append(Submission(_data_root(settings), predictor.class_list, calibrations))

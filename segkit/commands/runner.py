@@ -21,7 +21,7 @@ from segkit.config.check import Strict, nested_targets
 from segkit.config.compose import combinations, composed, kept_files, resolved, set_run_folder
 from segkit.config.instantiate import check_trust
 from segkit.config.messages import readable
-from segkit.config.overrides import Options, quoted, read_options, split_flags, value_of
+from segkit.config.overrides import Options, as_list, quoted, read_options, split_flags, value_of
 from segkit.config.schema import validate
 from segkit.console import log_to
 from segkit.errors import UserError
@@ -140,7 +140,7 @@ def _named_by_user(name: str, typed: Typed) -> list[str]:
     except (UserError, HydraException):  # words that make sense for the run's own config alone
         own = {}
     named = [str(group["_target_"]) for _, group in nested_targets("", own)]
-    return [*([trust] if isinstance(trust, str) else trust), *named]
+    return [*as_list(trust), *named]
 
 
 def _run_several(command: Command, name: str, words: list[str], config_dir: Path | None) -> None:

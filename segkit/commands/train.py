@@ -61,6 +61,13 @@ def run(
         Pruned: the study has given up on the trial.
         Interrupted: a signal came.
     """
+    from segkit.runs.sources import import_from
+
+    with import_from(folder.path):  # a run that goes on does so with the code of the user's that began it
+        return _run(settings, folder, swept, trial)
+
+
+def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], trial: Trial | None) -> float | None:
     watch, started = Stopwatch(), time.time()
     with watch.phase("import"):
         from segkit.config.check import nested_targets
@@ -260,13 +267,15 @@ def follow() -> None:
         Interrupted, UserError: as ``run``.
     """
     from segkit.distributed.ranks import joined, receive
+    from segkit.runs.sources import import_from
 
     log_to(False, None)
     warnings.simplefilter("ignore")
     with joined():
         handed = receive()
         if handed is not None:  # else rank 0 has found a mistake, or had only to show its help
-            fit_settings(*handed)
+            with import_from(handed[1].parents[1]):
+                fit_settings(*handed)
 
 
 class Stopwatch:

@@ -116,6 +116,8 @@ def _lines(error: ValidationError, config: Any, above: str, known: Collection[st
     for problem in error.errors(include_url=False):
         wrong.setdefault(".".join(_place(problem, config)), []).append(problem)
     for place, problems in wrong.items():
+        if any(other.startswith(f"{place}.") for other in wrong):
+            continue  # one of several types that would do; what is wrong inside of it says more
         key, kind = f"{above}{place}", problems[0]["type"]
         if kind == "missing":
             yield f"{key} is missing: give {key}=…"
@@ -123,7 +125,8 @@ def _lines(error: ValidationError, config: Any, above: str, known: Collection[st
             yield no_such_setting(key, [*known, *keys_of(config, above)])
         else:
             texts = [each["msg"].removeprefix("Value error, ").removeprefix("Input ") for each in problems]
-            texts = [text.replace("Input should", "should") for text in dict.fromkeys(texts)]
+            texts = [text.replace("Value should", "should").partition(" after validation")[0] for text in texts]
+            texts = list(dict.fromkeys(texts))
             value = problems[0]["input"] if len(problems) == 1 else _value(config, place)
             yield f"{key}={shown(value)}: " + " or ".join(
                 [texts[0], *(text.removeprefix("should ") for text in texts[1:])]

@@ -118,3 +118,8 @@ def quoted(word: str) -> str:
         return word
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"{key}='{escaped}'"
+
+
+def as_list(value: str | list[str]) -> list[str]:
+    """Several words, or one alone, as a list."""
+    return [value] if isinstance(value, str) else value

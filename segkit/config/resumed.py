@@ -91,7 +91,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _check_version(folder: Path, kept: dict[str, Any]) -> None:
-    for group, settings in composed("train", []).items():
+    for group, settings in composed("train", []).items():  # type: ignore[str-bytes-safe]
         if OmegaConf.is_dict(settings) and "_target_" in settings and group not in kept:
             raise UserError(
                 f"resume={folder}: a run of an older version, without {group} settings; it cannot go on in this one. "

@@ -212,5 +212,7 @@ def validate(schema: type[Strict], config: Mapping[str, Any]) -> None:
     for key, group in nested_targets("", config):
         given = marks[key].names if key in marks else ()
         problems += target_problems(key, group, given, known)
-    if problems:
-        raise UserError("\n".join(problems))
+    # A value that others refer to is wrong there too; the first line says enough.
+    lines = {line.partition("=")[2] or line: line for line in reversed(problems)}
+    if lines:
+        raise UserError("\n".join(reversed(lines.values())))

@@ -29,12 +29,18 @@ Corrupt = Callable[[Image, str], Image]
 
 @dataclass(frozen=True)
 class Part:
-    """A network and the labelled records that it is shown. ``precision`` is as ``trainer.precision``."""
+    """A network and the labelled records that it is shown.
+
+    ``precision`` is as ``trainer.precision``; ``trust`` and ``run`` are as for
+    :func:`segkit.models.trained.load_network`.
+    """
 
     checkpoint: Path
     precision: Literal["auto", "fp32", "bf16"]
     data: SegmentationDataModule
     records: Sequence[Record]
+    trust: Sequence[str] = ()
+    run: Path | None = None
 
 
 def score_networks(
@@ -67,7 +73,7 @@ def score_networks(
     notes = []
     for part in parts:
         checkpoint = read_checkpoint(part.checkpoint, "checkpoint")
-        predictor = Predictor(checkpoint, gpu, part.precision, data.picture_input)
+        predictor = Predictor(checkpoint, gpu, part.precision, data.picture_input, part.trust, part.run)
         _check_classes(predictor, data)
         if predictor.trained_input != data.picture_input:
             sizes = f"trained at {predictor.trained_input} and is scored at {data.picture_input}"

@@ -49,7 +49,6 @@ def _converted(checkpoint: Mapping[str, Any], path: Path, key: str) -> dict[str,
             f"{key}: {path} was made by a task of the user's own ({entry.get('task')}) in an older version of segkit, "
             "which this one cannot build"
         )
-    shape = list(settings["image_shape"])
     model = {name: settings[name] for name in OLD_NETWORK_KEYS}
     model["skip_scale"] = list(model["skip_scale"])
     return {
@@ -57,7 +56,7 @@ def _converted(checkpoint: Mapping[str, Any], path: Path, key: str) -> dict[str,
         "model": {"_target_": "segkit.models.fcn.FCN", **model},
         # What had no colour was not counted in the score that chose the checkpoint.
         "classes": [{**item, "background": item["colour"] is None} for item in settings["classes"]],
-        "input": {"image_shape": shape, "resize": shape, "window": "whole", "overlap": 0.0},
+        "input": PictureInput.of(settings["image_shape"]).as_dict(),
         **{name: entry[name] for name in ("epoch", "scores", "counts") if name in entry},
     }
 
@@ -65,7 +64,7 @@ def _converted(checkpoint: Mapping[str, Any], path: Path, key: str) -> dict[str,
 def describe(
     model: Mapping[str, Any], class_list: Sequence[SegmentationClass], picture_input: PictureInput
 ) -> dict[str, Any]:
-    """What a checkpoint says of its network: ``version``, ``model`` (its config), ``classes`` and ``input``, plain data."""
+    """What a checkpoint says of its network: ``version``, ``model`` (its config), ``classes``, ``input``, all plain."""
     return {
         "version": VERSION,
         "model": dict(model),

@@ -84,7 +84,7 @@ def load_state(encoder: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
 
     Args:
         encoder: keeps its weights when an error is raised.
-        state_dict: of torchvision's or timm's network, or the encoder's own. A classifier in it is passed over.
+        state_dict: of torchvision's or timm's network; the layers of its classifier are passed over.
 
     Raises:
         UserError: names or shapes that do not fit, or values that are not finite.

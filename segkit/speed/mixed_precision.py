@@ -17,9 +17,6 @@ LARGE = 1 << 15
 ONE_PASS = (torch.optim.Adam, torch.optim.AdamW)
 """Optimisers for which one kernel updates weight, copy and state. A subclass of theirs may do something else."""
 
-OF_THE_DEVICE = ("fused", "foreach", "capturable")
-"""What a parameter group says about how, not what, its optimiser computes."""
-
 
 def large_weights(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, nn.Parameter]:
     """The weights by name of which a copy pays: large ones that are updated."""
@@ -118,20 +115,6 @@ class HalfPrecisionWeights:
                 weight, copy, _ordered_as(weight, copy.grad), state["exp_avg"], state["exp_avg_sq"], rate, correction,
                 group["betas"], group["eps"], group["weight_decay"], group["decoupled_weight_decay"],
             )  # fmt: skip
-
-
-def match_device(optimizer: torch.optim.Optimizer) -> None:
-    """Let the optimiser go on computing its own way, whatever device the state that it loads comes from.
-
-    A state that was saved on a CPU says ``fused=False``, and torch would take over that word with the state.
-    """
-
-    def keep(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
-        pairs = zip(state_dict["param_groups"], optimizer.param_groups, strict=False)
-        groups = [saved | {name: own[name] for name in OF_THE_DEVICE if name in own} for saved, own in pairs]
-        return {**state_dict, "param_groups": groups}
-
-    optimizer.register_load_state_dict_pre_hook(keep)
 
 
 def _ordered_as(weight: Tensor, values: Tensor) -> Tensor:

@@ -257,8 +257,9 @@ def test_a_run_keeps_the_counts_behind_its_scores_in_its_checkpoint(tmp_path: Pa
         FCN(2, encoder="vgg16_bn", fc_channels=8),
         [*data.metrics(), MulticlassAccuracy(2, ignore_index=255)],
     )
-    optimization = Optimization(torch.optim.Adam)
-    task = SegmentationTask(network, CrossEntropy(), optimization, data.class_list, data.picture_input, metrics)
+    task = SegmentationTask(
+        network, CrossEntropy(), Optimization(torch.optim.Adam), data.class_list, data.picture_input, metrics
+    )
     trainer = Trainer(
         max_epochs=2,
         accelerator="cpu",

@@ -36,6 +36,7 @@ NETWORKS: dict[str, Build] = {
     f"{encoder}-{name}": partial(EncoderDecoder, 3, encoder, decoder)
     for encoder in ENCODERS
     for name, decoder in DECODERS.items()
+    if encoder == "resnet18" or f"{name} with all" not in DECODERS  # all parts once, and less of them once
 }
 NETWORKS |= {
     f"{encoder}-dilated": partial(EncoderDecoder, 3, encoder, DECODERS["deeplabv3plus with all"], output_stride=16)
@@ -120,7 +121,8 @@ class Steps(nn.Module):
         return maps[1:]
 
 
-CAPTURED = {name: build for name, build in NETWORKS.items() if "-fcn" in name or "resnet18" in name or "-" not in name}
+# The encoders once each; the decoders are compiled below.
+CAPTURED = {name: build for name, build in NETWORKS.items() if "-fcn" in name or "-" not in name}
 
 
 @pytest.mark.parametrize("build", CAPTURED.values(), ids=CAPTURED)
@@ -171,7 +173,7 @@ def test_the_encoder_sees_its_own_normalisation_and_zeros_beyond_the_picture() -
     assert seen[1][0, :, 0, 0].tolist() == pytest.approx([0, -1, -4])
 
 
-@pytest.mark.parametrize("name", ["resnet18-fpn with all", "mobilenet_v3_large-deeplabv3plus", "convnext_tiny-unet"])
+@pytest.mark.parametrize("name", ["resnet18-fpn with all", "resnet18-deeplabv3plus", "convnext_tiny-unet"])
 def test_training_steps_repeat_bit_for_bit(name: str) -> None:
     def step() -> list[Any]:
         network = seeded(NETWORKS[name]).train()

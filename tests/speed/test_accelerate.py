@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segkit.models.decoders.fcn import FCN
+from segkit.models.fcn import FCN
 from segkit.speed import accelerate as module
 from segkit.speed.accelerate import FusedConv, accelerate, restore
 
@@ -50,7 +50,7 @@ def test_names_parameters_positions_and_results_stay() -> None:
     image = torch.randint(0, 256, (1, 3, 32, 64), dtype=torch.uint8)
     expected = network(image)
     swapped = accelerate(network)
-    assert len(swapped) == 14  # 13 of VGG16, and fc6
+    assert len(swapped) == 15  # 13 of VGG16, fc6 and fc7
     assert accelerate(network) == []
     assert list(network.state_dict()) == state
     assert all(weight is parameters[name] for name, weight in network.named_parameters())

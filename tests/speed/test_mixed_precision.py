@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from segkit.speed import mixed_precision
-from segkit.speed.mixed_precision import HalfPrecisionWeights, large_weights, match_device
+from segkit.speed.mixed_precision import HalfPrecisionWeights, large_weights
 
 pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alone")
 
@@ -87,31 +87,6 @@ def test_weights_that_joined_later_count_their_own_steps() -> None:
         reference.step()
     for mine, its in zip(weights, expected, strict=True):
         torch.testing.assert_close(mine, its)
-
-
-def test_a_state_from_another_kind_of_device_is_updated_as_this_ones() -> None:
-    weight = nn.Parameter(torch.ones(3))
-    saved = torch.optim.Adam([weight], lr=1e-2, fused=False).state_dict()
-    ours = torch.optim.Adam([weight], lr=1e-3, fused=True)
-    match_device(ours)
-    ours.load_state_dict(saved)
-    assert ours.param_groups[0]["fused"] is True
-    assert ours.param_groups[0]["lr"] == 1e-2
-
-
-def test_counters_come_to_where_the_optimizer_counts() -> None:
-    weight = nn.Parameter(torch.ones(3))
-    saving = torch.optim.Adam([weight], lr=1e-2, foreach=True)
-    weight.grad = torch.ones(3)
-    saving.step()
-    saved = saving.state_dict()
-    saved["state"][0]["step"] = saved["state"][0]["step"].cpu()
-    ours = torch.optim.Adam([weight], lr=1e-2, fused=True)
-    match_device(ours)
-    ours.load_state_dict(saved)
-    ours.step()
-    assert ours.state[weight]["step"] == 2
-    assert ours.state[weight]["step"].device == weight.device
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.SGD])

@@ -11,16 +11,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pytorch_lightning import Trainer, seed_everything
+from segkit.data.picture_input import PictureInput
 from torch import Tensor, nn
 
-from segkit.losses.cross_entropy import cross_entropy
+from segkit.data.records import SegmentationClass
+from segkit.optim.recipe import Optimization
 from segkit.speed import mixed_precision, recorded_step
 from segkit.speed.cuda_graph import CudaGraph
 from segkit.speed.recorded_step import RecordedStep
 from segkit.train.callbacks.seeding import EpochSeed
 from segkit.train.task import SegmentationTask
 
-CLASSES = [{"name": "background", "colour": None}, {"name": "road", "colour": [0, 255, 0]}]
+CLASSES = [SegmentationClass("background", None), SegmentationClass("road", (0, 255, 0))]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 needs_gpu = pytest.mark.skipif(DEVICE == "cpu", reason="recording needs a GPU")
 
@@ -67,6 +69,18 @@ class Batches:
             yield {"image": image, "label": (image[:, 0] > 100).byte()}
 
 
+class Loss(nn.Module):
+    """Cross-entropy, times what it was told, or more with each call."""
+
+    def __init__(self, growth: float = 0) -> None:
+        super().__init__()
+        self.factor, self.growth = 1.0, growth
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        self.factor += self.growth
+        return self.factor * F.cross_entropy(logits.float(), label.long())
+
+
 class Small(nn.Module):
     """A network that trains in no time."""
 
@@ -80,15 +94,21 @@ class Small(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return self.score(self.layers(image / 255))
 
-    def decoder_kernels(self) -> Iterator[Tensor]:
-        yield self.score[1].weight
+
+def a_task(loss: nn.Module | None = None) -> SegmentationTask:
+    optimization = Optimization("torch.optim.Adam", learning_rate=1e-3, schedule="cosine", warmup=0.5)
+    return SegmentationTask(Small(), loss or Loss(), optimization, CLASSES, PictureInput.of([32, 32]))
 
 
 def trained(
-    epochs: int, checkpoint: Path | None = None, callback: EpochSeed | None = None, **rest: Any
+    epochs: int,
+    checkpoint: Path | None = None,
+    callback: EpochSeed | None = None,
+    loss: nn.Module | None = None,
+    **rest: Any,
 ) -> tuple[SegmentationTask, Trainer]:
     seed_everything(0, verbose=False)
-    task = SegmentationTask(CLASSES, [32, 32], learning_rate=1e-3, schedule="cosine", warmup=0.5)
+    task = a_task(loss)
     quiet: dict[str, Any] = dict.fromkeys(
         ("logger", "enable_checkpointing", "enable_model_summary", "enable_progress_bar"), False
     )
@@ -110,7 +130,6 @@ def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     monkeypatch.setattr(RecordedStep, "__call__", call)
     monkeypatch.setattr(RecordedStep, "record", staticmethod(lambda *what: Replay([], *what)))
     monkeypatch.setattr(SegmentationTask, "_on_gpu", lambda self: True)
-    monkeypatch.setattr(SegmentationTask, "build_network", lambda self: Small())
     return taken
 
 
@@ -125,11 +144,10 @@ def test_lightnings_loop_comes_to_the_same_weights(steps_taken, monkeypatch, cli
     assert len(steps_taken) == trainer.global_step == 6
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0)  # the schedule has gone to its end
     monkeypatch.undo()
-    monkeypatch.setattr(SegmentationTask, "build_network", lambda self: Small())
     lightnings, plain = trained(2, gradient_clip_val=clip)
     assert plain.global_step == 6
     assert same(ours, lightnings)
-    assert not same(ours, SegmentationTask(CLASSES, [32, 32]))
+    assert not same(ours, a_task())
 
 
 def test_a_resumed_run_comes_to_the_weights_of_an_uncut_one(steps_taken, tmp_path) -> None:
@@ -147,28 +165,18 @@ def test_a_resumed_run_comes_to_the_weights_of_an_uncut_one(steps_taken, tmp_pat
     assert same(resumed, whole)
 
 
-def test_a_class_with_a_loss_of_its_own_gets_the_recorded_step(steps_taken, monkeypatch, caplog) -> None:
-    def build_loss(self: SegmentationTask) -> Any:
-        return lambda logits, label: cross_entropy(logits, label) * 2
-
-    own = type("Own", (SegmentationTask,), {"build_loss": build_loss})
-    monkeypatch.setattr(f"{__name__}.SegmentationTask", own)
-    with caplog.at_level(logging.INFO):
-        trained(2)
-    assert len(steps_taken) == 6
-    assert told(caplog) == ["fast step: recorded (1 layers fused)"]
-
-
-class Loss(nn.Module):
-    """Cross-entropy, times what it was told, or more with each call."""
-
-    def __init__(self, growth: float = 0) -> None:
-        super().__init__()
-        self.factor, self.growth = 1.0, growth
+class Squares(nn.Module):
+    """A loss of one's own."""
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        self.factor += self.growth
-        return self.factor * F.cross_entropy(logits.float(), label)
+        return (logits.float().softmax(1)[:, 1] - label).square().mean()
+
+
+def test_a_loss_of_ones_own_gets_the_recorded_step(steps_taken, caplog) -> None:
+    with caplog.at_level(logging.INFO):
+        trained(2, loss=Squares())
+    assert len(steps_taken) == 6
+    assert told(caplog) == ["fast step: recorded (1 layers fused)"]
 
 
 class Hidden:

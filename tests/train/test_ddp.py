@@ -7,16 +7,19 @@ import pytest
 import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.plugins.environments import TorchElasticEnvironment
+from segkit.data.picture_input import PictureInput
 from torch import Tensor, nn
 
-from segkit.data.records import IGNORE_INDEX
+from segkit.data.records import IGNORE_INDEX, SegmentationClass
 from segkit.distributed.launch import launch
+from segkit.losses.cross_entropy import CrossEntropy
+from segkit.optim.recipe import Optimization
 from segkit.speed import mixed_precision
 from segkit.speed.recorded_step import RecordedStep
 from segkit.train.ddp import DataParallel
 from segkit.train.task import SegmentationTask
 
-CLASSES = [{"name": "background", "colour": None}, {"name": "road", "colour": [0, 255, 0]}]
+CLASSES = [SegmentationClass("background", None), SegmentationClass("road", (0, 255, 0))]
 
 
 class Halves:
@@ -46,9 +49,6 @@ class TwoLayers(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return self.layers(image / 255)
 
-    def decoder_kernels(self) -> Iterator[Tensor]:
-        yield self.layers[2].weight
-
 
 class Replay:
     """In the place of a CUDA graph: computes anew, after as many calls."""
@@ -76,17 +76,17 @@ def train_halves(precision: Any, clip: float | None, whole_steps: bool) -> tuple
     """In one of two processes: losses, weights, whether the other has the same, and whether steps were whole."""
     RecordedStep.record, mixed_precision.LARGE = Replay, 256  # type: ignore[assignment]
     SegmentationTask.takes_whole_steps = lambda self: whole_steps  # type: ignore[method-assign]
-    SegmentationTask.build_network = lambda self: TwoLayers()  # type: ignore[method-assign,assignment,return-value]
     together = torch.distributed.is_initialized()
     seed_everything(torch.distributed.get_rank() if together else 0, verbose=False)  # rank 0's weights are to count
-    task = Own(CLASSES, [32, 32], learning_rate=1e-2)
+    optimization = Optimization("torch.optim.Adam", learning_rate=1e-2)
+    task = Own(TwoLayers(), CrossEntropy(), optimization, CLASSES, PictureInput.of([32, 32]))
     losses: list[float] = []
     wholes = []
 
     class Losses(Callback):
         def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, *rest: Any) -> None:
             losses.append(float(trainer.strategy.reduce(outputs["loss"], reduce_op="mean")))
-            wholes.append(module.gpu_step is not None and (len(wholes) < 3 or module.gpu_step.recorded is not None))
+            wholes.append(module.step is not None and (len(wholes) < 3 or module.step.recorded is not None))
 
     quiet: dict[str, Any] = dict.fromkeys(
         ("logger", "enable_checkpointing", "enable_model_summary", "enable_progress_bar"), False
@@ -119,8 +119,7 @@ def train_halves(precision: Any, clip: float | None, whole_steps: bool) -> tuple
 def test_two_processes_take_the_steps_of_one(monkeypatch, precision: str, clip: float | None) -> None:
     monkeypatch.setattr(RecordedStep, "record", RecordedStep.record)
     monkeypatch.setattr(mixed_precision, "LARGE", mixed_precision.LARGE)
-    for name in ("takes_whole_steps", "build_network"):
-        monkeypatch.setattr(SegmentationTask, name, getattr(SegmentationTask, name))
+    monkeypatch.setattr(SegmentationTask, "takes_whole_steps", SegmentationTask.takes_whole_steps)
     expected, weights, *_ = train_halves("32-true", clip, False)
     found, mine, alike, whole = launch(2, train_halves, precision, clip, True)
     assert alike
