@@ -12,14 +12,16 @@ from PIL import Image
 
 from segkit.commands.predict import run
 from segkit.config.schema import PredictSettings, validate
+from segkit.data.picture_input import PictureInput
 from segkit.errors import UserError
+from segkit.models.fcn import FCN
+from segkit.models.trained import VERSION
 from segkit.predict.inputs import find_pictures
 from segkit.road import BirdsEyeView, Calibration
 from segkit.road.layout import find_calibrations
 from segkit.runs.folder import RunFolder
 from segkit.scenes.generate import generate_scenes
 from segkit.speed.inference import prediction_precision
-from segkit.train.task import SegmentationTask
 from tests.fixtures import level_camera, write_rgb
 
 ROAD = [{"name": "background", "colour": None}, {"name": "road", "colour": [0, 255, 0]}]
@@ -27,11 +29,13 @@ ROAD = [{"name": "background", "colour": None}, {"name": "road", "colour": [0, 2
 
 def write_checkpoint(path: Path, classes: list[dict] = ROAD) -> Path:
     torch.manual_seed(3)
-    task = SegmentationTask(classes, [32, 64], encoder="vgg16_bn", fc_channels=8, skip_scale=(1, 1))
+    model = {"_target_": "segkit.models.fcn.FCN", "encoder": "vgg16_bn", "fc_channels": 8, "skip_scale": [1.0, 1.0]}
+    network = FCN(len(classes), encoder="vgg16_bn", fc_channels=8, skip_scale=(1, 1))
+    entry = {"version": VERSION, "model": model, "classes": [{"background": False} | item for item in classes]}
+    entry |= {"input": PictureInput.of([32, 64]).as_dict(), "epoch": 1, "scores": {}}
     content = {
-        "state_dict": task.state_dict(),
-        "hyper_parameters": dict(task.hparams),
-        "segkit": {"task": "segkit.train.task.SegmentationTask", "epoch": 1, "scores": {}},
+        "state_dict": {f"network.{name}": value for name, value in network.state_dict().items()},
+        "segkit": entry,
     }
     torch.save(content, path)
     return path
@@ -52,7 +56,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def predict(checkpoint: Path, pictures: object, output: Path, root: object = "data", **more: Any) -> dict:
     settings = {"checkpoint": str(checkpoint), "input": str(pictures), "output": str(output), "gpus": 0}
-    settings |= {"precision": "auto"}
+    settings |= {"precision": "auto", "trust": []}
     settings |= {
         "format": ["overlay", "mask", "confidence"],
         "calibration": None,
@@ -367,9 +371,9 @@ def test_the_submission_is_of_the_runs_own_data_unless_given(checkpoint: Path, s
     own.parent.mkdir(parents=True)
     shutil.copy(checkpoint, own)
     (tmp_path / "run" / ".hydra").mkdir()
-    for name in ("hydra.yaml", "overrides.yaml"):
-        (tmp_path / "run" / ".hydra" / name).touch()
-    (tmp_path / "run" / ".hydra" / "config.yaml").write_text(f"data: {{root: {scenes}}}")
+    (tmp_path / "run" / ".hydra" / "hydra.yaml").write_text("job: {name: train}")
+    (tmp_path / "run" / ".hydra" / "overrides.yaml").write_text("[]")
+    (tmp_path / "run" / ".hydra" / "config.yaml").write_text(f"{{data: {{root: {scenes}}}, trainer: {{}}}}")
     pictures = scenes / "testing" / "image_2"
     predict(tmp_path / "run", pictures, tmp_path / "own", None, format="submission")
     assert (tmp_path / "own" / "submission.zip").exists()

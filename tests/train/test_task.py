@@ -101,5 +101,5 @@ def test_pictures_of_different_sizes_are_shown_whole_or_through_the_window(windo
     task.on_validation_epoch_start()
     with torch.no_grad():
         task.validation_step({"image": images, "label": labels, "context": [{}, {}]}, 0)
-    assert float(task.val_pixels.compute()) == 80 * 180 + 32 * 64
+    assert float(task.val_weight.compute()) == 80 * 180 + 32 * 64
     assert set(shapes) == ({(32, 64)} if window == "sliding" else {(40, 90), (32, 64)})

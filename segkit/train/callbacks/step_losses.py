@@ -56,7 +56,7 @@ class StepLosses(Callback):
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         # The epoch's last update is behind none of its training losses. NaN is right where nothing is scored at all.
         loss = float(trainer.callback_metrics["val/loss"])
-        if not math.isfinite(loss) and float(module.val_pixels.compute()) > 0:  # type: ignore[operator, union-attr]
+        if not math.isfinite(loss) and float(module.val_weight.compute()) > 0:  # type: ignore[operator, union-attr]
             raise self._error(trainer, f"the validation loss is {loss} after epoch {trainer.current_epoch + 1}")
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
