@@ -28,7 +28,7 @@ SETTINGS = [
     "model.fc_channels=8",
     "model.dropout=0",
     "model.skip_scale=[1,1]",
-    "model.learning_rate=1e-3",
+    "optimizer.learning_rate=1e-3",
     "trainer.gpus=0",
     "predictions=1",
 ]

@@ -79,14 +79,14 @@ def epochs(result: dict[str, Any]) -> list[dict[str, float]]:
 
 
 def test_a_sweep_that_was_killed_ends_as_one_that_was_not(work: Path) -> None:
-    values = ["model.learning_rate=1e-3,1e9", "seed=0,1", "trainer.max_epochs=2"]
+    values = ["optimizer.learning_rate=1e-3,1e9", "seed=0,1", "trainer.max_epochs=2"]
     whole = sweep(work, "whole", *values)
     assert whole.returncode == 1, whole.stderr
     expected = results(work / "outputs" / "sweeps" / "whole")
     assert sorted(result["status"] for result in expected.values()) == ["failed", "failed", "finished", "finished"]
     # The last lines say which and why.
     last = whole.stdout.splitlines()[-2:]
-    assert all(line.startswith("failed: model.learning_rate=") and "the loss is" in line for line in last)
+    assert all(line.startswith("failed: optimizer.learning_rate=") and "the loss is" in line for line in last)
 
     second = next(name for name in expected if name.startswith("learning_rate_0.001_seed_1"))
     (work / "fuse").write_text(second)
@@ -98,7 +98,7 @@ def test_a_sweep_that_was_killed_ends_as_one_that_was_not(work: Path) -> None:
 
     again = sweep(work, "cut", *values)
     assert again.returncode == 1, again.stderr
-    assert "skipped: model.learning_rate=0.001 seed=0" in again.stdout
+    assert "skipped: optimizer.learning_rate=0.001 seed=0" in again.stdout
     assert f"going on from {folder / second}" in (folder / second / "train.log").read_text()
     found = results(folder)
     first = next(name for name in found if name.startswith("learning_rate_0.001_seed_0"))
@@ -118,7 +118,7 @@ def test_a_sweep_that_was_killed_ends_as_one_that_was_not(work: Path) -> None:
 
 
 def test_both_processes_of_a_trial_have_its_settings(work: Path) -> None:
-    search = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "model.learning_rate=tag(log,interval(1e-5,1e-2))"]
+    search = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "optimizer.learning_rate=tag(log,interval(1e-5,1e-2))"]
     done = sweep(work, "search", *search, "trainer.cpu_processes=2", "data.batch_size=2", "trainer.max_epochs=1")
     assert done.returncode == 0, done.stdout + done.stderr
     told = [
@@ -133,7 +133,7 @@ def test_both_processes_of_a_trial_have_its_settings(work: Path) -> None:
 
 
 def test_tensorboard_shows_what_was_swept_and_the_scores(work: Path) -> None:
-    values = ["model.learning_rate=1e-3,1e-4", "augment=flip,none", "trainer.max_epochs=1"]
+    values = ["optimizer.learning_rate=1e-3,1e-4", "augment=flip,none", "trainer.max_epochs=1"]
     done = sweep(work, "shown", *values)
     assert done.returncode == 0, done.stderr
     found = results(work / "outputs" / "sweeps" / "shown")
@@ -143,7 +143,7 @@ def test_tensorboard_shows_what_was_swept_and_the_scores(work: Path) -> None:
         assert events.Scalars("val_best/iou")[-1].value == pytest.approx(result["scores"]["iou"])
         data = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
         start = plugin_data_pb2.HParamsPluginData.FromString(data).session_start_info
-        rate = start.hparams["model.learning_rate"].number_value
-        assert set(start.hparams) == {"model.learning_rate", "augment"}
+        rate = start.hparams["optimizer.learning_rate"].number_value
+        assert set(start.hparams) == {"optimizer.learning_rate", "augment"}
         assert f"learning_rate_{rate:g}_" in name
         assert ("augment_flip" in name) == (start.hparams["augment"].string_value == "HorizontalFlip")

@@ -22,8 +22,8 @@ SETTINGS = [
     "model.weights=null",
     "model.fc_channels=8",
     "model.skip_scale=[1,1]",
-    "model.learning_rate=1e-3",
-    "model.schedule=cosine",
+    "optimizer.learning_rate=1e-3",
+    "optimizer.schedule=cosine",
     "trainer.gpus=0",
     "trainer.max_epochs=3",
     "predictions=2",
@@ -158,11 +158,11 @@ def test_killed_then_terminated_then_resumed_ends_with_the_same_weights(
 
 def test_a_loss_that_is_not_finite_stops_the_run(kitti_root: Path, work: Path) -> None:
     folder = work / "wild"
-    done = train(kitti_root, folder, "model.learning_rate=1e30")
+    done = train(kitti_root, folder, "optimizer.learning_rate=1e30")
     assert done.returncode == 2
     assert "the loss is " in done.stderr
     assert "at step 2 (epoch 1)" in done.stderr
-    assert "model.learning_rate" in done.stderr
+    assert "optimizer.learning_rate" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 2
     assert json.loads((folder / "result.json").read_text())["status"] == "failed"
     assert not list(folder.glob("checkpoints/*.ckpt"))
@@ -232,7 +232,7 @@ def test_a_task_of_ones_own(kitti_root: Path, tmp_path: Path) -> None:
 
 
 def test_accumulated_batches_are_logged_with_their_own_loss(kitti_root: Path, work: Path) -> None:
-    frozen = ["model.learning_rate=1e-12", "model.dropout=0", "augment=none", "trainer.max_epochs=1", "predictions=0"]
+    frozen = ["optimizer.learning_rate=1e-12", "model.dropout=0", "augment=none", "trainer.max_epochs=1", "predictions=0"]
     one = train(kitti_root, work / "single", *frozen)
     three = train(kitti_root, work / "accumulated", *frozen, "trainer.accumulate=3")
     assert (one.returncode, three.returncode) == (0, 0), three.stderr

@@ -70,7 +70,7 @@ def test_a_refused_resume_keeps_the_config_that_the_run_was_made_from(tmp_path: 
     first.write_config(CONFIG)
     first.close()
     second = RunFolder(tmp_path)
-    second.write_config({"overrides.yaml": "- model.learning_rate=-1\n"})
+    second.write_config({"overrides.yaml": "- optimizer.learning_rate=-1\n"})
     second.undo({"overrides.yaml": ""}, "train.log")
     second.close()
     assert (tmp_path / ".hydra" / "overrides.yaml").read_text() == "[]\n"

@@ -171,7 +171,7 @@ def test_what_differs_in_the_order_of_the_config() -> None:
         settings(trainer__max_epochs=10, sweep__name="x"),
         settings(data__image_shape=[256, 832], predictions=0),
     ]
-    assert swept(runs) == ["data.image_shape", "model.learning_rate", "trainer.max_epochs"]
+    assert swept(runs) == ["data.image_shape", "optimizer.learning_rate", "trainer.max_epochs"]
     assert swept(runs[:1]) == swept([]) == []
     assert swept([settings(), settings(model__learning_rate=0.0001, seed=0.0)]) == []
     assert swept([settings(seed=1), settings(seed=True)]) == ["seed"]
@@ -195,8 +195,8 @@ def test_gpus_are_swept_where_a_step_sees_them() -> None:
 
 
 def test_names_are_as_short_as_can_be() -> None:
-    assert short_names(["model.learning_rate", "data.image_shape", "seed"]) == {
-        "model.learning_rate": "learning_rate",
+    assert short_names(["optimizer.learning_rate", "data.image_shape", "seed"]) == {
+        "optimizer.learning_rate": "learning_rate",
         "data.image_shape": "image_shape",
         "seed": "seed",
     }

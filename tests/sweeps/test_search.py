@@ -26,7 +26,7 @@ from segkit.train.callbacks.pruning import Pruning
 from tests.sweeps.fake_pool import FakePool, finished, folders, write_run
 
 SEARCH = ["hydra/sweeper=optuna", "sweep.name=mine"]
-RATE = "model.learning_rate=tag(log,interval(1e-5,1e-1))"
+RATE = "optimizer.learning_rate=tag(log,interval(1e-5,1e-1))"
 DROPOUT = "model.dropout=interval(0,0.9)"
 
 
@@ -106,7 +106,7 @@ def test_the_search_beats_its_random_beginning(search: Any, capsys: pytest.Captu
     assert lines[-2].startswith(f"best: {label}: val/iou {best.value:.4f} (outputs/sweeps/mine/learning_rate_")
     assert lines[-1] == "segkit report sweep=mine"
     for trial, job in zip(stored().trials, pool.jobs, strict=True):
-        assert job.settings["model"]["learning_rate"] == pytest.approx(trial.params["model.learning_rate"], rel=1e-11)
+        assert job.settings["model"]["learning_rate"] == pytest.approx(trial.params["optimizer.learning_rate"], rel=1e-11)
         assert job.trial == Trial(studies.address(Path("outputs/sweeps/mine")), "sweep", trial.number)
 
 
@@ -220,7 +220,7 @@ def space(*words: str) -> dict[str, Any]:
 def test_the_space_is_what_hydras_grammar_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert space(RATE, DROPOUT) == {
-        "model.learning_rate": FloatDistribution(1e-5, 1e-1, log=True),
+        "optimizer.learning_rate": FloatDistribution(1e-5, 1e-1, log=True),
         "model.dropout": FloatDistribution(0, 0.9),
     }
     assert space("trainer.max_epochs=range(4,12,4)", "data.batch_size=int(interval(1,8))") == {
@@ -283,14 +283,14 @@ def test_a_study_is_about_the_same_settings_always(search: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["seed=1"], "hydra/sweeper=optuna: nothing to search; give a setting room, as in model.learning_rate='tag("),
+        (["seed=1"], "hydra/sweeper=optuna: nothing to search; give a setting room, as in optimizer.learning_rate='tag("),
         ([DROPOUT, "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: should be greater than 0"),
         ([DROPOUT, "hydra.sweeper.n_trial=5"], "hydra.sweeper.n_trial: no such setting"),
         ([DROPOUT, "trainer.monitor=val/iou,val/loss"], "trainer.monitor: cannot be searched"),
         (["model.dropout=tag(lag,interval(0,1))"], "the only tag there is is log"),
         (["model.dropout=tag(log,choice(0,1))"], "the only tag there is is log"),
-        (["model.learning_rate=tag(log,interval(0,1))"], "model.learning_rate=tag(log,interval(0,1)): "),
-        (["model.learning_rate=interval(1,0.1)"], "model.learning_rate=interval(1,0.1): "),
+        (["optimizer.learning_rate=tag(log,interval(0,1))"], "optimizer.learning_rate=tag(log,interval(0,1)): "),
+        (["optimizer.learning_rate=interval(1,0.1)"], "optimizer.learning_rate=interval(1,0.1): "),
         (["model=fcn8,fcn9"], "Could not find 'model/fcn9'"),
         ([DROPOUT, "trainer.max_epochs=0"], "trainer.max_epochs=0: should be greater than 0"),
         (["model.dropout=interval(2,3)"], "model.dropout=2.0: should be less than 1"),

@@ -25,7 +25,7 @@ from segkit.sweeps.plan import Plan
 from tests.sweeps.fake_pool import FakePool, finished, folders, write_run
 
 Run = Callable[[Job], Outcome]
-NAMED = ["sweep.name=mine", "model.learning_rate=1e-4,1e-3,1e-2"]
+NAMED = ["sweep.name=mine", "optimizer.learning_rate=1e-4,1e-3,1e-2"]
 
 
 def by_rate(job: Job) -> Outcome:
@@ -82,19 +82,19 @@ def test_a_sweep_runs_all_and_the_same_command_runs_nothing(sweeps: Sweeps, tmp_
     assert (settings["name"], trainer["monitor"], where) == ("mine", "val/iou", folder)
     best = next(name for name in folders(folder) if name.startswith("learning_rate_0.001-"))
     assert re.fullmatch(r"3 of 3 done; \d+ s", lines[-3])
-    assert lines[-2] == f"best: model.learning_rate=0.001: val/iou 0.7500 (outputs/sweeps/mine/{best})"
+    assert lines[-2] == f"best: optimizer.learning_rate=0.001: val/iou 0.7500 (outputs/sweeps/mine/{best})"
     assert lines[-1] == "segkit report sweep=mine"
-    assert "finished: model.learning_rate=0.01: val/iou 0.2500 in 42 s on here GPU 3" in lines
+    assert "finished: optimizer.learning_rate=0.01: val/iou 0.2500 in 42 s on here GPU 3" in lines
     assert without_times(folder / "sweep.log") == lines
 
     code, again = sweeps(NAMED)
     assert (code, sweeps.pool) == (0, None)
-    assert "skipped: model.learning_rate=0.001: finished earlier: val/iou 0.7500" in again
+    assert "skipped: optimizer.learning_rate=0.001: finished earlier: val/iou 0.7500" in again
     assert re.fullmatch(r"3 of 3 done \(3 of them earlier\); \d+ s", again[-3])
     assert again[-2:] == lines[-2:]
     assert without_times(folder / "sweep.log") == [*lines, *again]
     entries = json.loads((folder / "sweep.json").read_text())
-    command = "segkit train -m sweep.name=mine model.learning_rate=1e-4,1e-3,1e-2"
+    command = "segkit train -m sweep.name=mine optimizer.learning_rate=1e-4,1e-3,1e-2"
     assert [(entry["command"], entry["launcher"], entry["jobs"]) for entry in entries] == [(command, "basic", 3)] * 2
     assert [(entry["finished"], entry["skipped"]) for entry in entries] == [(3, 0), (0, 3)]
     assert entries[0]["started"] <= entries[1]["started"]
@@ -102,7 +102,7 @@ def test_a_sweep_runs_all_and_the_same_command_runs_nothing(sweeps: Sweeps, tmp_
 
 
 def test_more_values_run_what_is_new(sweeps: Sweeps) -> None:
-    sweeps(["sweep.name=mine", "model.learning_rate=1e-4,1e-2"])
+    sweeps(["sweep.name=mine", "optimizer.learning_rate=1e-4,1e-2"])
     code, lines = sweeps(NAMED)
     assert (code, sweeps.rates) == (0, [1e-3])
     assert lines[-3].startswith("3 of 3 done (2 of them earlier); ")
@@ -110,7 +110,7 @@ def test_more_values_run_what_is_new(sweeps: Sweeps) -> None:
 
 def test_the_best_is_the_lowest_loss(sweeps: Sweeps) -> None:
     _, lines = sweeps([*NAMED, "trainer.monitor=val/loss"])
-    assert lines[-2].startswith("best: model.learning_rate=0.01: val/loss 0.2500 (")
+    assert lines[-2].startswith("best: optimizer.learning_rate=0.01: val/loss 0.2500 (")
 
 
 def test_there_is_no_best_where_scores_are_of_two_kinds_or_none(sweeps: Sweeps) -> None:
@@ -131,7 +131,7 @@ def test_a_failed_job_is_told_and_tried_again(sweeps: Sweeps, tmp_path: Path) ->
     assert code == 1
     assert sweeps.rates == [1e-4, 1e-3, 1e-2]
     (folder,) = (tmp_path / "outputs/sweeps/mine").glob("learning_rate_0.0001-*")
-    reason = "model.learning_rate=0.0001: the loss is nan at step 2 (epoch 1)"
+    reason = "optimizer.learning_rate=0.0001: the loss is nan at step 2 (epoch 1)"
     assert lines[-1] == f"failed: {reason} (outputs/sweeps/mine/{folder.name})"
     assert lines[-2] == "segkit report sweep=mine"
     assert lines[-4].startswith("2 of 3 done, 1 failed; ")
@@ -141,10 +141,10 @@ def test_a_failed_job_is_told_and_tried_again(sweeps: Sweeps, tmp_path: Path) ->
 
 
 def test_wrong_values_of_some_jobs_fail_those(sweeps: Sweeps) -> None:
-    code, lines = sweeps(["sweep.name=mine", "model.learning_rate=0.01,-1"])
+    code, lines = sweeps(["sweep.name=mine", "optimizer.learning_rate=0.01,-1"])
     assert code == 1
     assert sweeps.rates == [0.01, -1]
-    assert lines[-1].startswith("failed: model.learning_rate=-1: model.learning_rate=-1: should be greater than 0 (")
+    assert lines[-1].startswith("failed: optimizer.learning_rate=-1: optimizer.learning_rate=-1: should be greater than 0 (")
 
 
 def test_what_was_cut_off_is_run_and_what_runs_elsewhere_is_left_alone(sweeps: Sweeps, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_job_that_others_ended_makes_the_sweep_incomplete(sweeps: Sweeps) -> N
 
 
 def test_a_sweep_without_a_name_goes_on_by_its_folder(sweeps: Sweeps, tmp_path: Path) -> None:
-    _, lines = sweeps(["model.learning_rate=1e-4,1e-3"], failing)
+    _, lines = sweeps(["optimizer.learning_rate=1e-4,1e-3"], failing)
     (folder,) = (tmp_path / "outputs/train").iterdir()
     assert f"segkit report sweep=outputs/train/{folder.name}" in lines
     command = json.loads((folder / "sweep.json").read_text())[0]["command"]
@@ -224,7 +224,7 @@ def test_a_sweep_without_a_name_goes_on_by_its_folder(sweeps: Sweeps, tmp_path: 
 
 
 def test_jobs_that_are_the_same_are_run_once_and_said_to_be(sweeps: Sweeps) -> None:
-    _, lines = sweeps(["sweep.name=mine", "trainer.compile=true,false", "model.learning_rate=1e-4,1e-3"])
+    _, lines = sweeps(["sweep.name=mine", "trainer.compile=true,false", "optimizer.learning_rate=1e-4,1e-3"])
     assert sweeps.rates == [1e-4, 1e-3]
     assert "trainer.compile says where or how fast a job runs: jobs that differ in it alone are one job" in lines
 
