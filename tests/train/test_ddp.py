@@ -78,7 +78,7 @@ def train_halves(precision: Any, clip: float | None, whole_steps: bool) -> tuple
     SegmentationTask.takes_whole_steps = lambda self: whole_steps  # type: ignore[method-assign]
     together = torch.distributed.is_initialized()
     seed_everything(torch.distributed.get_rank() if together else 0, verbose=False)  # rank 0's weights are to count
-    optimization = Optimization("torch.optim.Adam", learning_rate=1e-2)
+    optimization = Optimization(torch.optim.Adam, learning_rate=1e-2)
     task = Own(TwoLayers(), CrossEntropy(), optimization, CLASSES, PictureInput.of([32, 32]))
     losses: list[float] = []
     wholes = []
