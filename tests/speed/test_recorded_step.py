@@ -96,7 +96,7 @@ class Small(nn.Module):
 
 
 def a_task(loss: nn.Module | None = None) -> SegmentationTask:
-    optimization = Optimization("torch.optim.Adam", learning_rate=1e-3, schedule="cosine", warmup=0.5)
+    optimization = Optimization(torch.optim.Adam, learning_rate=1e-3, schedule="cosine", warmup=0.5)
     return SegmentationTask(Small(), loss or Loss(), optimization, CLASSES, PictureInput.of([32, 32]))
 
 
