@@ -29,10 +29,9 @@ def build_encoder(name: str, in_channels: int = 3, output_stride: int = 32) -> n
         from segkit.models.encoders.timm import TimmEncoder
 
         return TimmEncoder(name, in_channels, output_stride)
-    if name not in (*VGG_NAMES, *TORCHVISION_NAMES):
-        raise UserError(
-            f"model.encoder={name} is unknown: give {', '.join((*VGG_NAMES, *TORCHVISION_NAMES))} or timm/<name>."
-        )
+    known = (*VGG_NAMES, *TORCHVISION_NAMES)
+    if name not in known:
+        raise UserError(f"model.encoder={name} is unknown: give {', '.join(known)} or timm/<name>.")
     if output_stride != 32 and name not in DILATING:
         raise UserError(
             f"model.output_stride={output_stride}: model.encoder={name} cannot be dilated.\n"

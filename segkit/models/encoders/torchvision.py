@@ -35,7 +35,8 @@ class TorchvisionEncoder(nn.Module):
     Args:
         name: one of `TORCHVISION_NAMES`.
         in_channels: of the input.
-        output_stride: 32, or for those in `segkit.models.encoders.DILATING` 16: the last stage keeps stride 16 and dilates by 2 instead.
+        output_stride: 32, or for some (`segkit.models.encoders.DILATING`) 16: the last stage keeps stride 16 and
+            dilates by 2 instead.
 
     Attributes:
         features: the layers; ResNet's with their own names, in order.
