@@ -13,11 +13,11 @@ class TinyEncoder(nn.Module):
 
     Attributes:
         channels, strides, in_channels: what decoders are built from.
-        mean, std: of the pictures that it expects, RGB, 0…255.
+        mean, std: of the pictures that it expects, RGB, for values 0…1.
     """
 
-    mean = (127.5, 127.5, 127.5)
-    std = (64.0, 64.0, 64.0)
+    mean = (0.5, 0.5, 0.5)
+    std = (0.25, 0.25, 0.25)
     in_channels = 3
 
     def __init__(self, widths: Sequence[int] = (8, 16, 32, 48, 64)) -> None:

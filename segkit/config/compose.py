@@ -39,7 +39,7 @@ READ = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.launche
 
 
 class OwnConfigs(SearchPathPlugin):
-    """The folder of ``--config-dir`` among those that Hydra searches, in the place that its command line gives it."""
+    """The user's own config files among those that Hydra searches, in the place that its command line gives them."""
 
     folder: Path | None = None
 
@@ -50,9 +50,14 @@ class OwnConfigs(SearchPathPlugin):
 
 @contextmanager
 def hydra_ready(config_dir: Path | None) -> Iterator[None]:
-    """Within it, words can be parsed and configs composed; ``config_dir`` is the folder of ``--config-dir``."""
+    """Within it, words can be parsed and configs composed.
+
+    ``config_dir`` is the folder of ``--config-dir``; without it ``conf/`` in the working folder, where there is one.
+    """
     Plugins.instance().register(OwnConfigs)
-    OwnConfigs.folder = config_dir
+    here = Path.cwd() / "conf"
+    own = here if here.is_dir() and here.resolve() != CONF.resolve() else None
+    OwnConfigs.folder = config_dir or own
     try:
         with initialize_config_dir(str(CONF), job_name="segkit", version_base="1.3"):
             yield

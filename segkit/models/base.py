@@ -52,11 +52,11 @@ class EncoderDecoder(nn.Module):
 
     Args:
         num_classes: channels of the logits.
-        encoder: a name (see `segkit.models.encoders.build_encoder`), or what gives an `Encoder` when called.
+        encoder: a name (see `segkit.models.encoders.build_encoder`), or an `Encoder`.
         decoder: what gives a `Decoder` when called with ``channels``, ``strides`` and ``num_classes``.
         weights: pretrained weights of the encoder, see `segkit.models.weights.load_pretrained`; ``None`` = random.
-        in_channels: of the input; with a named encoder only, one called has its own.
-        output_stride: of the encoder's top: 16 dilates its last stage (Chen 2017); with a named encoder only.
+        in_channels: of the input; of a named encoder only, another has its own.
+        output_stride: of the encoder's top: 16 dilates its last stage (Chen 2017); of a named encoder only.
 
     Attributes:
         encoder, decoder: the two parts.
@@ -75,14 +75,14 @@ class EncoderDecoder(nn.Module):
     def __init__(
         self,
         num_classes: Annotated[int, Gt(0)],
-        encoder: str | Callable[..., Any],
+        encoder: str | nn.Module,
         decoder: Callable[..., Any],
         weights: str | None = None,
         in_channels: Annotated[int, Gt(0)] = 3,
         output_stride: Literal[16, 32] = 32,
     ) -> None:
         super().__init__()
-        self.encoder = build_encoder(encoder, in_channels, output_stride) if isinstance(encoder, str) else encoder()
+        self.encoder = build_encoder(encoder, in_channels, output_stride) if isinstance(encoder, str) else encoder
         if weights is not None:
             load_pretrained(self.encoder, weights)
         self.register_buffer("mean", 255 * torch.tensor(self.encoder.mean).view(-1, 1, 1))

@@ -44,7 +44,7 @@ class FCN(EncoderDecoder):
     ) -> None:
         decoder = partial(FCNDecoder, stride=stride, skip_scale=skip_scale, init=init)
         if encoder in VGG_NAMES:
-            vgg = partial(VGGEncoder, encoder, fc_channels, dropout, batch_norm_fc)  # type: ignore[arg-type]
+            vgg = VGGEncoder(encoder, fc_channels, dropout, batch_norm_fc)  # type: ignore[arg-type]
             super().__init__(num_classes, vgg, decoder, weights)
         elif fc_channels is not None or batch_norm_fc:
             raise UserError(

@@ -3,15 +3,17 @@
 from collections.abc import Collection, Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import WeightsEnum, get_model_weights, list_models
 
 from segkit.errors import UserError
 from segkit.models.encoders.features import IMAGENET_MEAN, IMAGENET_STD, first_kernel
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
 
 START_RANDOM = "model.weights=null starts from random weights on purpose"
 _COUNTER = "num_batches_tracked"
@@ -56,6 +58,8 @@ def find_state(weights: str, setting: str, *networks: str) -> Mapping[str, Tenso
     Raises:
         UserError: see `load_pretrained`.
     """
+    from torchvision.models import get_model_weights, list_models  # only here: it takes most of a second to import
+
     known = [network for network in networks if network in list_models()]
     published = {entry.name: entry for network in known for entry in get_model_weights(network)}
     usable = {name: entry for name, entry in published.items() if _is_normalised_alike(entry)}
@@ -158,12 +162,12 @@ def _name(encoder: nn.Module) -> str:
     return str(getattr(encoder, "name", type(encoder).__name__))
 
 
-def _is_normalised_alike(entry: WeightsEnum) -> bool:
+def _is_normalised_alike(entry: "WeightsEnum") -> bool:
     transforms = entry.transforms()
     return tuple(transforms.mean) == IMAGENET_MEAN and tuple(transforms.std) == IMAGENET_STD
 
 
-def _download(entry: WeightsEnum) -> Mapping[str, Tensor]:
+def _download(entry: "WeightsEnum") -> Mapping[str, Tensor]:
     """State dict of published weights, from torch.hub's folder or, once and with its hash checked, the network."""
     file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(entry.url).path).name)
     if file.exists():

@@ -13,6 +13,9 @@ from segkit.errors import UserError
 from segkit.optim.groups import parameter_groups
 from segkit.optim.schedules import Schedule, learning_rate_factor
 
+FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+"""Optimisers whose update of all parameters is one launch on a GPU."""
+
 
 class Optimization:
     """A recipe, applied to a network by :meth:`build`.
@@ -67,7 +70,8 @@ class Optimization:
         )
         # One launch for all parameters; the numbers are those of the plain update to rounding.
         on_gpu = all(parameter.is_cuda for parameter in network.parameters())
-        fused = {"fused": True} if on_gpu and "fused" in taken else {}
+        # Others have the argument too, but not the kernel for GPUs.
+        fused = {"fused": True} if on_gpu and getattr(self.algorithm, "func", self.algorithm) in FUSED else {}
         optimizer = self.algorithm(groups, **fused)
         optimizer.register_load_state_dict_pre_hook(_keep_kernels)
         return optimizer, LambdaLR(optimizer, learning_rate_factor(self.schedule, self.warmup, total_steps))

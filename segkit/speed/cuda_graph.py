@@ -1,5 +1,6 @@
 """A function of tensors on a GPU, recorded once and replayed: one launch in the place of hundreds."""
 
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -69,7 +70,9 @@ class CudaGraph:
     def _warm_up(self, function: Callable[..., Tensor], last: bool) -> None:
         # What would wait for the GPU while it is recorded is found here: an error while recording is a mess.
         before = torch.cuda.get_sync_debug_mode()
-        torch.cuda.set_sync_debug_mode("error" if last else before)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Synchronization debug mode")  # a prototype: torch says so at every start
+            torch.cuda.set_sync_debug_mode("error" if last else before)
         try:
             function(*self._inputs)
         finally:

@@ -202,6 +202,8 @@ class RecordedStep:
         else:
             self.close()
             log.info("fast step: off, %s", reason)
+        # The peak of memory, which a run reports, is not reset, though the trial's copies are in it: replays allocate
+        # nothing that torch counts, so from here on it would leave out what a step needs for its maps.
         self.trying, self.before, self.plain_steps, self.replays = False, None, [], 0
 
     def _refusal(self, before: trial.Snapshot, after: trial.Snapshot) -> str | None:

@@ -9,7 +9,9 @@ before batch normalisation), and its sign is chance. Not updated, or updated twi
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,9 @@ UPDATE = 0.7
 MOVED = 1e-5
 """A parameter that the plain way moves by this share of its largest value, the recorded way has to move too."""
 
+SHARE_OF_MEMORY = 0.25
+"""Of the GPU's free memory, the most that copies may take: a recording has to fit too."""
+
 IN_OPTIMIZER = "in the optimizer"
 
 Modules = Mapping[str, nn.Module]
@@ -33,20 +38,28 @@ Modules = Mapping[str, nn.Module]
 class Snapshot:
     """Copies of all that a step changes: parameters, buffers, the optimiser's state, torch's random numbers.
 
-    They lie on the CPU, so that a trial takes no memory of the GPU's.
+    They lie on the GPU where its memory allows, else on the CPU, which takes seconds for a large network.
     """
 
     def __init__(self, modules: Modules, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
         self.originals = tensors_of(modules, optimizer)
-        self.values = {name: tensor.detach().to("cpu", copy=True) for name, tensor in self.originals.items()}
+        to = None if has_room(self.originals.values(), device) else "cpu"
+        self.values = {name: tensor.detach().to(to, copy=True) for name, tensor in self.originals.items()}
         self.random, self.device = random_state(device), device
 
     @torch.no_grad()
     def restore(self) -> None:
         """Put all values back where they were, each in its place in memory."""
-        for name, tensor in self.originals.items():
-            tensor.copy_(self.values[name])
+        torch._foreach_copy_(list(self.originals.values()), list(self.values.values()))
         set_random_state(self.random, self.device)
+
+
+def has_room(tensors: Iterable[Tensor], device: torch.device) -> bool:
+    """Whether two copies of ``tensors``, those from before and after plain steps, leave a GPU enough for recording."""
+    if device.type != "cuda":
+        return True
+    needed = 2 * sum(tensor.nbytes for tensor in tensors if tensor.is_cuda)
+    return needed <= SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
 
 
 def tensors_of(modules: Modules, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -140,21 +153,58 @@ def loss_differs(plain: float, tried: float, bf16: bool) -> bool:
     return not abs(tried - plain) <= ROUNDINGS * rounding * (abs(plain) + 0.05)
 
 
+@torch.no_grad()
 def updates_differ(before: Snapshot, plain: Snapshot) -> str | None:
     """How the values are now, if not as plain steps led to: None = they are, both ways having come from ``before``."""
-    apart = length = 0.0
+    counts, values = [], []
     for name, tensor in before.originals.items():
-        start, expected, found = before.values[name], plain.values[name], tensor.detach().cpu()
         if not tensor.is_floating_point() or name.startswith("step of"):
-            if not torch.equal(expected, found):
-                return f"the recorded step leaves {name} at another value"
-        elif not name.endswith(IN_OPTIMIZER):
-            wanted, got = expected - start, found - start
-            if wanted.numel() and wanted.abs().max() > MOVED * start.abs().max() and not got.any():
-                return f"the recorded step does not change {name}"
-            if isinstance(tensor, nn.Parameter):
-                apart += float((got - wanted).norm()) ** 2
-                length += float(wanted.norm()) ** 2
+            counts.append(name)
+        elif not name.endswith(IN_OPTIMIZER) and tensor.numel():
+            values.append(name)
+    return _counts_differ(counts, plain) or _changes_differ(values, before, plain)
+
+
+def _counts_differ(names: Sequence[str], plain: Snapshot) -> str | None:
+    found = [plain.originals[name].to(plain.values[name].device) for name in names]
+    wrong = [(plain.values[name] != now).any() for name, now in zip(names, found, strict=True)]
+    name = next((name for name, differs in zip(names, _fetched(wrong), strict=True) if differs), None)
+    return name and f"the recorded step leaves {name} at another value"
+
+
+def _changes_differ(names: Sequence[str], before: Snapshot, plain: Snapshot) -> str | None:
+    start = [before.values[name] for name in names]
+    # Where those lie: as memory went, one snapshot may be on the GPU and one not.
+    expected, found = (
+        [values[name].detach().to(value.device) for name, value in zip(names, start, strict=True)]
+        for values in (plain.values, before.originals)
+    )
+    # One list of differences at a time: each takes as much memory as the network.
+    wanted = torch._foreach_sub(expected, start)
+    wanted_most, wanted_norm = torch._foreach_norm(wanted, inf), torch._foreach_norm(wanted)
+    del wanted
+    norms = (
+        torch._foreach_norm(start, inf),
+        wanted_most,
+        torch._foreach_norm(torch._foreach_sub(found, start), inf),
+        wanted_norm,
+        torch._foreach_norm(torch._foreach_sub(found, expected)),
+    )
+    apart = length = 0.0
+    fetched = iter(_fetched([norm for column in norms for norm in column]))
+    columns = [list(islice(fetched, len(names))) for _ in norms]
+    for name, largest, should_move, moves, long, off in zip(names, *columns, strict=True):
+        if should_move > MOVED * largest and moves == 0:
+            return f"the recorded step does not change {name}"
+        if isinstance(before.originals[name], nn.Parameter):
+            apart, length = apart + off**2, length + long**2
     if not apart <= UPDATE**2 * length:
         return f"the recorded step changes the weights otherwise: {apart**0.5:.3g} off {length**0.5:.3g}"
     return None
+
+
+def _fetched(scalars: Sequence[Tensor]) -> list[float]:
+    """The values of scalars, the GPU waited for once."""
+    if not scalars:
+        return []
+    return torch.stack([scalar.double().to(scalars[-1].device) for scalar in scalars]).tolist()

@@ -118,7 +118,11 @@ def test_a_sweep_that_was_killed_ends_as_one_that_was_not(work: Path) -> None:
 
 
 def test_both_processes_of_a_trial_have_its_settings(work: Path) -> None:
-    search = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "optimizer.learning_rate=tag(log,interval(1e-5,1e-2))"]
+    search = [
+        "hydra/sweeper=optuna",
+        "hydra.sweeper.n_trials=2",
+        "optimizer.learning_rate=tag(log,interval(1e-5,1e-2))",
+    ]
     done = sweep(work, "search", *search, "trainer.cpu_processes=2", "data.batch_size=2", "trainer.max_epochs=1")
     assert done.returncode == 0, done.stdout + done.stderr
     told = [

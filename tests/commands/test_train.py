@@ -232,7 +232,13 @@ def test_a_task_of_ones_own(kitti_root: Path, tmp_path: Path) -> None:
 
 
 def test_accumulated_batches_are_logged_with_their_own_loss(kitti_root: Path, work: Path) -> None:
-    frozen = ["optimizer.learning_rate=1e-12", "model.dropout=0", "augment=none", "trainer.max_epochs=1", "predictions=0"]
+    frozen = [
+        "optimizer.learning_rate=1e-12",
+        "model.dropout=0",
+        "augment=none",
+        "trainer.max_epochs=1",
+        "predictions=0",
+    ]
     one = train(kitti_root, work / "single", *frozen)
     three = train(kitti_root, work / "accumulated", *frozen, "trainer.accumulate=3")
     assert (one.returncode, three.returncode) == (0, 0), three.stderr

@@ -284,6 +284,6 @@ def test_every_loss_of_conf_is_built_by_its_file(name: str) -> None:
 def test_terms_of_a_sum_are_set_by_their_names() -> None:
     changed = ["loss.terms.cross_entropy.class_weights=enet", "loss.factors.dice=0"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        loss = instantiate(compose(overrides=["+loss=sum", *changed]).loss, _convert_="all")
+        loss = instantiate(compose(overrides=["+loss=cross_entropy_dice", *changed]).loss, _convert_="all")
     give_pixel_counts(loss, lambda: COUNTS)
     assert torch.equal(loss(*batch()), LOSSES["enet"](*batch()))

@@ -140,7 +140,7 @@ def test_a_compiled_training_step_has_the_same_gradients(decoder: Callable[..., 
     image, label = picture(2, 3, 33, 47), picture(2, 33, 47).long() % 3
 
     def gradients(compiled: bool) -> list[Tensor]:
-        network = seeded(partial(EncoderDecoder, 3, Steps, decoder)).train()
+        network = seeded(lambda: EncoderDecoder(3, Steps(), decoder)).train()
         for module in network.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
@@ -155,13 +155,13 @@ def test_a_compiled_training_step_has_the_same_gradients(decoder: Callable[..., 
 @torch.no_grad()
 def test_inductor_compiles_it() -> None:
     torch._dynamo.reset()
-    network = seeded(partial(EncoderDecoder, 3, partial(Steps, 2), DECODERS["unet"])).eval()
+    network = seeded(lambda: EncoderDecoder(3, Steps(2), DECODERS["unet"])).eval()
     image = picture(1, 3, 33, 47)
     close(torch.compile(network)(image), network(image), 1e-4)
 
 
 def test_the_encoder_sees_its_own_normalisation_and_zeros_beyond_the_picture() -> None:
-    network = EncoderDecoder(2, Steps, DECODERS["unet"])
+    network = EncoderDecoder(2, Steps(), DECODERS["unet"])
     seen = []
     network.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     network(torch.tensor([0.0, 127.5, 255.0]).view(1, 3, 1, 1).expand(1, 3, 33, 20))

@@ -106,7 +106,9 @@ def test_the_search_beats_its_random_beginning(search: Any, capsys: pytest.Captu
     assert lines[-2].startswith(f"best: {label}: val/iou {best.value:.4f} (outputs/sweeps/mine/learning_rate_")
     assert lines[-1] == "segkit report sweep=mine"
     for trial, job in zip(stored().trials, pool.jobs, strict=True):
-        assert job.settings["optimizer"]["learning_rate"] == pytest.approx(trial.params["optimizer.learning_rate"], rel=1e-11)
+        assert job.settings["optimizer"]["learning_rate"] == pytest.approx(
+            trial.params["optimizer.learning_rate"], rel=1e-11
+        )
         assert job.trial == Trial(studies.address(Path("outputs/sweeps/mine")), "sweep", trial.number)
 
 
@@ -283,7 +285,10 @@ def test_a_study_is_about_the_same_settings_always(search: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["seed=1"], "hydra/sweeper=optuna: nothing to search; give a setting room, as in optimizer.learning_rate='tag("),
+        (
+            ["seed=1"],
+            "hydra/sweeper=optuna: nothing to search; give a setting room, as in optimizer.learning_rate='tag(",
+        ),
         ([DROPOUT, "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: should be greater than 0"),
         ([DROPOUT, "hydra.sweeper.n_trial=5"], "hydra.sweeper.n_trial: no such setting"),
         ([DROPOUT, "trainer.monitor=val/iou,val/loss"], "trainer.monitor: cannot be searched"),

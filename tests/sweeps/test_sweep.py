@@ -144,7 +144,9 @@ def test_wrong_values_of_some_jobs_fail_those(sweeps: Sweeps) -> None:
     code, lines = sweeps(["sweep.name=mine", "optimizer.learning_rate=0.01,-1"])
     assert code == 1
     assert sweeps.rates == [0.01, -1]
-    assert lines[-1].startswith("failed: optimizer.learning_rate=-1: optimizer.learning_rate=-1: should be greater than 0 (")
+    assert lines[-1].startswith(
+        "failed: optimizer.learning_rate=-1: optimizer.learning_rate=-1: should be greater than 0 ("
+    )
 
 
 def test_what_was_cut_off_is_run_and_what_runs_elsewhere_is_left_alone(sweeps: Sweeps, tmp_path: Path) -> None:

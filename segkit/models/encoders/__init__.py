@@ -5,10 +5,12 @@ from typing import get_args
 from torch import nn
 
 from segkit.errors import UserError
-from segkit.models.encoders.torchvision import DILATING, NAMES, TorchvisionEncoder
 from segkit.models.encoders.vgg import EncoderName, VGGEncoder
 
 VGG_NAMES: tuple[str, ...] = get_args(EncoderName)
+TORCHVISION_NAMES = ("resnet18", "resnet34", "resnet50", "mobilenet_v3_large", "convnext_tiny")
+DILATING = TORCHVISION_NAMES[:4]
+"""Those whose last stage can be dilated."""
 
 
 def build_encoder(name: str, in_channels: int = 3, output_stride: int = 32) -> nn.Module:
@@ -27,8 +29,9 @@ def build_encoder(name: str, in_channels: int = 3, output_stride: int = 32) -> n
         from segkit.models.encoders.timm import TimmEncoder
 
         return TimmEncoder(name, in_channels, output_stride)
-    if name not in (*VGG_NAMES, *NAMES):
-        raise UserError(f"model.encoder={name} is unknown: give {', '.join((*VGG_NAMES, *NAMES))} or timm/<name>.")
+    known = (*VGG_NAMES, *TORCHVISION_NAMES)
+    if name not in known:
+        raise UserError(f"model.encoder={name} is unknown: give {', '.join(known)} or timm/<name>.")
     if output_stride != 32 and name not in DILATING:
         raise UserError(
             f"model.output_stride={output_stride}: model.encoder={name} cannot be dilated.\n"
@@ -36,4 +39,6 @@ def build_encoder(name: str, in_channels: int = 3, output_stride: int = 32) -> n
         )
     if name in VGG_NAMES:
         return VGGEncoder(name, in_channels=in_channels)  # type: ignore[arg-type]
+    from segkit.models.encoders.torchvision import TorchvisionEncoder  # torchvision takes most of a second to import
+
     return TorchvisionEncoder(name, in_channels, output_stride)

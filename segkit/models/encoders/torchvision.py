@@ -26,8 +26,6 @@ _STAGES = {
     "mobilenet_v3_large": _Stages((1, 3, 6, 12, 16), (16, 24, 40, 112, 960)),
     "convnext_tiny": _Stages((1, 3, 5, 7), (96, 192, 384, 768), (4, 8, 16, 32)),
 }
-NAMES = tuple(_STAGES)
-DILATING = ("resnet18", "resnet34", "resnet50", "mobilenet_v3_large")
 """Those whose last stage can be dilated, for a coarsest stride of 16."""
 
 
@@ -35,9 +33,10 @@ class TorchvisionEncoder(nn.Module):
     """A ResNet, MobileNetV3 or ConvNeXt of torchvision without its classifier, started as torchvision starts it.
 
     Args:
-        name: one of `NAMES`, torchvision's.
+        name: one of `TORCHVISION_NAMES`.
         in_channels: of the input.
-        output_stride: 32, or for those in `DILATING` 16: the last stage keeps stride 16 and dilates by 2 instead.
+        output_stride: 32, or for some (`segkit.models.encoders.DILATING`) 16: the last stage keeps stride 16 and
+            dilates by 2 instead.
 
     Attributes:
         features: the layers; ResNet's with their own names, in order.

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge, Gt, Lt
 from torch import nn
-from torchvision import models
 
 from segkit.errors import UserError
 from segkit.models.encoders.features import normalisation, run_features, with_input_channels
@@ -15,6 +14,24 @@ EncoderName = Literal["vgg16", "vgg16_bn"]
 
 CLASSIFIER_WIDTH = 4096
 """Width of the two hidden layers of torchvision's classifier, which become fc6 and fc7."""
+
+
+_WIDTHS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+"""Channels, and how many convolutions, from one pooling to the next: configuration D of Simonyan and Zisserman 2015."""
+
+
+def _layers(batch_norm: bool) -> nn.Sequential:
+    """The layers of torchvision's ``vgg16(_bn)().features``, at the same positions."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for width, count in _WIDTHS:
+        for _ in range(count):
+            layers.append(nn.Conv2d(channels, width, 3, padding=1))
+            layers += [nn.BatchNorm2d(width)] if batch_norm else []
+            layers.append(nn.ReLU(inplace=True))
+            channels = width
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers)
 
 
 class VGGEncoder(nn.Sequential):
@@ -57,9 +74,9 @@ class VGGEncoder(nn.Sequential):
         self.fc_channels = fc_channels
         self.channels = [64, 128, 256, 512, 512 if fc_channels is None else fc_channels]
         self.strides = [2, 4, 8, 16, 32]
-        # torchvision also draws the classifier, 124 M numbers that are thrown away: on the meta device that is free.
+        # On the meta device nothing is drawn yet; all weights are, below.
         with torch.device("meta"):
-            features = {"vgg16": models.vgg16, "vgg16_bn": models.vgg16_bn}[name](weights=None).features
+            features = _layers(batch_norm=name == "vgg16_bn")
             with_input_channels(features, in_channels)
         self.features: nn.Sequential = features.to_empty(device=torch.get_default_device())
         self._pools = [i for i, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]

@@ -5,12 +5,13 @@ from torchvision import models
 from torchvision.models._utils import IntermediateLayerGetter
 
 from segkit.errors import UserError
-from segkit.models.encoders import build_encoder
+from segkit.models.encoders import TORCHVISION_NAMES, build_encoder
 from segkit.models.encoders.features import first_kernel
-from segkit.models.encoders.torchvision import NAMES
 from segkit.models.weights import load_state
 
-STAGES = {name: ["relu", "layer1", "layer2", "layer3", "layer4"] for name in NAMES if name.startswith("resnet")}
+STAGES = {
+    name: ["relu", "layer1", "layer2", "layer3", "layer4"] for name in TORCHVISION_NAMES if name.startswith("resnet")
+}
 
 
 def whole(name: str, **options) -> nn.Module:
@@ -28,7 +29,7 @@ def picture(channels: int = 3) -> torch.Tensor:
     return torch.randn(2, channels, 64, 96, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TORCHVISION_NAMES)
 @torch.no_grad()
 def test_with_torchvisions_weights_it_gives_torchvisions_maps(name) -> None:
     network = whole(name)

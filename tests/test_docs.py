@@ -1,8 +1,9 @@
-"""Every command that the README shows is run, in its order, on small data."""
+"""Every command that README and docs show is run, page by page in a reader's order, on small data."""
 
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,22 +17,35 @@ from segkit.road.layout import PUBLISHED
 from tests.fixtures import level_camera, road_scene, write_calibrations, write_kitti, write_rgb
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-README = (REPOSITORY / "README.md").read_text()
-SMALL = [
-    "data.image_shape=[32,96]",
-    "data.batch_size=16",
-    "model.weights=null",
-    "model.fc_channels=8",
-    "trainer.gpus=0",
-]
+PAGES = (
+    "kitti-road",
+    "README",
+    "networks",
+    "large-pictures",
+    "own-parts",
+    "runs",
+    "scores",
+    "free-road",
+    "gpus",
+    "sweeps",
+)
+ALL_PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+FAST = ["data.image_shape=[32,96]", "trainer.gpus=0", "trainer.max_epochs=1", "predictions=2"]
+NARROW = ["model.weights=null", "model.fc_channels=8"]
+SMALL = [*FAST[:2], "data.batch_size=16", *NARROW]
 
 # Fewer pictures than KITTI road has, for commands that take their time for each.
 FEW = ["data.root=small", "data.split=fraction"]
+BESIDE = ["data.root=../small", "data.split=fraction"]
 SWEEP = "python train.py -m data.image_shape='[160,576],[256,832]' optimizer.learning_rate=1e-4,3e-5 sweep.name=first"
 SEARCH = "python train.py -m hydra/sweeper=optuna hydra.sweeper.n_trials=20"
 SEARCH += " optimizer.learning_rate='tag(log,interval(1e-5,1e-3))' augment=road augment.shadows='interval(0,1)'"
 SMALL_SWEEP = [*SMALL[1:], *FEW, "data.image_shape=[32,64],[32,96]", "trainer.max_epochs=1", "predictions=0"]
 PREDICT = "segkit predict checkpoint=outputs/train/<run> input=data/data_road/testing/image_2"
+SCENES = "python train.py data.root=data/scenes"
+CROPS = "data.resize=null 'data.image_shape=[160,320]' data.window=sliding data.overlap=0.25 model.weights=null"
+OWN = "python ../train.py data.root=../data/scenes"
 
 # Command as shown -> what makes it small enough for a test.
 RUN_HERE = {
@@ -41,6 +55,30 @@ RUN_HERE = {
     "python train.py model=fcn8 trainer.gpus=1": [*SMALL, *FEW, "trainer.max_epochs=1", "predictions=2"],
     f"{PREDICT} output=painted": ["input=small/testing/image_2"],
     "segkit data action=generate data.root=data/scenes 'count=[289,290]' seed=0": ["count=[4,3]"],
+    f"{SCENES} model.weights=null": [*FAST, *NARROW, *FEW],
+    "segkit predict checkpoint=outputs/train/<run> input=data/scenes/testing/image_2 output=painted": ["output=again"],
+    f"{SCENES} model=unet model.encoder=resnet34 loss=dice optimizer=adamw trainer.ema=0.999": [
+        *FAST,
+        *FEW,
+        "model.weights=null",
+        "model.encoder=resnet18",
+    ],
+    "cd examples": [],
+    "python ../train.py data=two_folders data.root=pictures model.weights=null": [*FAST, *NARROW],
+    f"{OWN} model=sum_decoder": [*FAST, *BESIDE],
+    f"{OWN} model=tiny_encoder": [*FAST, *BESIDE],
+    f"{OWN} loss=tversky model.weights=null": [*FAST, *NARROW, *BESIDE],
+    f"{OWN} experiment=outlines model.weights=null": [*FAST, *NARROW, *BESIDE],
+    f"{OWN} trainer=halve_rate model.weights=null": [*FAST, *NARROW, *BESIDE],
+    f"{SCENES} model=fpn model.encoder=resnet18 model.weights=null": [*FAST, *FEW],
+    f"{SCENES} loss=cross_entropy_dice model.weights=null": [*FAST, *NARROW, *FEW],
+    f"{SCENES} {CROPS}": [
+        *FAST,
+        *NARROW,
+        *FEW,
+        "data.image_shape=[16,48]",
+    ],
+    "segkit predict checkpoint=examples/outputs/train/<own> input=photo.jpg trust=sum_decoder": ["output=trusted"],
     "python train.py resume=outputs/train/<run>": ["trainer.max_epochs=2"],
     "segkit report run=outputs/train/<run> into=experiments/mine": [],
     "segkit evaluate checkpoint=outputs/train/<run>": [],
@@ -72,28 +110,38 @@ RUN_HERE = {
 # The recipes behind `make demo` and `make tensorboard` are run below; `make lint test` is what CI runs.
 RUN_ELSEWHERE = {"make demo", "make test", "make tensorboard", "source .venv/bin/activate"}
 RUN_ELSEWHERE |= {"segkit bench what=train"}  # by tests/commands/test_bench.py
-# tests/commands/test_data_parallel.py and tests/sweeps/test_ray_pool.py run these as they stand here.
-RUN_ELSEWHERE |= {line for line in README.splitlines() if line.startswith(("torchrun ", "srun ", "ray start --head"))}
+# tests/commands/test_data_parallel.py and tests/sweeps/test_ray_pool.py run these as they stand in the docs.
+RUN_ELSEWHERE |= {
+    line
+    for page in ALL_PAGES
+    for line in page.read_text().splitlines()
+    if line.startswith(("torchrun ", "srun ", "ray start --head"))
+}
 
 
-def shown() -> list[str]:
-    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", README, re.DOTALL | re.MULTILINE)
-    return [line.strip() for block in blocks for line in block.splitlines()]
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def shown(page: Path) -> list[str]:
+    return [line.strip() for block in blocks(page, "sh") for line in block.splitlines()]
 
 
 def words(command: str, *more: str) -> list[str]:
     first, *rest = shlex.split(command)
     program = {
-        "python": [sys.executable, str(REPOSITORY / rest[0])],
+        "python": [sys.executable, str(REPOSITORY / "train.py")],
         "segkit": [sys.executable, "-c", "from segkit.cli import main; main()", rest[0]],
     }[Path(first).name]
     return [*program, *rest[1:], *more]
 
 
 def run(command: str, *more: str, cwd: Path) -> None:
-    for place, pattern in (("<run>", "outputs/train/*"), ("<sweep>", "outputs/folds/*")):
+    places = {"<run>": "outputs/train/*", "<sweep>": "outputs/folds/*", "<own>": "examples/outputs/train/*"}
+    for place, pattern in places.items():
         found = sorted(cwd.glob(pattern))
-        command = command.replace(place, found[-1].name if found else "")
+        # Of the examples' runs, the second is that of the decoder.
+        command = command.replace(place, found[1 if place == "<own>" else -1].name if found else "")
     done = subprocess.run(
         words(command, *more),
         cwd=cwd,
@@ -125,25 +173,57 @@ def published_zip(path: Path) -> None:
             zipped.write(file, file.relative_to(root.parent))
 
 
+def two_folders(source: Path, root: Path) -> None:
+    """The training pictures of a set in KITTI road's layout as pictures and masks of class numbers."""
+    images = sorted((source / "training/image_2").glob("*.png"))
+    for i, path in enumerate(images):
+        part = root / ("val" if i % 3 == 0 else "train")
+        label = cv2.imread(str(source / "training/gt_image_2" / path.name.replace("_", "_road_")))
+        for folder, picture in (("images", cv2.imread(str(path))), ("masks", (label[..., 0] > 0).astype(np.uint8))):
+            (part / folder).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(part / folder / path.name), picture)
+
+
 def test_every_command_is_known_here() -> None:
-    assert set(shown()) == set(RUN_HERE) | RUN_ELSEWHERE
+    assert {command for page in ALL_PAGES for command in shown(page)} == set(RUN_HERE) | RUN_ELSEWHERE
+
+
+def test_links_lead_somewhere() -> None:
+    for page in ALL_PAGES:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_every_command_runs(tmp_path: Path) -> None:
     published_zip(tmp_path / "data_road.zip")
     write_kitti(tmp_path / "small")
     write_calibrations(tmp_path / "small")
+    shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
+    two_folders(tmp_path / "small", tmp_path / "examples" / "pictures")
+    cv2.imwrite(str(tmp_path / "photo.jpg"), np.full((40, 90, 3), 128, np.uint8))
     for label in (tmp_path / "source").rglob("gt_image_2/*_road_*.png"):  # a half-sure map of each
         write_rgb(tmp_path / "maps" / label.name, cv2.imread(str(label))[..., 0] // 2)
-    for command in [command for command in shown() if command in RUN_HERE]:
-        run(command, *RUN_HERE[command], cwd=tmp_path)
+    for name in PAGES:
+        page = next(page for page in ALL_PAGES if page.stem == name)
+        folder = tmp_path
+        for command in [command for command in shown(page) if command in RUN_HERE]:
+            if command == "cd examples":
+                folder = tmp_path / "examples"
+            else:
+                run(command, *RUN_HERE[command], cwd=folder)
+        for code in blocks(page, "python"):
+            code = code.replace("<run>", sorted(tmp_path.glob("outputs/train/*"))[-1].name)
+            done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            assert "['background', 'road'] (40, 90)" in done.stdout
     assert len(list((tmp_path / "painted" / "overlay").iterdir())) == 6
+    assert (tmp_path / "trusted" / "mask" / "photo.png").is_file()
     assert (tmp_path / "experiments" / "mine" / "README.md").is_file()
     with zipfile.ZipFile(tmp_path / "submission" / "submission.zip") as submission:
         assert len(submission.namelist()) == 6
     assert len(list((tmp_path / "above" / "bev").iterdir())) == 6
     scored = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("outputs/evaluate/*/result.json"))]
-    assert sorted(sum(result["pictures"].values()) for result in scored) == [3, 3, 18, 289]
+    assert sorted(sum(result["pictures"].values()) for result in scored)[-2:] == [18, 289]
     assert len(list((tmp_path / "outputs" / "sweeps" / "first").glob("image_*/result.json"))) == 4
     assert "<table" in (tmp_path / "outputs" / "sweeps" / "first" / "report" / "report.html").read_text()
 
