@@ -26,14 +26,14 @@ from segkit.data.overlay import paint
 from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
 from segkit.distributed.cores import cores
-from segkit.distributed.devices import one_gpu
+from segkit.distributed.devices import one_gpu, prediction_precision
 from segkit.models.full_size import logits_at_size, to_confidence
 from segkit.models.trained import describe, load_network, read_checkpoint
 from segkit.predict.predictor import Predictor
 from segkit.predict.writers import paint_pictures, writers_of
 from segkit.runs.folder import gpu_name
 from segkit.runs.read import find_checkpoint
-from segkit.speed.inference import InferenceNetwork, prediction_precision
+from segkit.speed.inference import InferenceNetwork
 
 CASES = {"cuda": [[160, 576, 1], [160, 576, 64], [384, 1248, 1]], "cpu": [[160, 576, 1], [384, 1248, 1]]}
 
@@ -190,7 +190,7 @@ def _from_files(predictor: Predictor, plain: Network, paths: Sequence[Path], scr
 def _paint_plainly(network: Network, predictor: Predictor, paths: Sequence[Path], folder: Path) -> None:
     for kind in ("overlay", "mask", "confidence"):
         (folder / kind).mkdir(parents=True)
-    device = predictor.network.device
+    device = predictor.device
     for path in paths:
         picture = decode_image(path)
         height, width = picture.shape[:2]

@@ -30,7 +30,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     checkpoint = find_checkpoint(settings["checkpoint"], "checkpoint")
     files = find_calibrations(paths, settings["calibration"])
 
-    from segkit.distributed.devices import one_gpu
+    from segkit.distributed.devices import one_gpu, prediction_precision
     from segkit.models.trained import read_checkpoint
     from segkit.predict.outputs import claim
     from segkit.predict.predictor import Predictor
@@ -38,7 +38,6 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     from segkit.road.calibration import Calibration
     from segkit.road.submission import Submission
     from segkit.road.writers import Metres, road_writers
-    from segkit.speed.inference import prediction_precision
 
     calibrations = {
         path: None if file is None else Calibration.from_file(file) for path, file in zip(paths, files, strict=True)

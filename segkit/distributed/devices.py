@@ -86,3 +86,18 @@ def lightning_precision(precision: Literal["auto", "fp32", "bf16"], on_gpu: bool
     if precision == "auto":
         precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16-mixed" if precision == "bf16" else "32-true"
+
+
+def prediction_precision(precision: Literal["auto", "fp32", "bf16"], gpu: int | None) -> Literal["fp32", "bf16"]:
+    """``auto`` is bf16 where the device computes in it by itself: most GPUs, and CPUs with AVX-512 BF16 or AMX.
+
+    Args:
+        precision: as asked for.
+        gpu: device number, or None for the CPU.
+    """
+    if precision != "auto":
+        return precision
+    if gpu is None:
+        there = torch.cpu.get_capabilities()
+        return "bf16" if there.get("avx512_bf16") or there.get("amx_bf16") else "fp32"
+    return "bf16" if lightning_precision("auto", True) == "bf16-mixed" else "fp32"

@@ -1,19 +1,20 @@
 """A trained network as a function from a picture of any size to probabilities at that size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from segkit.data.images import resize_image
 from segkit.data.picture_input import PictureInput
 from segkit.distributed.devices import lightning_precision
 from segkit.models.full_size import full_size_logits, to_confidence
 from segkit.models.trained import classes_of, load_network, picture_input_of
-from segkit.speed.inference import InferenceNetwork
 
 
 class Predictor:
@@ -43,9 +44,9 @@ class Predictor:
         self.class_list = classes_of(checkpoint)
         self.trained_input = picture_input_of(checkpoint)
         self.picture_input = picture_input or self.trained_input
-        device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
+        self.device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
         bf16 = lightning_precision(precision, gpu is not None) == "bf16-mixed"
-        self.network = InferenceNetwork(network, device, bf16)
+        self.network = _for_prediction(network, self.device, bf16)
 
     def predict(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Class numbers and confidence of an RGB uint8 picture (H, W, 3), both uint8 (H, W).
@@ -74,6 +75,22 @@ class Predictor:
     @torch.inference_mode()
     def probabilities_at(self, resized: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
         """As ``probabilities``, of a picture that is ``resized`` already and was of ``size`` (height, width)."""
-        image = torch.from_numpy(resized).permute(2, 0, 1)[None].to(self.network.device)
+        image = torch.from_numpy(resized).permute(2, 0, 1)[None].to(self.device)
         [logits] = full_size_logits(self.network, image, [size], self.picture_input)
         return logits.softmax(0)
+
+
+def _for_prediction(network: nn.Module, device: torch.device, bf16: bool) -> Callable[[Tensor], Tensor]:
+    """The network made fast, or as it is where ``segkit.speed`` is not there."""
+    if find_spec("segkit.speed") is not None:
+        from segkit.speed.inference import InferenceNetwork
+
+        return InferenceNetwork(network, device, bf16)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def plain(image: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            logits: Tensor = network(image)
+        return logits
+
+    return plain

@@ -8,13 +8,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import pairwise
-from typing import Literal, TypeGuard
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from segkit.distributed.devices import lightning_precision
 from segkit.speed.accelerate import accelerate, has_hooks, restore
 from segkit.speed.cuda_graph import CudaGraph
 
@@ -119,21 +118,6 @@ class InferenceNetwork:
         if apart <= TOLERANCE[self.bf16] * largest:
             return None
         return f"its logits are {apart:.3g} off, the plain ones reach {largest:.3g}"
-
-
-def prediction_precision(precision: Literal["auto", "fp32", "bf16"], gpu: int | None) -> Literal["fp32", "bf16"]:
-    """``auto`` is bf16 where the device computes in it by itself: most GPUs, and CPUs with AVX-512 BF16 or AMX.
-
-    Args:
-        precision: as asked for.
-        gpu: device number, or None for the CPU.
-    """
-    if precision != "auto":
-        return precision
-    if gpu is None:
-        there = torch.cpu.get_capabilities()
-        return "bf16" if there.get("avx512_bf16") or there.get("amx_bf16") else "fp32"
-    return "bf16" if lightning_precision("auto", True) == "bf16-mixed" else "fp32"
 
 
 class PackedConvolution(nn.Module):

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pytorch_lightning import LightningModule
@@ -21,7 +22,9 @@ from segkit.metrics.flatten import flatten_scores
 from segkit.models.full_size import full_size_logits, to_confidence
 from segkit.models.trained import describe
 from segkit.optim.recipe import Optimization
-from segkit.speed.recorded_step import RecordedStep
+
+if TYPE_CHECKING:
+    from segkit.speed.recorded_step import RecordedStep
 
 Batch = dict[str, Any]
 """``image`` uint8 (B, 3, H, W), a list of (3, H, W) where pictures differ in size; ``label`` uint8 (B, H, W), in
@@ -30,6 +33,10 @@ validation a list of (H0, W0) at the pictures' own sizes; ``name``; in validatio
 log = logging.getLogger(__name__)
 
 OF_THE_STEP = ("training_step", "backward", "optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping")
+
+
+HAS_SPEED = find_spec("segkit.speed") is not None
+"""Whether that room is there: without it every step is Lightning's."""
 
 
 class SegmentationTask(LightningModule):
@@ -92,23 +99,32 @@ class SegmentationTask(LightningModule):
         self.compute_loss = torch.compile(self._compute_loss, options={"fallback_random": True})
 
     def takes_whole_steps(self) -> bool:
-        """Whether a :class:`RecordedStep` is tried in place of Lightning's loop and DistributedDataParallel.
-
-        A subclass that overrides a hook of the step means it to be called.
-        """
-        if not self._on_gpu() or self.trainer.accumulate_grad_batches > 1:
+        """Whether a :class:`RecordedStep` is tried in place of Lightning's loop and DistributedDataParallel."""
+        if not self._on_gpu():
             return False
+        reason = self._reason_for_plain_steps()
+        if reason is not None:
+            _log_plain_steps(reason)
+        return reason is None
+
+    def _reason_for_plain_steps(self) -> str | None:
+        if not HAS_SPEED:
+            return "segkit.speed is not there"
+        if self.trainer.accumulate_grad_batches > 1:
+            return "trainer.accumulate is more than 1"
+        # Nothing would be sent while backward goes on, which DistributedDataParallel does.
         if self.trainer.world_size > 1 and self.trainer.precision != "bf16-mixed":
-            return False  # in fp32 nothing would be sent while backward goes on, which DistributedDataParallel does
+            return "several processes train in fp32"
+        # Who overrides a hook of the step means it to be called.
         overridden = [name for name in OF_THE_STEP if getattr(type(self), name) is not getattr(SegmentationTask, name)]
-        if overridden:
-            log.info("fast step: off, %s overrides %s", type(self).__name__, ", ".join(overridden))
-        return not overridden
+        return f"{type(self).__name__} overrides {', '.join(overridden)}" if overridden else None
 
     def _on_gpu(self) -> bool:
         return self.device.type == "cuda"
 
-    def _build_step(self) -> RecordedStep:
+    def _build_step(self) -> "RecordedStep":
+        from segkit.speed.recorded_step import RecordedStep
+
         trainer, optimizer = self.trainer, self.trainer.optimizers[0]
         losses = partial(self._part_of_loss, self.compute_loss), partial(self._part_of_loss, self._compute_loss)
         bf16, clip = trainer.precision == "bf16-mixed", trainer.gradient_clip_val
@@ -235,3 +251,8 @@ class SegmentationTask(LightningModule):
 
     def _flat(self, values: Mapping[str, Any]) -> dict[str, float]:
         return flatten_scores(values, [item.name for item in self.class_list])
+
+
+@cache  # it is asked at every step
+def _log_plain_steps(reason: str) -> None:
+    log.info("fast step: off, %s", reason)

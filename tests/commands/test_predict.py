@@ -13,6 +13,7 @@ from PIL import Image
 from segkit.commands.predict import run
 from segkit.config.schema import PredictSettings, validate
 from segkit.data.picture_input import PictureInput
+from segkit.distributed.devices import prediction_precision
 from segkit.errors import UserError
 from segkit.models.fcn import FCN
 from segkit.models.trained import VERSION
@@ -21,7 +22,6 @@ from segkit.road import BirdsEyeView, Calibration
 from segkit.road.layout import find_calibrations
 from segkit.runs.folder import RunFolder
 from segkit.scenes.generate import generate_scenes
-from segkit.speed.inference import prediction_precision
 from tests.fixtures import level_camera, write_rgb
 
 ROAD = [{"name": "background", "colour": None}, {"name": "road", "colour": [0, 255, 0]}]

@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from segkit.distributed.devices import Processes, gpu_indices, lightning_precision, training_processes
+from segkit.distributed.devices import (
+    Processes,
+    gpu_indices,
+    lightning_precision,
+    prediction_precision,
+    training_processes,
+)
 from segkit.distributed.ranks import Ranks
 from segkit.errors import UserError
 
@@ -70,3 +76,14 @@ def test_processes_that_others_have_started_are_used(gpus: object, indices: list
 def test_settings_that_do_not_go_with_the_processes(settings: dict, ranks: Ranks | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         training_processes(**settings, cpu_processes=1, ranks=ranks)
+
+
+@pytest.mark.parametrize(
+    ("there", "precision"),
+    [({"avx512_f": True}, "fp32"), ({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({}, "fp32")],
+)
+def test_bf16_on_cpus_that_compute_in_it(
+    there: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: there)
+    assert prediction_precision("auto", None) == precision

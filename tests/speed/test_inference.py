@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from segkit.models.fcn import FCN
-from segkit.speed.inference import InferenceNetwork, PackedConvolution, prediction_precision
+from segkit.speed.inference import InferenceNetwork, PackedConvolution
 
 CPU = torch.device("cpu")
 DEVICES = [
@@ -191,12 +191,3 @@ def test_a_graph_is_replayed_with_each_new_picture(network: FCN) -> None:
     for image, logits in zip(images, first, strict=True):
         assert torch.equal(fast(image), logits)
         assert torch.equal(fast(image.cuda()), logits)
-
-
-@pytest.mark.parametrize(
-    ("there", "precision"),
-    [({"avx512_f": True}, "fp32"), ({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({}, "fp32")],
-)
-def test_bf16_on_cpus_that_compute_in_it(there: dict, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: there)
-    assert prediction_precision("auto", None) == precision

@@ -21,7 +21,6 @@ from tests.fixtures import write_kitti
 from tests.sweeps.jobs import TELL, Told, all_outcomes, make_job, tell
 
 
-
 @pytest.fixture
 def two_cores() -> Iterator[RayPool]:
     """A pool with room for two jobs, on a machine of any size."""

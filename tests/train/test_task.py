@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from segkit.data.records import SegmentationClass
 from segkit.losses.cross_entropy import CrossEntropy
 from segkit.models.fcn import FCN
 from segkit.optim.recipe import Optimization
+from segkit.train import task as tasks
 from segkit.train.task import SegmentationTask
 
 CLASSES = [SegmentationClass("background", None, background=True), SegmentationClass("road", (0, 255, 0))]
@@ -103,3 +105,40 @@ def test_pictures_of_different_sizes_are_shown_whole_or_through_the_window(windo
         task.validation_step({"image": images, "label": labels, "context": [{}, {}]}, 0)
     assert float(task.val_weight.compute()) == 80 * 180 + 32 * 64
     assert set(shapes) == ({(32, 64)} if window == "sliding" else {(40, 90), (32, 64)})
+
+
+class Stepping(SegmentationTask):
+    def backward(self, *args: Any, **rest: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "trainer", "speed", "reason"),
+    [
+        (SegmentationTask, {}, True, None),
+        (SegmentationTask, {"world_size": 2, "precision": "bf16-mixed"}, True, None),
+        (SegmentationTask, {"world_size": 2}, True, "several processes train in fp32"),
+        (SegmentationTask, {"accumulate_grad_batches": 2}, True, "trainer.accumulate is more than 1"),
+        (Stepping, {}, True, "Stepping overrides backward"),
+        (SegmentationTask, {}, False, "segkit.speed is not there"),
+    ],
+)
+def test_why_steps_are_lightnings_own_is_said_once(
+    kind: type[SegmentationTask],
+    trainer: dict[str, Any],
+    speed: bool,
+    reason: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", tasks.log.name)
+    monkeypatch.setattr(tasks, "HAS_SPEED", speed)
+    monkeypatch.setattr(SegmentationTask, "_on_gpu", lambda self: True)
+    task = small_task()
+    task.__class__ = kind
+    task.trainer = SimpleNamespace(
+        **({"accumulate_grad_batches": 1, "world_size": 1, "precision": "32-true"} | trainer)
+    )  # type: ignore[assignment]
+    tasks._log_plain_steps.cache_clear()
+    assert [task.takes_whole_steps() for _ in range(3)] == [reason is None] * 3
+    assert caplog.messages == ([] if reason is None else [f"fast step: off, {reason}"])
