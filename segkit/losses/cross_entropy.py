@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from segkit.losses.class_weights import ClassWeightedLoss
-from segkit.losses.pixels import pixel_cross_entropy, scored, weighted_mean
+from segkit.losses.pixels import pixel_cross_entropy, weighted_mean
 
 
 class CrossEntropy(ClassWeightedLoss):
@@ -12,8 +12,3 @@ class CrossEntropy(ClassWeightedLoss):
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Scalar from logits (B, C, H, W) and label uint8 (B, H, W)."""
         return weighted_mean(pixel_cross_entropy(logits, label), self.pixel_weights(logits, label))
-
-
-def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
-    """:class:`CrossEntropy` without weights."""
-    return weighted_mean(pixel_cross_entropy(logits, label), scored(label))

@@ -1,11 +1,9 @@
 """Fully convolutional networks FCN-32s, FCN-16s and FCN-8s (Long, Shelhamer, Darrell 2015)."""
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
-from torch import Tensor, nn
 
 from segkit.errors import UserError
 from segkit.models.base import EncoderDecoder
@@ -53,9 +51,3 @@ class FCN(EncoderDecoder):
             )
         else:
             super().__init__(num_classes, encoder, decoder, weights)
-
-    def decoder_kernels(self) -> Iterator[Tensor]:
-        """Weights, not biases, of the decoder's convolutions: the parameters on which its L2 penalty acts."""
-        for module in self.decoder.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                yield module.weight

@@ -196,14 +196,6 @@ class RoadScore(Metric):
         counts, pictures = self._over_all_ranks()
         return counts.sum(0), int(pictures.sum())
 
-    def total_counts(self) -> Tensor:
-        """Pixels over all categories, int64 (2, 256)."""
-        return self.totals()[0]
-
-    def total_pictures(self) -> int:
-        """Pictures over all categories."""
-        return self.totals()[1]
-
     def category_counts(self) -> dict[str, Tensor]:
         """Pixels by the names of results, int64 (2, 256) each: the categories, then the total."""
         return self._by_name(self._over_all_ranks()[0])

@@ -45,12 +45,6 @@ def keep_sources(folder: Path, targets: Iterable[str]) -> list[Path]:
     return kept
 
 
-def source_of(folder: Path, module: str) -> Path | None:
-    """The source of a module as the run folder has kept it; None where it has not."""
-    path = folder / CODE / Path(*module.split("."))
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
-
-
 @contextmanager
 def import_from(folder: Path) -> Iterator[None]:
     """Within it, the modules that the run folder has kept can be imported: they go before those of the working folder.

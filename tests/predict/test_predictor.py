@@ -23,4 +23,4 @@ def test_without_the_room_of_speed_a_network_predicts_the_same(bf16: bool, monke
         own = network(image)
     largest = float(own.abs().max())
     torch.testing.assert_close(found, expected, rtol=0, atol=largest * (2**-4 if bf16 else 1e-5))
-    assert torch.equal(found, own) != bf16
+    assert (float((found - own).abs().max()) > 1e-4 * largest) == bf16

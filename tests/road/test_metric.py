@@ -86,7 +86,7 @@ def test_cells_that_the_picture_does_not_show_are_not_scored() -> None:
     expected = torch.zeros(2, 256, dtype=torch.int64)
     expected[1, 255] = len(rows)
     assert float(views.compute()["road/bev/AP"]) == 100
-    assert torch.equal(views.bev.total_counts(), expected)
+    assert torch.equal(views.bev.totals()[0], expected)
 
 
 def test_a_view_of_some_of_the_pictures_is_no_score() -> None:
@@ -98,7 +98,7 @@ def test_a_view_of_some_of_the_pictures_is_no_score() -> None:
     views.update(*picture(2), "uu", calibration())
     assert list(views.compute()) == ["road/perspective/MaxF", "road/perspective/AP"]
     views.reset()
-    assert views.perspective.total_pictures() == views.bev.total_pictures() == 0
+    assert views.perspective.totals()[1] == views.bev.totals()[1] == 0
     views.update(*picture(2), "uu", calibration())
     assert len(views.compute()) == 4
 
@@ -110,13 +110,13 @@ def test_pictures_are_counted_together_and_each_once() -> None:
         views.update(*picture(seed % 4), group, calibration())
         direct.update(*picture(seed % 4), group)
     views.compute()
-    assert views.perspective.total_pictures() == views.bev.total_pictures() == 40
+    assert views.perspective.totals()[1] == views.bev.totals()[1] == 40
     assert views.perspective.compute() == direct.compute()
     views.update(*picture(0), "um", calibration())
     views.reset()
     views.update(*picture(1), "um", calibration())
     views.compute()
-    assert views.perspective.total_pictures() == 1
+    assert views.perspective.totals()[1] == 1
 
 
 def test_the_lane() -> None:
@@ -211,9 +211,9 @@ def results(score: RoadScore, views: RoadViews) -> dict[str, object]:
     return {
         "score": score.compute(),
         "missing": score.missing(),
-        "pictures": score.total_pictures(),
+        "pictures": score.totals()[1],
         "counts": {name: counts.tolist() for name, counts in score.category_counts().items()},
-        "total": score.total_counts().tolist(),
+        "total": score.totals()[0].tolist(),
         "views": {name: float(value) for name, value in views.compute().items()},
     }
 
@@ -261,6 +261,6 @@ def test_every_rank_has_the_score_of_one_process(tmp_path: Path) -> None:
                     owned.append(result["own"])
                     assert json.dumps(result["first"]) == expected
                     assert result["twice"] == 2 * length
-                    assert result["twice_total"] == (2 * score.total_counts()).tolist()
+                    assert result["twice_total"] == (2 * score.totals()[0]).tolist()
                 assert sorted(index for indices in owned for index in indices) == list(range(length))
                 assert ([] in owned) == (length == 1)  # a rank without pictures

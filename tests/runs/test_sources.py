@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segkit.runs.sources import import_from, keep_sources, source_of
+from segkit.runs.sources import import_from, keep_sources
 
 
 @pytest.fixture
@@ -45,15 +45,12 @@ def test_only_modules_of_the_working_folder_are_kept(here: Path) -> None:
     targets = ["own_module.Net", "segkit.errors.UserError", "torch.nn.Conv2d", "json.JSONDecoder", "nowhere.Net", "Net"]
     assert keep_sources(here / "run", targets) == [here / "run" / "code" / "own_module.py"]
     assert kept(here / "run") == ["own_module.py"]
-    assert source_of(here / "run", "own_module") == here / "run" / "code" / "own_module.py"
-    assert source_of(here / "run", "unrelated") is None
 
 
 def test_a_module_of_a_package_comes_with_those_beside_it(here: Path) -> None:
     keep_sources(here / "run", ["own_package.deep.net.Net"])
     deep = ["own_package/deep/__init__.py", "own_package/deep/block.py", "own_package/deep/net.py"]
     assert kept(here / "run") == ["own_package/__init__.py", *deep]
-    assert source_of(here / "run", "own_package.deep") == here / "run" / "code" / "own_package/deep/__init__.py"
 
 
 def test_a_class_of_a_packages_own_file_is_kept(here: Path) -> None:

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from segkit.models.decoders.fcn import FCNDecoder
 from segkit.models.encoders.features import IMAGENET_MEAN
 from segkit.models.fcn import FCN
+from segkit.optim.groups import parameter_groups
 
 KINDS = list(product([8, 16, 32], ["vgg16", "vgg16_bn"], [None, 8]))
 
@@ -18,10 +19,14 @@ def picture(*size: int) -> torch.Tensor:
     return torch.randint(0, 256, size, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
+def decoder_kernels(network: FCN) -> list[nn.Parameter]:
+    return [parameter for parameter in network.decoder.parameters() if parameter.ndim > 1]
+
+
 def loud(network: FCN) -> FCN:
     """Scores of the order of one: with the start's tiny ones, comparisons would hold within any tolerance."""
     with torch.no_grad():
-        for kernel in network.decoder_kernels():
+        for kernel in decoder_kernels(network):
             kernel.mul_(30)
     return network
 
@@ -147,10 +152,11 @@ def test_skips_are_scaled_before_their_scores_and_summed_where_they_belong():
 
 
 @pytest.mark.parametrize(("stride", "kernels"), [(32, [1, 64]), (16, [1, 1, 4, 32]), (8, [1, 1, 1, 4, 4, 16])])
-def test_decoder_kernels_are_the_decoders_weights_without_biases(stride, kernels):
+def test_kernels_of_the_decoder_alone_decay_by_its_own_factor(stride, kernels):
     with torch.device("meta"):
         network = FCN(2, stride)
-    found = list(network.decoder_kernels())
+    groups = parameter_groups(network, 1e-4, decoder_decay=1e-3)
+    found = [p for group in groups if group["weight_decay"] == 1e-3 for p in group["params"]]
     assert sorted(k.shape[-1] for k in found) == kernels
     names = {id(p): name for name, p in network.named_parameters()}
     assert all(names[id(k)].startswith("decoder.") and names[id(k)].endswith(".weight") for k in found)
@@ -168,7 +174,7 @@ def test_another_decoder_can_take_its_place():
     network = FCN(3, fc_channels=8)
     network.decoder = TopOnly(network.encoder.channels[-1])
     assert network(picture(1, 3, 40, 50)).shape == (1, 2, 40, 50)
-    assert [k.shape for k in network.decoder_kernels()] == [(2, 8, 1, 1)]
+    assert [k.shape for k in decoder_kernels(network)] == [(2, 8, 1, 1)]
 
 
 def test_training_steps_repeat_bit_for_bit():
