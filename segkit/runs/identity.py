@@ -21,6 +21,7 @@ NOT_COUNTED = frozenset(
         "name",
         "predictions",
         "sweep",
+        "trust",
         "data.root",
         "data.url",
         "data.cache_dir",
@@ -29,6 +30,8 @@ NOT_COUNTED = frozenset(
         "trainer.num_nodes",
         "trainer.cpu_processes",
         "trainer.compile",
+        "trainer.logger",
+        "trainer.profiler",
     }
 )
 """Dotted keys that say where or how fast, not what. A group's name stands for all keys in it."""
