@@ -16,8 +16,9 @@ SETTINGS: dict[str, Any] = {
     "precision": "fp32",
     "seed": 0,
     "cases": [[32, 64, 1], [32, 32, 2]],
-    "model": {"encoder": "vgg16_bn", "fc_channels": 4},
+    "model": {"_target_": "segkit.models.fcn.FCN", "encoder": "vgg16_bn", "fc_channels": 4},
     "checkpoint": None,
+    "trust": [],
 }
 
 
