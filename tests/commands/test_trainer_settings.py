@@ -139,6 +139,18 @@ def test_the_csv_logger_has_every_step_and_every_epoch(work: Path) -> None:
     assert scores == pytest.approx([epoch["val/iou"] for epoch in result(work, "csv")["epochs"]])
 
 
+def test_a_metric_with_a_value_per_class_is_a_score_per_class(work: Path) -> None:
+    jaccard = "_target_: torchmetrics.classification.MulticlassJaccardIndex, num_classes: 2, ignore_index: 255"
+    name = "MulticlassJaccardIndex"
+    monitor = f"trainer.monitor=val/{name}/road"
+    train(work, "metrics", f"metrics=[{{{jaccard}, average: none}}]", monitor, "trainer.max_epochs=2")
+    found = result(work, "metrics")
+    for epoch in found["epochs"]:
+        for kind in ("background", "road"):
+            assert epoch[f"val/{name}/{kind}"] == pytest.approx(epoch[f"val/iou/{kind}"], rel=1e-6)
+    assert found["scores"][f"{name}/road"] == max(epoch[f"val/{name}/road"] for epoch in found["epochs"])
+
+
 def test_debug_fast_is_two_batches_and_one_picture(work: Path) -> None:
     done = segkit("train", *TINY, *KITTI, "debug=fast", cwd=work)
     assert done.code == 0, done.err
