@@ -26,12 +26,10 @@ from segkit.config.schema import validate
 from segkit.console import log_to
 from segkit.errors import UserError
 from segkit.runs.folder import RunFolder, remove_empty
+from segkit.runs.sources import CODE
 
 # A full disk, and places that cannot be written: the system's errors that the user can put right.
 PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.EEXIST)
-
-KEPT_CODE = "code"
-"""Where a run folder has the source of the user's own classes."""
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +124,7 @@ def _composed(command: Command, name: str, typed: Typed) -> tuple[Typed, DictCon
     set_run_folder(config, Path(config.hydra.run.dir).absolute())
     settings = resolved(config)
     if prepared.source is not None:
-        check_trust(settings, _named_by_user(name, typed), prepared.source / KEPT_CODE)
+        check_trust(settings, _named_by_user(name, typed), prepared.source / CODE)
     validate(command.SETTINGS, settings)
     return prepared, config
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from segkit.errors import UserError
@@ -38,7 +38,7 @@ class FCN(EncoderDecoder):
         weights: str | None = None,
         fc_channels: Annotated[int, Gt(0)] | None = 4096,
         batch_norm_fc: bool = False,
-        dropout: Annotated[float, Ge(0), Le(1)] = 0.2,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.2,
         skip_scale: tuple[Annotated[float, Ge(0)], Annotated[float, Ge(0)]] = (0.01, 0.0001),
         init: Literal["normal", "bilinear"] = "normal",
     ) -> None:

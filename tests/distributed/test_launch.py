@@ -2,7 +2,6 @@
 
 import os
 import signal
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ from torch import distributed
 
 from segkit.distributed.launch import launch
 from segkit.errors import UserError
-from segkit.train.callbacks.sync_batchnorm_stats import SharedStatistics
+from segkit.train.callbacks.sync_batchnorm_stats import share
 
 
 def work_together(number: int) -> dict[str, float]:
@@ -22,7 +21,7 @@ def work_together(number: int) -> dict[str, float]:
     norm.running_mean += rank
     norm.running_var += 10 * rank
     norm.num_batches_tracked += 7
-    SharedStatistics()._share(SimpleNamespace(world_size=2), norm)  # type: ignore[arg-type]
+    share(norm.buffers(), processes=2)
     names = ("running_mean", "running_var", "num_batches_tracked")
     return {"total": float(total)} | {name: float(getattr(norm, name)) for name in names}
 

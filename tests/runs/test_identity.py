@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from segkit.commands.runner import CONF
+from segkit.config.compose import CONF
 from segkit.runs.identity import NOT_COUNTED, counted, flat, folder_name, job_key, short_names, swept
 
 FLIP = [{"name": "HorizontalFlip", "p": 0.5}]
@@ -31,7 +31,8 @@ def settings(**changes: Any) -> dict[str, Any]:
             "cache_dir": ".cache",
             "seed": 0,
         },
-        "model": {"_target_": "segkit.train.task.SegmentationTask", "learning_rate": 1e-4, "weights": None},
+        "model": {"_target_": "segkit.models.fcn.FCN", "weights": None},
+        "optimizer": {"_target_": "segkit.optim.recipe.Optimization", "learning_rate": 1e-4},
         "augment": {"transforms": FLIP},
         "trainer": {
             "gpus": "auto",
@@ -94,7 +95,7 @@ def test_where_and_how_fast_is_the_same_job(key: str, value: Any) -> None:
         ("data__fold", 1),
         ("data___target_", "my.DataModule"),
         ("data__augment", []),
-        ("model__learning_rate", 1.00001e-4),
+        ("optimizer__learning_rate", 1.00001e-4),
         ("model__weights", "null"),
         ("trainer__max_epochs", 21),
         ("trainer__deterministic", True),
@@ -131,7 +132,7 @@ def test_a_step_counts_by_its_pictures_not_by_its_gpus() -> None:
 
 
 def test_equal_values_are_one_job_in_whatever_form() -> None:
-    assert job_key(settings(model__learning_rate=0.0001)) == PLAIN
+    assert job_key(settings(optimizer__learning_rate=0.0001)) == PLAIN
     assert job_key(settings(seed=0.0, data__image_shape=[160.0, 576])) == PLAIN
     assert job_key(settings(model__weights=1)) == job_key(settings(model__weights=1.0))
     assert job_key(settings(model__weights=1)) != job_key(settings(model__weights=True))
@@ -148,10 +149,10 @@ def test_the_key_does_not_change_from_one_version_to_the_next() -> None:
 
 
 def test_groups_of_the_users_own_classes_may_lack_what_segkits_have() -> None:
-    own = {"data": {"_target_": "my.Data", "folder": "x"}, "model": {"_target_": "my.Task"}}
+    own = {"data": {"_target_": "my.Data", "folder": "x"}, "model": {"_target_": "my.Network"}}
     assert re.fullmatch("[0-9a-f]{8}", job_key(own))
-    assert job_key(own) != job_key(own | {"model": {"_target_": "my.OtherTask"}})
-    assert counted(own) == {"data._target_": "my.Data", "data.folder": "x", "model._target_": "my.Task"}
+    assert job_key(own) != job_key(own | {"model": {"_target_": "my.OtherNetwork"}})
+    assert counted(own) == {"data._target_": "my.Data", "data.folder": "x", "model._target_": "my.Network"}
     # A config that is wrong still has a key: the run says what is wrong with it.
     assert job_key(settings(data__batch_size="many", trainer__gpus="all")) != PLAIN
 
@@ -167,13 +168,13 @@ def test_every_key_that_is_not_counted_is_a_setting() -> None:
 def test_what_differs_in_the_order_of_the_config() -> None:
     runs = [
         settings(),
-        settings(model__learning_rate=3e-5, name="b", data__root="c", trainer__gpus=[1]),
+        settings(optimizer__learning_rate=3e-5, name="b", data__root="c", trainer__gpus=[1]),
         settings(trainer__max_epochs=10, sweep__name="x"),
         settings(data__image_shape=[256, 832], predictions=0),
     ]
     assert swept(runs) == ["data.image_shape", "optimizer.learning_rate", "trainer.max_epochs"]
     assert swept(runs[:1]) == swept([]) == []
-    assert swept([settings(), settings(model__learning_rate=0.0001, seed=0.0)]) == []
+    assert swept([settings(), settings(optimizer__learning_rate=0.0001, seed=0.0)]) == []
     assert swept([settings(seed=1), settings(seed=True)]) == ["seed"]
 
 

@@ -16,9 +16,7 @@ from segkit.runs.read import is_locked, read_result
 from segkit.sweeps.job import Outcome
 from segkit.sweeps.local import NOT_BEGUN, LocalPool, run_here
 from tests.fixtures import write_kitti
-from tests.sweeps.jobs import PATIENCE, Told, all_outcomes, make_job, tell
-
-TOLD = "model._target_=told.Task"
+from tests.sweeps.jobs import PATIENCE, TELL, Told, all_outcomes, make_job, tell
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +58,7 @@ def test_stopped_jobs_end_after_the_batch_at_hand_and_waiting_ones_are_dropped(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")  # a scheduler's choice, which is another for each job
     for name in ("running", "waiting"):
-        pool.submit(make_job(tmp_path, root, TOLD, name=name))
+        pool.submit(make_job(tmp_path, root, TELL, name=name))
     talk = told.begun()
     talk.sendall(b"go  ")
     assert talk.recv(5) == b"batch"
@@ -76,7 +74,7 @@ def test_stopped_jobs_end_after_the_batch_at_hand_and_waiting_ones_are_dropped(
 def test_a_job_that_does_not_listen_is_ended_by_the_second_stop(
     root: Path, tmp_path: Path, told: Told, pool: LocalPool
 ) -> None:
-    pool.submit(make_job(tmp_path, root, TOLD))
+    pool.submit(make_job(tmp_path, root, TELL))
     talk = told.begun()
     assert tell(talk, b"deaf") == b"done "
     pool.stop()
@@ -94,7 +92,7 @@ def test_a_job_that_does_not_listen_is_ended_by_the_second_stop(
 def test_a_job_that_dies_without_a_word_has_failed_with_all_that_it_had_started(
     word: bytes, reason: str, root: Path, tmp_path: Path, told: Told, pool: LocalPool
 ) -> None:
-    pool.submit(make_job(tmp_path, root, TOLD))
+    pool.submit(make_job(tmp_path, root, TELL))
     talk = told.begun()
     talk.sendall(word)
     assert all_outcomes(pool, 1) == {"job": Outcome("failed", reason)}
@@ -123,7 +121,7 @@ for _ in sys.stdin:
 
 
 def test_signals_are_the_sweeps_alone_and_its_jobs_die_with_it(root: Path, tmp_path: Path, told: Told) -> None:
-    (tmp_path / "job.pickle").write_bytes(pickle.dumps(make_job(tmp_path, root, TOLD)))
+    (tmp_path / "job.pickle").write_bytes(pickle.dumps(make_job(tmp_path, root, TELL)))
     command = [sys.executable, "-c", SWEEP, str(tmp_path / "job.pickle")]
     pipe = subprocess.PIPE
     sweep = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True)

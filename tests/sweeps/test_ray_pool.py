@@ -18,9 +18,7 @@ from segkit.sweeps.job import Outcome
 from segkit.sweeps.local import NOT_BEGUN
 from segkit.sweeps.ray_pool import RayPool
 from tests.fixtures import write_kitti
-from tests.sweeps.jobs import Told, all_outcomes, make_job, tell
-
-TOLD = "model._target_=told.Task"
+from tests.sweeps.jobs import TELL, Told, all_outcomes, make_job, tell
 
 
 @pytest.fixture
@@ -40,7 +38,7 @@ def test_jobs_run_side_by_side_and_the_rest_waits(
     root = write_kitti(tmp_path / "kitti")
     told = Told(tmp_path)
     for name in "abcde":
-        two_cores.submit(make_job(tmp_path, root, TOLD, name=name))
+        two_cores.submit(make_job(tmp_path, root, TELL, name=name))
     for talk in (told.begun(), told.begun()):  # neither has gone on before both have begun
         talk.sendall(b"go  ")
         assert talk.recv(5) == b"batch"
@@ -145,7 +143,7 @@ def test_a_cluster_that_was_started_by_hand_is_joined(tmp_path: Path, monkeypatc
     pytest.importorskip("ray")
     ray = [str(Path(sys.executable).with_name("ray"))]
     shown = "ray start --head"
-    assert shown in (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    assert shown in (Path(__file__).resolve().parents[2] / "docs" / "sweeps.md").read_text()
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # no token in the home folder of who runs the tests
     # In the foreground, and with what keeps it apart from another cluster, so that the test can end it.
     place = tempfile.mkdtemp()  # sockets want short names

@@ -36,8 +36,8 @@ def trials(number: int, startup: int = 3, seed: int = 0) -> list[str]:
 
 def valley(job: Job) -> Outcome:
     """Best, 0, at a learning rate of 1e-3 and a dropout of 0.3."""
-    model = job.settings["model"]
-    return Outcome("finished", score=-((math.log10(model["learning_rate"]) + 3) ** 2) - (model["dropout"] - 0.3) ** 2)
+    rate, dropout = job.settings["optimizer"]["learning_rate"], job.settings["model"]["dropout"]
+    return Outcome("finished", score=-((math.log10(rate) + 3) ** 2) - (dropout - 0.3) ** 2)
 
 
 class Death(BaseException):
@@ -106,7 +106,7 @@ def test_the_search_beats_its_random_beginning(search: Any, capsys: pytest.Captu
     assert lines[-2].startswith(f"best: {label}: val/iou {best.value:.4f} (outputs/sweeps/mine/learning_rate_")
     assert lines[-1] == "segkit report sweep=mine"
     for trial, job in zip(stored().trials, pool.jobs, strict=True):
-        assert job.settings["model"]["learning_rate"] == pytest.approx(
+        assert job.settings["optimizer"]["learning_rate"] == pytest.approx(
             trial.params["optimizer.learning_rate"], rel=1e-11
         )
         assert job.trial == Trial(studies.address(Path("outputs/sweeps/mine")), "sweep", trial.number)

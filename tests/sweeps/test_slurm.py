@@ -12,7 +12,7 @@ from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.local import NOT_BEGUN
 from segkit.sweeps.slurm import SlurmPool, SlurmTask
 from tests.fixtures import write_kitti
-from tests.sweeps.jobs import Told, all_outcomes, make_job
+from tests.sweeps.jobs import TELL, Told, all_outcomes, make_job
 
 submitit = pytest.importorskip("submitit")
 
@@ -52,7 +52,7 @@ def test_on_this_machine_jobs_run_one_by_one_and_end_after_the_batch_at_hand(tmp
     pool = SlurmPool(tmp_path / "slurm", LAUNCHER | {"cluster": "local"}, 0, 1)
     assert pool.slots == 1
     for name in ("first", "second"):
-        pool.submit(make_job(tmp_path, root, "model._target_=told.Task", name=name))
+        pool.submit(make_job(tmp_path, root, TELL, name=name))
     talk = told.begun()
     talk.sendall(b"go  ")
     assert talk.recv(5) == b"batch"

@@ -30,7 +30,7 @@ NAMED = ["sweep.name=mine", "optimizer.learning_rate=1e-4,1e-3,1e-2"]
 
 def by_rate(job: Job) -> Outcome:
     """The middle rate is the best."""
-    return Outcome("finished", score={1e-4: 0.5, 1e-3: 0.75, 1e-2: 0.25}[job.settings["model"]["learning_rate"]])
+    return Outcome("finished", score={1e-4: 0.5, 1e-3: 0.75, 1e-2: 0.25}[job.settings["optimizer"]["learning_rate"]])
 
 
 class Sweeps:
@@ -59,7 +59,7 @@ class Sweeps:
     @property
     def rates(self) -> list[float]:
         """Learning rates of the jobs that were handed to the pool."""
-        return [] if self.pool is None else [job.settings["model"]["learning_rate"] for job in self.pool.jobs]
+        return [] if self.pool is None else [job.settings["optimizer"]["learning_rate"] for job in self.pool.jobs]
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_there_is_no_best_where_scores_are_of_two_kinds_or_none(sweeps: Sweeps) 
 
 
 def failing(job: Job) -> Outcome:
-    if job.settings["model"]["learning_rate"] == 1e-4:
+    if job.settings["optimizer"]["learning_rate"] == 1e-4:
         return Outcome("failed", "the loss is nan at step 2 (epoch 1)")
     return by_rate(job)
 
@@ -249,7 +249,7 @@ def test_a_sweep_under_torchrun_is_refused(name: str, sweeps: Sweeps, monkeypatc
 
 def test_the_command_line_hands_sweeps_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which each call sets
+    (tmp_path / "own").mkdir()
     calls: list[Any] = []
 
     def run(*about: Any) -> int:
@@ -266,11 +266,10 @@ def test_the_command_line_hands_sweeps_over(monkeypatch: pytest.MonkeyPatch, tmp
             runner.run_command(command, command.__name__.split(".")[-1], words)
     assert len(calls) == 1
     monkeypatch.setattr(sweep, "run_sweep", lambda *about: (_ for _ in ()).throw(KeyboardInterrupt))
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     with pytest.raises(SystemExit) as ended:
         runner.run_command(train, "train", ["-m", "seed=1,2"])
     assert ended.value.code == 130
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "own"]
 
 
 class Clock:

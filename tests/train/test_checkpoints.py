@@ -37,7 +37,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
 
 
 def test_a_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:
-    content = {"state_dict": {}, "hyper_parameters": {}, "segkit": {"epoch": 3}}
+    content = {"state_dict": {}, "segkit": {"version": 2, "epoch": 3}}
     AtomicCheckpointIO().save_checkpoint(content, tmp_path / "checkpoints" / "best.ckpt")
     assert read_checkpoint(find_checkpoint(tmp_path, "checkpoint"), "checkpoint")["segkit"]["epoch"] == 3
 

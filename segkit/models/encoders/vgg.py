@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Lt
 from torch import nn
 
 from segkit.errors import UserError
@@ -61,7 +61,7 @@ class VGGEncoder(nn.Sequential):
         self,
         name: EncoderName,
         fc_channels: Annotated[int, Gt(0)] | None = None,
-        dropout: Annotated[float, Ge(0), Le(1)] = 0.2,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.2,
         batch_norm_fc: bool = False,
         in_channels: Annotated[int, Gt(0)] = 3,
     ) -> None:

@@ -91,7 +91,8 @@ class StepLosses(Callback):
                 trainer.logger.log_metrics({"train/loss": loss, "train/learning_rate": rate}, step=batch)
 
     def _error(self, trainer: Trainer, what: str) -> NonFiniteLossError:
-        asked = trainer.optimizers[0].param_groups[0]["initial_lr"]
+        group = trainer.optimizers[0].param_groups[0]
+        asked = group.get("initial_lr", group["lr"])  # the first is a scheduler's, which a user's own task may lack
         return NonFiniteLossError(
             f"{what}: training stopped, the checkpoints before it are kept.\n"
             f"Lower optimizer.learning_rate (now {asked:g}), add optimizer.warmup, or set trainer.clip"
