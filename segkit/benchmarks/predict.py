@@ -21,6 +21,8 @@ from segkit.benchmarks.bare import build_network
 from segkit.benchmarks.datasets import labelled_pictures
 from segkit.benchmarks.table import Table, file_name
 from segkit.benchmarks.timing import matrix_peak, median_step_ms, peak_text
+from segkit.config.check import nested_targets
+from segkit.config.overrides import as_list
 from segkit.data.images import decode_image, resize_image
 from segkit.data.overlay import paint
 from segkit.data.picture_input import PictureInput
@@ -58,8 +60,14 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     precision = prediction_precision(settings["precision"], gpu)
     device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
     cases = settings["cases"] or CASES[device.type]
-    checkpoint = _checkpoint(settings, cases[0][:2])
-    plain = load_network(checkpoint, settings["trust"]).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    if settings["checkpoint"] is None:
+        checkpoint, run_folder = _random_checkpoint(settings, cases[0][:2]), None
+        trust = [str(part["_target_"]) for _, part in nested_targets("model", settings["model"])]  # typed by the user
+    else:
+        path = find_checkpoint(settings["checkpoint"], "checkpoint")
+        checkpoint, run_folder = read_checkpoint(path, "checkpoint"), path.absolute().parents[1]
+        trust = as_list(settings["trust"])
+    plain = load_network(checkpoint, trust, run_folder).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     paths = [record.image for record in labelled_pictures(settings, folder / "scratch")]
     name = gpu_name([] if gpu is None else [gpu])
     about = f"{name or 'CPU'}, {cores()} cores; segkit in {precision}, plain: eager, fp32, NCHW"
@@ -78,10 +86,11 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         rows,
         [about, peak_text(peak, device, dtype)],
     )
+    predictor = Predictor(checkpoint, gpu, precision, trust=trust, run=run_folder)
     files = Table(
         file_name("predict-files", precision, "nhwc", name),
         f"Prediction: {len(paths)} picture files to overlays, masks and confidence maps",
-        _from_files(Predictor(checkpoint, gpu, precision), plain, paths, folder / "scratch"),
+        _from_files(predictor, plain, paths, folder / "scratch"),
         [about, "reading_s, network_s, writing_s: how long each was busy beside the others"],
     )
     return [network, files]
@@ -103,10 +112,8 @@ def forward_tflop(network: nn.Module, case: Sequence[int]) -> float:
     return counter.get_total_flops() * 1e-12
 
 
-def _checkpoint(settings: dict[str, Any], image_shape: list[int]) -> dict[str, Any]:
-    """That of ``checkpoint``, or where it is null one of random weights and the given (height, width)."""
-    if settings["checkpoint"] is not None:
-        return read_checkpoint(find_checkpoint(settings["checkpoint"], "checkpoint"), "checkpoint")
+def _random_checkpoint(settings: dict[str, Any], image_shape: list[int]) -> dict[str, Any]:
+    """One of random weights and pictures of the given (height, width)."""
     torch.manual_seed(settings["seed"])
     state = build_network(settings["model"]).state_dict()
     about = describe(settings["model"], CLASSES, PictureInput.of(image_shape))

@@ -1,5 +1,6 @@
 """A trained network, from its checkpoint alone."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -7,12 +8,15 @@ from typing import Any
 
 from torch import nn
 
+from segkit.config.check import nested_targets
 from segkit.config.instantiate import build
 from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
 from segkit.errors import UserError
 from segkit.models.weights import read_tensors
 from segkit.runs.sources import CODE, import_from
+
+log = logging.getLogger(__name__)
 
 VERSION = 2
 """Of the ``segkit`` entry of checkpoints. Version 1 named the class of its task, which held network and training."""
@@ -104,6 +108,9 @@ def load_network(checkpoint: Mapping[str, Any], trust: Sequence[str] = (), run: 
     if "weights" in model:
         model["weights"] = None  # the checkpoint's own follow, so pretrained ones are not wanted
     classes = len(checkpoint["segkit"]["classes"])
+    own = [path for _, group in nested_targets("", model) if not (path := str(group["_target_"])).startswith("segkit.")]
+    if own and trust:
+        log.info("this network is made with code of your own: %s", ", ".join(own))
     with import_from(run) if trust and run is not None else nullcontext():
         kept = None if run is None else run / CODE
         network: nn.Module = build("checkpoint", model, nn.Module, allowed=tuple(trust), kept=kept, num_classes=classes)

@@ -148,11 +148,12 @@ def load_matching(network: nn.Module, state_dict: Mapping[str, Tensor]) -> tuple
         Names taken, and names left: of either side, those that the other lacks or has in another shape.
 
     Raises:
-        UserError: nothing fits.
+        UserError: no kernel fits.
     """
     own = network.state_dict()
     taken = [key for key, value in own.items() if key in state_dict and state_dict[key].shape == value.shape]
-    if not taken:
+    # A bias per class, and the pictures' mean and deviation, fit any two networks.
+    if not any(key in set(taken) and value.ndim > 1 for key, value in network.named_parameters()):
         raise UserError("init_from: no weights there have a name and a shape of this network's. Give one of its kind.")
     network.load_state_dict({key: state_dict[key] for key in taken}, strict=False)
     return taken, [key for key in dict.fromkeys([*own, *state_dict]) if key not in set(taken)]

@@ -8,7 +8,10 @@ import torch
 from torch import nn
 
 from segkit.benchmarks import predict
+from segkit.data.picture_input import PictureInput
+from segkit.errors import UserError
 from segkit.models.fcn import FCN
+from segkit.models.trained import describe
 from tests.fixtures import write_kitti
 
 SETTINGS: dict[str, Any] = {
@@ -16,8 +19,9 @@ SETTINGS: dict[str, Any] = {
     "precision": "fp32",
     "seed": 0,
     "cases": [[32, 64, 1], [32, 32, 2]],
-    "model": {"encoder": "vgg16_bn", "fc_channels": 4},
+    "model": {"_target_": "segkit.models.fcn.FCN", "encoder": "vgg16_bn", "fc_channels": 4},
     "checkpoint": None,
+    "trust": [],
 }
 
 
@@ -69,3 +73,39 @@ def test_both_networks_in_each_case_and_both_ways_from_files_to_files(
     written = [sorted(p.relative_to(root) for p in root.rglob("*.png")) for root in (tmp_path / "scratch").iterdir()]
     assert written[0] == written[1]
     assert len(written[0]) == 3 * 3
+
+
+OWN = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.scores = nn.Conv2d(3, num_classes, 1)
+
+    def forward(self, image):
+        return self.scores(image.float())
+"""
+
+
+def test_a_network_of_the_users_own_is_measured_on_their_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "ROUNDS", 1)
+    monkeypatch.setattr(predict, "matrix_peak", lambda device, dtype: 2.0)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "benchmarked.py").write_text(OWN)
+    root = write_kitti(tmp_path / "data", count=1, tests=0)
+    model = {"_target_": "benchmarked.Net"}
+    settings = SETTINGS | {"cases": [[32, 32, 1]], "data": {"root": str(root)}}
+    # Whoever types the network names its code.
+    network, _ = predict.run(settings | {"model": model}, tmp_path / "typed")
+    assert [row["network"] for row in network.rows] == ["segkit", "plain"]
+
+    state = {f"network.scores.{name}": torch.zeros(size) for name, size in (("weight", (2, 3, 1, 1)), ("bias", 2))}
+    about = describe(model, predict.CLASSES, PictureInput.of([32, 32]))
+    path = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    path.parent.mkdir(parents=True)
+    torch.save({"state_dict": state, "segkit": about}, path)
+    with pytest.raises(UserError, match="Allow it with trust=benchmarked"):
+        predict.run(settings | {"checkpoint": str(path)}, tmp_path / "refused")
+    network, _ = predict.run(settings | {"checkpoint": str(path), "trust": "benchmarked"}, tmp_path / "trusted")
+    assert [row["masks_differing_percent"] for row in network.rows] == [0, None]

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from segkit.benchmarks import bare, plain, programs, timing, train
 from segkit.benchmarks.programs import ProgramError, Programs, Speed
@@ -16,7 +17,7 @@ SETTINGS: dict[str, Any] = {
     "precision": "auto",
     "seed": 0,
     "cases": [[32, 64, 2]],
-    "model": {"encoder": "vgg16", "fc_channels": 8},
+    "model": {"_target_": "segkit.models.fcn.FCN", "encoder": "vgg16", "fc_channels": 8},
     "epochs": 3,
     "epoch_pictures": 5,
     "epoch_steps": 2,
@@ -31,7 +32,9 @@ def some(kitti_root: Path, tmp_path: Path) -> Programs:
 def test_a_step_of_the_real_network_is_three_forward_passes_but_for_the_first_layers_input() -> None:
     # 77.9 GFLOP forward (counted independently); the first layer's input needs no gradient.
     first = 2 * 160 * 576 * 3 * 64 * 9
-    tflop = train.step_tflop([160, 576, 4], {"encoder": "vgg16", "fc_channels": 4096})
+    tflop = train.step_tflop(
+        [160, 576, 4], {"_target_": "segkit.models.fcn.FCN", "encoder": "vgg16", "fc_channels": 4096}
+    )
     assert tflop == pytest.approx(4 * (3 * 77.9e9 - first) * 1e-12, rel=1e-3)
 
 
@@ -78,7 +81,10 @@ def test_train_py_is_given_the_case_and_leaves_nothing(some: Programs, monkeypat
     assert some.train([32, 64, 4], 2, 7, ["+more=1"]) == {"epochs": []}
     assert tuple(command[:2]) == programs.TRAIN
     expected = {"data.image_shape=[32,64]", "data.batch_size=4", "trainer.gpus=[2,5]"}
-    assert {*expected, "trainer.max_epochs=7", "model.fc_channels=8", "model.weights=null", "+more=1"} <= set(command)
+    chosen = {f"--config-dir={some.scratch / 'conf'}", "model=measured"}
+    assert {*expected, *chosen, "trainer.max_epochs=7", "+more=1"} <= set(command)
+    measured = yaml.safe_load((some.scratch / "conf" / "model" / "measured.yaml").read_text())
+    assert measured == SETTINGS["model"]
     assert f"data.root={some.scratch}/repeated-16" in command  # two steps of two processes
     assert not (some.scratch / "run").exists()
 
@@ -96,7 +102,9 @@ def test_a_program_that_fails_is_told_with_its_last_words() -> None:
 
 def test_the_bare_loop_measures_on_the_cpu() -> None:
     spec = {"gpu": None, "precision": "fp32", "cases": [[32, 32, 1], [32, 64, 1]], "steps": 1, "seed": 0}
-    figures = bare.measure(spec | {"model": {"encoder": "vgg16", "fc_channels": 2}})
+    figures = bare.measure(
+        spec | {"model": {"_target_": "segkit.models.fcn.FCN", "encoder": "vgg16", "fc_channels": 2}}
+    )
     assert len(figures["cases"]) == 2
     assert all(case["step_ms"] > 0 and case["peak_memory_gib"] is None for case in figures["cases"])
 

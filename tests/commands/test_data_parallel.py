@@ -14,7 +14,7 @@ import pytest
 from tests.fixtures import write_kitti
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-README = (REPOSITORY / "README.md").read_text()
+DOCUMENTED = (REPOSITORY / "docs" / "gpus.md").read_text()
 PLAIN = "from segkit.cli import main; main(['train'])"
 
 # Without dropout, whose random numbers are each process's own, and without batch normalisation, which is of each
@@ -96,7 +96,7 @@ def test_two_machines_of_torchrun_train_as_one_process_does(work: Path, alone: l
     with socket.socket() as free:
         free.bind(("localhost", 0))
         place = f"--rdzv-endpoint=localhost:{free.getsockname()[1]}"
-    shown = next(line for line in README.splitlines() if line.startswith("torchrun ")).split(" train.py ")
+    shown = next(line for line in DOCUMENTED.splitlines() if line.startswith("torchrun ")).split(" train.py ")
     agent = shown[0].replace("--rdzv-endpoint=<first machine>:29500", place).replace("-per-node=4", "-per-node=1")
     assert place in agent
     options = [*agent.split()[1:], "--local-addr=localhost"]
@@ -112,7 +112,7 @@ def srun(work: Path, *more: str) -> list[tuple[int, str]]:
     """What srun starts on two machines."""
     step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2"}
     step |= {"SLURM_STEP_TASKS_PER_NODE": "1(x2)", "SLURM_STEP_NODELIST": "localhost", "SLURM_LOCALID": "0"}
-    shown = next(line for line in README.splitlines() if line.startswith("srun ")).split(" python train.py ")[1]
+    shown = next(line for line in DOCUMENTED.splitlines() if line.startswith("srun ")).split(" python train.py ")[1]
     command = [sys.executable, "-c", PLAIN, *shown.split(), *train(work, "srun", *TWO_OF_TWO, *more)]
     tasks = [{"SLURM_PROCID": number, "SLURM_NODEID": number} for number in ("0", "1")]
     return ended(*(started(command, work, **step, **task) for task in tasks))

@@ -270,7 +270,7 @@ def test_folds_are_of_one_training_and_finished(folds: Path, tmp_path: Path) -> 
     shutil.copytree(folds, tmp_path / "unlike")
     config = tmp_path / "unlike" / "3" / ".hydra" / "config.yaml"
     config.write_text(config.read_text().replace("learning_rate: 0.001", "learning_rate: 0.1"))
-    with pytest.raises(UserError, match=r"no folds of one training, model\.learning_rate is 0\.001 and 0\.1"):
+    with pytest.raises(UserError, match=r"no folds of one training, optimizer\.learning_rate is 0\.001 and 0\.1"):
         evaluate(tmp_path / "a", f"checkpoint={tmp_path / 'unlike'}")
     shutil.copytree(folds, tmp_path / "cut")
     (tmp_path / "cut" / "4" / "result.json").write_text('{"status": "interrupted"}')

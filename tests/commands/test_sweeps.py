@@ -22,36 +22,36 @@ SETTINGS = [
     "data.split=fraction",
     "data.batch_size=4",
     "data.workers=0",
-    "model._target_=mine.Task",
     "model.encoder=vgg16_bn",
     "model.weights=null",
     "model.fc_channels=8",
     "trainer.gpus=0",
+    "trainer.callbacks=[{_target_: mine.Planted}]",
     "predictions=0",
 ]
 
-# The user's own task, which is what a test can plant in a job's process. Once, in the second job after its first epoch,
-# it kills the process of the sweep; and each process of a run says with which settings it has trained.
+# A callback of the user's own, which is what a test can plant in a job's process. Once, in the second job after its
+# first epoch, it kills the process of the sweep; and each process of a run says with which settings it has trained.
 MINE = """
 import json, multiprocessing, os, signal
 from pathlib import Path
+from pytorch_lightning import Callback
 from segkit.train.checkpoints import LastCheckpoint
-from segkit.train.task import SegmentationTask
 
 LastCheckpoint.EVERY_SECONDS = 0
 
-class Task(SegmentationTask):
-    def on_train_epoch_start(self):
-        fuse, folder = Path("fuse"), self.trainer.default_root_dir
-        if fuse.exists() and self.trainer.current_epoch == 1 and folder.endswith(fuse.read_text()):
+class Planted(Callback):
+    def on_train_epoch_start(self, trainer, module):
+        fuse, folder = Path("fuse"), trainer.default_root_dir
+        if fuse.exists() and trainer.current_epoch == 1 and folder.endswith(fuse.read_text()):
             fuse.unlink()
             os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)
             signal.pause()  # until the job has noticed
 
-    def on_train_end(self):
-        weights = sum(float(parameter.double().sum()) for parameter in self.parameters())
-        told = {"learning_rate": self.hparams["learning_rate"], "weights": weights}
-        Path(self.trainer.default_root_dir, f"rank{self.trainer.global_rank}.json").write_text(json.dumps(told))
+    def on_train_end(self, trainer, module):
+        weights = sum(float(parameter.double().sum()) for parameter in module.parameters())
+        told = {"learning_rate": module.optimization.learning_rate, "weights": weights}
+        Path(trainer.default_root_dir, f"rank{trainer.global_rank}.json").write_text(json.dumps(told))
 """
 
 
