@@ -19,6 +19,7 @@ class SummedGradients:
             tensor.register_post_accumulate_grad_hook(self._send)
 
     def _send(self, tensor: Tensor) -> None:
+        assert tensor.grad is not None
         self.sent.append(torch.distributed.all_reduce(tensor.grad, async_op=True))
 
     def finish(self, others: Iterable[Tensor]) -> None:
