@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 # Settings of a run's data that say how it was trained or where it ran, not what it is scored on. Black label areas are
 # left out of the benchmark's score whatever the run made of them.
-NOT_INHERITED = {"_target_", "url", "augment", "batch_size", "workers", "cache_dir", "seed", "unscored"}
+NOT_INHERITED = {"_target_", "url", "augment", "batch_size", "workers", "cache_dir", "seed", "unscored", "train_on"}
 
 
 def prepare(typed: Typed) -> Typed:
@@ -156,6 +156,8 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
     for trained in runs:
         if trained.folder is not None and not trained.finished():
             log.warning("checkpoint: %s has not finished; scored is what it came to so far", trained.folder)
+        if settings["part"] == "val" and "val" in trained.settings().get("data", {}).get("train_on", []):
+            log.warning("checkpoint: %s was trained on part=val too; its score says nothing of others", trained.folder)
     data = held[0][0]
     records = [record for _, part in held for record in part]
     benchmark = data.evaluation(settings["view"])

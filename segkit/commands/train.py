@@ -101,7 +101,8 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
     if folder.last.exists():
         log.info("going on from %s", folder.last)
     if not data.records("val"):
-        log.info("no validation part: best.ckpt will hold the last epoch's weights, trainer.monitor is not used")
+        kept = "average of the weights (trainer.ema)" if options.ema else "weights"
+        log.info("no validation part: nothing is chosen by a score, best.ckpt will hold the last epoch's %s", kept)
     for what, count in data.lacking(data.records("val")).items():
         log.info("%d of the validation pictures have no %s: no scores that need it", count, what)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from segkit.data.augment import Augmentation
 from segkit.data.cache import Entry, PictureCache
-from segkit.data.checks import NO_IMAGES, DataSetError, Problem, report
+from segkit.data.checks import NO_IMAGES, DataSetError, Layout, Problem, report
 from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, collate_training
 from segkit.data.description import PARTS, DataSet
 from segkit.data.filling import count_pixels, fill_cache
@@ -35,6 +36,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         workers: loader processes per training process; ``None`` = one per core, at most 8, none on 2 cores or fewer.
         cache_dir: folder for decoded and resized pictures; may be shared between data sets and runs.
         seed: of the sample order and the augmentation.
+        train_on: the labelled parts that are trained on; with ``val`` among them there is no validation.
         resize: what pictures are resized to first: ``image_shape``, another shape, a factor of their own size, or None,
             their own size; see :class:`segkit.data.picture_input.PictureInput`, also for ``window`` and ``overlap``.
 
@@ -57,15 +59,26 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         | None = "image_shape",
         window: Literal["sliding", "whole"] = "sliding",
         overlap: Annotated[float, Ge(0), Le(0.9)] = 0.5,
+        train_on: Annotated[Sequence[Literal["train", "val"]], Len(1)] = ("train",),
     ) -> None:
         super().__init__()
         self.root = Path(root).expanduser()
         self.picture_input = PictureInput.of(image_shape, resize, window, overlap)
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.train_on = batch_size, seed, tuple(train_on)
         self.augment = [dict(transform) for transform in augment]
         self.workers, self.cache_dir = workers, Path(cache_dir).expanduser()
         self._entries: dict[str, list[Entry]] = {}
         self._augmentation: Augmentation | None = None
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What ``scan`` found, problems included, with the parts of ``train_on`` as the training part."""
+        found = self.scan()
+        if self.train_on == ("train",):
+            return found
+        records = {record.name: record for part in self.train_on for record in found.parts[part]}
+        parts = {**found.parts, "train": [records[name] for name in sorted(records)]}
+        return replace(found, parts=parts | ({"val": []} if "val" in self.train_on else {}))
 
     def prepare(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Check every file and fill the cache; ``on_progress(done, total)`` is called after each picture.

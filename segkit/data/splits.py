@@ -2,9 +2,11 @@
 split would put a picture's neighbours into the other part."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Literal
 
+from segkit.data.checks import SPLIT, Layout, Problem
 from segkit.data.records import Record
 from segkit.errors import UserError
 
@@ -51,6 +53,25 @@ def split_records(
         train += members[:start] + members[stop:]
         val += members[start:stop]
     return train, val
+
+
+def hold_out(found: Layout, groups: Sequence[str]) -> Layout:
+    """The labelled parts divided anew: validation on the records of ``groups``, training on all others.
+
+    Problems are added for a group that is not there, and where a part would be empty.
+    """
+    records = _in_order([*found.parts["train"], *found.parts["val"]])
+    train = [record for record in records if record.group not in groups]
+    val = [record for record in records if record.group in groups]
+    there = sorted({record.group for record in records})
+    problems = [
+        Problem(SPLIT, f"data.held_out={name}: there is no such drive, but {', '.join(there)}")
+        for name in groups
+        if name not in there
+    ]
+    if records and not train:
+        problems.append(Problem(SPLIT, "data.held_out leaves no drive to train on"))
+    return replace(found, parts={**found.parts, "train": train, "val": val}, problems=[*found.problems, *problems])
 
 
 def _in_order(records: Sequence[Record]) -> list[Record]:

@@ -1,10 +1,12 @@
 """CamVid in the SegNet tutorial's layout: ``<root>/{train,trainannot,val,valannot}`` and, where there is one, the same
 for ``test``. Labels are grey PNG files of class numbers."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Len
 from numpy.typing import NDArray
 
 from segkit.data.checks import VALUES, Layout, PictureError
@@ -13,6 +15,7 @@ from segkit.data.folders import paired_folders
 from segkit.data.images import decode_values
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import IGNORE_INDEX, SegmentationClass
+from segkit.data.splits import hold_out
 
 CLASSES = (
     SegmentationClass("sky", (128, 128, 128)),
@@ -35,12 +38,22 @@ class CamVidDataModule(SegmentationDataModule):
 
     Args:
         classes: ``all`` = the 11 classes, ``road`` = road against the rest.
+        split: ``official`` = the folders, whose validation pictures are from a drive that is also in training;
+            ``drive`` = the pictures of both folders, those of ``held_out`` for validation.
+        held_out: drives (``0001TP``, the beginning of their pictures' names) that ``drive`` validates on.
         **common: as ``SegmentationDataModule``.
     """
 
-    def __init__(self, *args: Any, classes: Literal["all", "road"] = "all", **common: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        classes: Literal["all", "road"] = "all",
+        split: Literal["official", "drive"] = "official",
+        held_out: Annotated[Sequence[str], Len(1)] = ("0001TP",),
+        **common: Any,
+    ) -> None:
         super().__init__(*args, **common)
-        self.classes = classes
+        self.classes, self.split, self.held_out = classes, split, held_out
 
     @property
     def class_list(self) -> tuple[SegmentationClass, ...]:
@@ -66,4 +79,5 @@ class CamVidDataModule(SegmentationDataModule):
 
     def scan(self) -> Layout:
         folders = {part: (part, f"{part}annot") for part in PARTS}
-        return paired_folders(self.root, folders, group=lambda name: name.split("_")[0])
+        found = paired_folders(self.root, folders, group=lambda name: name.split("_")[0])
+        return found if self.split == "official" else hold_out(found, self.held_out)

@@ -79,3 +79,31 @@ def test_masks_that_segkit_has_painted_are_labels(tmp_path: Path) -> None:
     prediction = Prediction(tmp_path / "a.png", none, values, none, {}, data.class_list)
     (tmp_path / "label.png").write_bytes(Mask().encode(prediction))
     assert data.read_label(tmp_path / "label.png")[0].tolist() == [*range(11), 255]
+
+
+def test_whole_drives_are_held_out_by_name(camvid_root, tmp_path):
+    data = module(camvid_root, tmp_path, split="drive", held_out=["0001TP"])
+    assert data.summary() == {"train": {"0016E5": 3}, "val": {"0001TP": 6}, "test": {}}
+
+
+@pytest.mark.parametrize(
+    ("held_out", "problem"),
+    [
+        (["0001TP", "0016e5"], "data.held_out=0016e5: there is no such drive, but 0001TP, 0016E5"),
+        (["0001TP", "0016E5"], "data.held_out leaves no drive to train on"),
+    ],
+)
+def test_drives_that_cannot_be_held_out_are_reported(camvid_root, tmp_path, held_out, problem):
+    with pytest.raises(UserError, match=problem):
+        module(camvid_root, tmp_path, split="drive", held_out=held_out).prepare()
+
+
+def test_training_on_both_parts_leaves_no_validation(camvid_root, tmp_path):
+    data = module(camvid_root, tmp_path, train_on=["train", "val"])
+    data.prepare()
+    assert data.summary() == {"train": {"0001TP": 6, "0016E5": 3}, "val": {}, "test": {}}
+    assert sorted(name for batch in data.train_dataloader() for name in batch["name"]) == [
+        record.name for record in data.records("train")
+    ]
+    both = data.pixel_counts()
+    assert both.sum() > module(camvid_root, tmp_path).pixel_counts().sum()
