@@ -45,6 +45,7 @@ class TrainerSettings(Strict):
     cpu_processes: Positive
     monitor: Annotated[str, Len(1)]
     max_epochs: Positive
+    validate_every: Positive
     precision: Literal["auto", "fp32", "bf16"]
     compile: bool
     accumulate: Positive

@@ -126,9 +126,9 @@ def run_entry(question: str, overrides: list[str], result: dict[str, Any], pictu
         table([("score", "value"), *((name, _number(value)) for name, value in result["scores"].items())]),
         "",
     ]
-    columns = [name for name in result["epochs"][0] if "/" not in name.removeprefix("val/")] if result["epochs"] else []
+    columns = [name for name in result["epochs"][-1] if "/" not in name.removeprefix("val/")] if result["epochs"] else []
     if columns:
-        rows = [[_number(epoch[name]) for name in columns] for epoch in _thinned(result["epochs"])]
+        rows = [[_number(epoch.get(name)) for name in columns] for epoch in _thinned(result["epochs"])]
         lines += [table([columns, *rows]), ""]
     lines += [f"![{name}]({name}.jpg)" for name in pictures]
     return "\n".join(lines).rstrip() + "\n"

@@ -85,8 +85,8 @@ class Watched:
         if self.training is None:
             return [self.job.label, "starting", "", ""]
         monitor = self.result.get("monitor", "")
-        epochs = self.result.get("epochs") or [{}]
-        score = epochs[-1].get(monitor)
+        epochs = self.result.get("epochs", [])
+        score = next((epoch[monitor] for epoch in reversed(epochs) if epoch.get(monitor) is not None), None)
         shown = "" if score is None else f"{monitor} {score:.4f}"
         return [self.job.label, f"epoch {self.done}/{self.result.get('max_epochs', '?')}", shown, place(self.result)]
 

@@ -13,6 +13,7 @@ from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 from segkit.config.schema import TrainerSettings
 from segkit.distributed.devices import Processes, lightning_precision
 from segkit.distributed.ranks import Ranks
+from segkit.errors import UserError
 from segkit.runs.folder import place
 from segkit.runs.study import Trial
 from segkit.train.callbacks.ema import ExponentialMovingAverage
@@ -62,7 +63,15 @@ def build_trainer(
         ranks: this process among those that train together; None = it trains alone.
         trial: the trial of a study that the run is, which may end it early.
         own: the user's callbacks, called after segkit's own.
+
+    Raises:
+        UserError: the last epoch would not be validated.
     """
+    if validated and options.max_epochs % options.validate_every:
+        raise UserError(
+            f"trainer.validate_every={options.validate_every} does not divide trainer.max_epochs="
+            f"{options.max_epochs}: the last epoch would have no scores"
+        )
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it, as convolutions use by default
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in SILENCED:
@@ -81,7 +90,7 @@ def build_trainer(
         ProgressBar(losses, report),
         EpochSeed(seed),
         SharedStatistics(),
-        ValidationPictures(every=max(1, options.max_epochs // 20)),
+        ValidationPictures(every=max(1, options.max_epochs // options.validate_every // 20)),
         Interruption(str(folder / "checkpoints" / "interrupted.ckpt")),
         *own,
         *checkpoint_callbacks(folder / "checkpoints", options.monitor if validated else None, options.max_epochs),
@@ -96,6 +105,7 @@ def build_trainer(
         strategy=DataParallel() if ranks else "auto",
         precision=lightning_precision(options.precision, on_gpu),
         max_epochs=options.max_epochs,
+        check_val_every_n_epoch=options.validate_every,
         accumulate_grad_batches=options.accumulate,
         gradient_clip_val=options.clip,
         deterministic=options.deterministic,

@@ -158,6 +158,19 @@ def test_debug_fast_is_two_batches_and_one_picture(work: Path) -> None:
     assert len(list((folder(work, "debug") / "predictions" / "mask").iterdir())) == 1
 
 
+def test_validation_every_second_epoch(work: Path) -> None:
+    train(work, "every", "trainer.max_epochs=4", "trainer.validate_every=2")
+    found = result(work, "every")
+    assert [("val/iou" in epoch) for epoch in found["epochs"]] == [False, True, False, True]
+    assert found["best"]["epoch"] in (2, 4)
+
+
+def test_the_last_epoch_has_to_be_validated(work: Path) -> None:
+    words = [*TINY, *KITTI, "trainer.max_epochs=3", "trainer.validate_every=2", "name=uneven"]
+    done = segkit("train", *words, cwd=work)
+    assert (done.code, "trainer.validate_every=2 does not divide trainer.max_epochs=3" in done.err) == (2, True)
+
+
 def test_debug_overfit_learns_four_pictures(work: Path) -> None:
     train(work, "overfit", "debug=overfit", "trainer.max_epochs=15")
     found = result(work, "overfit")

@@ -70,12 +70,15 @@ class EpochReport(Callback):
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         if not trainer.num_val_batches or not sum(trainer.num_val_batches):
             self._update_rate()  # nobody has since the last batch was sent to the device
+        number = trainer.current_epoch + 1
         figures = {
             "loss": self.losses.last,
             "mean_loss": fmean(self.losses.epoch_losses),
             "images_per_second": self.images_per_second,
-        } | {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
-        number = trainer.current_epoch + 1
+        }
+        if number % trainer.check_val_every_n_epoch == 0:  # type: ignore[operator]  # else they are an earlier epoch's
+            scores = trainer.callback_metrics.items()
+            figures |= {name: float(value) for name, value in scores if name.startswith("val/")}
         self.epochs.append({"epoch": number} | figures)
         if trainer.logger is not None:
             trainer.logger.log_metrics(
@@ -124,7 +127,7 @@ class ProgressBar(Callback):
         self.bar.reset(self.row, description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs, batch, batch_idx) -> None:  # type: ignore[no-untyped-def]
-        iou = self.report.epochs[-1].get("val/iou") if self.report.epochs else None
+        iou = next((epoch["val/iou"] for epoch in reversed(self.report.epochs) if "val/iou" in epoch), None)
         shown = f"loss {self.losses.last:.4f}  IoU {'–' if iou is None else f'{iou:.4f}'}"
         self.bar.update(self.row, advance=1, note=f"{shown}  {self.report.images_per_second:.1f} images/s")
 

@@ -23,7 +23,8 @@ class Pruning(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         score = trainer.callback_metrics.get(self.monitor)
-        if score is None:  # the checkpoint that is chosen by it says what is wrong
+        validated = (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch == 0  # type: ignore[operator]
+        if score is None or not validated:  # of no score the checkpoint that is chosen by it says what is wrong
             return
         ended = trainer.is_global_zero and unpromising(self.trial, trainer.current_epoch, float(score))
         if trainer.strategy.broadcast(ended):

@@ -12,7 +12,8 @@ from segkit.train.task import SegmentationTask
 class ValidationPictures(Callback):
     """``count`` validation pictures, evenly spread, painted with the prediction (left) and with the label (right).
 
-    They are drawn at the network's input size, where they cost little, every ``every`` epochs and at the last.
+    They are drawn at the network's input size, where they cost little, in every validation of number ``every``, and in
+    the last.
     """
 
     def __init__(self, count: int = 4, every: int = 1) -> None:
@@ -20,7 +21,8 @@ class ValidationPictures(Callback):
         self.every = every
 
     def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        due = (trainer.current_epoch + 1) % self.every == 0 or trainer.current_epoch + 1 == trainer.max_epochs
+        done = trainer.current_epoch + 1
+        due = done // trainer.check_val_every_n_epoch % self.every == 0 or done == trainer.max_epochs  # type: ignore[operator]
         total = len(trainer.val_dataloaders.sampler)  # type: ignore[union-attr]  # this process's share of them
         chosen = {i * total // self.count for i in range(self.count)}
         self.wanted = chosen if due and trainer.is_global_zero else set()
