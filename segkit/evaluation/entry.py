@@ -35,7 +35,9 @@ def labels(evaluations: Sequence[Evaluation]) -> list[str]:
     names, means = _names(evaluations), [averaged(item.result) for item in evaluations]
     if not any(means):
         return names
-    return [f"{name} {mean or 'plain'}".lstrip() for name, mean in zip(names, means, strict=True)]
+    # Of saved maps nobody knows.
+    plain = ["" if "predictions" in item.result else "plain" for item in evaluations]
+    return [f"{name} {mean or other}".strip() for name, mean, other in zip(names, means, plain, strict=True)]
 
 
 def _names(evaluations: Sequence[Evaluation]) -> list[str]:

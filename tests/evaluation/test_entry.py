@@ -51,6 +51,8 @@ def test_what_was_averaged_stands_beside_every_score() -> None:
     assert labels(items[:2]) == ["plain", "average=[flip,0.75]"]
     assert labels(items[1:2]) == ["average=[flip,0.75]"]
     assert labels(items[:1]) == [""]
+    maps = Evaluation(Path(), {"bev": {}, "predictions": "maps"}, [])
+    assert labels([*items[:2], maps]) == ["plain", "average=[flip,0.75]", "maps"]
     assert labels(items) == [
         "plain",
         "average=[flip,0.75]",
