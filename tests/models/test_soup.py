@@ -9,6 +9,7 @@ import torch
 from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
 from segkit.errors import UserError
+from segkit.models.fcn import FCN
 from segkit.models.soup import average_weights
 from segkit.models.trained import describe, load_network, read_checkpoint, write_checkpoint
 
@@ -61,8 +62,6 @@ def test_a_weight_of_two_names_is_averaged_once(tmp_path: Path) -> None:
 
 def test_the_result_is_a_checkpoint_that_says_where_it_came_from(tmp_path: Path) -> None:
     model = {"_target_": "segkit.models.fcn.FCN", "encoder": "resnet18", "fc_channels": None}
-    from segkit.models.fcn import FCN
-
     states = []
     for seed in (0, 1):
         torch.manual_seed(seed)
@@ -85,6 +84,17 @@ def test_the_result_is_a_checkpoint_that_says_where_it_came_from(tmp_path: Path)
         write_checkpoint({}, out)
     assert out.read_bytes() == before
     assert [path.name for path in out.parent.iterdir()] == ["soup.ckpt"]
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(content: Any, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(UserError, match=r"soup\.ckpt: could not be saved \(PytorchStreamWriter failed .*\); make room"):
+        write_checkpoint({}, tmp_path / "soup.ckpt")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
