@@ -15,6 +15,7 @@ def load(
     gpu: int | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     trust: Sequence[str] = (),
+    average: Sequence[str | float] = (),
 ) -> "Predictor":
     """A trained network, whose ``predict(picture)`` gives class numbers and confidence.
 
@@ -23,9 +24,10 @@ def load(
         gpu: device number, or None for the CPU.
         precision: ``auto`` is bf16 on GPUs that compute in it, fp32 elsewhere.
         trust: modules of the user's own that the checkpoint may name; their code is run.
+        average: views over which probabilities are averaged, ``["flip", 0.75, 1.25]``: mirrored, and at other scales.
 
     Raises:
-        segkit.errors.UserError: no such checkpoint, or one that cannot be built or is not trusted.
+        segkit.errors.UserError: no such checkpoint, or one that cannot be built or is not trusted; no such view.
     """
     from segkit.models.trained import read_checkpoint
     from segkit.predict.predictor import Predictor
@@ -33,4 +35,4 @@ def load(
 
     path = find_checkpoint(place, "load")
     checkpoint = read_checkpoint(path, "load")
-    return Predictor(checkpoint, gpu, precision, trust=trust, run=path.absolute().parents[1])
+    return Predictor(checkpoint, gpu, precision, trust=trust, run=path.absolute().parents[1], average=average)

@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "train a network and leave a run folder under outputs/",
     "predict": "paint pictures with a trained network",
     "evaluate": "score a network or a folder of maps as KITTI's server does",
+    "average": "make one checkpoint of several by averaging their weights",
     "report": "keep a run's results as an entry of the lab book",
     "data": "statistics, verification, picture sheet, download or generation of a data set",
     "bench": "measure speed and memory, against other programs in the same run",

@@ -46,6 +46,8 @@ PREDICT = "segkit predict checkpoint=outputs/train/<run> input=data/data_road/te
 SCENES = "python train.py data.root=data/scenes"
 CROPS = "data.resize=null 'data.image_shape=[160,320]' data.window=sliding data.overlap=0.25 model.weights=null"
 OWN = "python ../train.py data.root=../data/scenes"
+SOUP = [*SMALL, *FEW, "trainer.max_epochs=1", "predictions=0"]
+TWO = "'checkpoint=[outputs/soup/a,outputs/soup/b]'"
 
 # Command as shown -> what makes it small enough for a test.
 RUN_HERE = {
@@ -84,6 +86,12 @@ RUN_HERE = {
     "segkit evaluate checkpoint=outputs/train/<run>": [],
     "segkit evaluate predictions=maps data.root=data/data_road part=all": [],
     "segkit evaluate checkpoint=outputs/train/<run> corruption=shadow severity=3": ["view=bev"],
+    "segkit evaluate checkpoint=outputs/train/<run> 'average=[flip,0.75,1.25,1.5]'": ["view=perspective"],
+    "python train.py init_from=outputs/train/<run> seed=1 hydra.run.dir=outputs/soup/a": SOUP,
+    "python train.py init_from=outputs/train/<run> seed=2 hydra.run.dir=outputs/soup/b": SOUP,
+    f"segkit average {TWO} output=outputs/soup/a/checkpoints/soup.ckpt": [],
+    "segkit evaluate checkpoint=outputs/soup/a/checkpoints/soup.ckpt": ["view=perspective"],
+    f"segkit evaluate {TWO} 'average=[flip]'": ["view=perspective"],
     "python train.py -m data.split=fold data.fold=0,1,2,3,4 name=folds": [
         *SMALL,
         "data.root=small",
@@ -218,6 +226,7 @@ def test_every_command_runs(tmp_path: Path) -> None:
             assert "['background', 'road'] (40, 90)" in done.stdout
     assert len(list((tmp_path / "painted" / "overlay").iterdir())) == 6
     assert (tmp_path / "trusted" / "mask" / "photo.png").is_file()
+    assert (tmp_path / "outputs" / "soup" / "a" / "checkpoints" / "soup.ckpt").is_file()
     assert (tmp_path / "experiments" / "mine" / "README.md").is_file()
     with zipfile.ZipFile(tmp_path / "submission" / "submission.zip") as submission:
         assert len(submission.namelist()) == 6

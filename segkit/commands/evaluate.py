@@ -19,7 +19,7 @@ from segkit.console import progress_bar
 from segkit.errors import UserError
 from segkit.predict.inputs import find_folder
 from segkit.runs.folder import CONFIG, RunFolder, environment, gpu_name, write_result
-from segkit.runs.read import TrainedRun, find_runs, is_sweep
+from segkit.runs.read import TrainedRun, find_checkpoints, find_runs, is_sweep
 
 if TYPE_CHECKING:
     from segkit.data.module import SegmentationDataModule
@@ -33,15 +33,19 @@ log = logging.getLogger(__name__)
 # left out of the benchmark's score whatever the run made of them.
 NOT_INHERITED = {"_target_", "url", "augment", "batch_size", "workers", "cache_dir", "seed", "unscored", "train_on"}
 
+SIZE = {"image_shape", "resize", "window", "overlap"}
+"""How pictures come to the network, whatever pictures they are."""
+
 
 def prepare(typed: Typed) -> Typed:
-    """Put the data settings of the run that ``checkpoint=`` means below those that were typed.
+    """Put the data settings of the (first) run that ``checkpoint=`` means below those that were typed.
 
     So a network is scored on the part that its own run held out, at the size that it was trained at.
     """
-    place = value_of(typed.words, "checkpoint")
+    places = value_of(typed.words, "checkpoint")
+    first = places[0] if isinstance(places, list) and places else places
     try:
-        run = find_runs(place)[0] if isinstance(place, str) else None
+        run = find_runs(first)[0] if isinstance(first, str) else None
     except UserError:
         return typed  # the command itself says what is wrong
     if run is None or run.folder is None:
@@ -55,8 +59,7 @@ def prepare(typed: Typed) -> Typed:
     if "data._target_" in added:  # no matter of the chosen file then
         inherited["_target_"] = settings["_target_"]
     if asked is not None and asked != chosen:
-        size = {"image_shape", "resize", "window", "overlap"}
-        inherited = {key: value for key, value in inherited.items() if key in size}
+        inherited = {key: value for key, value in inherited.items() if key in SIZE}
     own = [Path(source.path) for source in about.config_sources if source.provider == "command-line"]
     base = {"defaults": ["evaluate", {"override /data": chosen}, "_self_"], "data": inherited}
     config_dir = typed.config_dir or next((folder for folder in own if folder.is_dir()), None)
@@ -68,7 +71,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
     Raises:
         UserError: nothing or two things to score, a part without pictures, maps or calibrations that are missing or
-            wrong, a network of other classes.
+            wrong, a network of other classes than the data's or another network's.
     """
     if (settings["checkpoint"] is None) == (settings["predictions"] is None):
         raise UserError("give checkpoint=<run folder or .ckpt> or predictions=<folder of maps>, one of the two")
@@ -76,10 +79,12 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         raise UserError("data.unscored=road: the benchmark leaves black label areas out; use data.unscored=ignore")
     if settings["predictions"] is not None and settings["corruption"] is not None:
         raise UserError("corruption: saved maps cannot be corrupted any more; it goes with checkpoint=")
+    if settings["predictions"] is not None and settings["average"]:
+        raise UserError("average: saved maps are scored as they are; it goes with checkpoint=")
     if settings["checkpoint"] is None:
         runs, maps = [], find_folder(settings["predictions"], "predictions", "the maps")
     else:
-        runs, maps = find_runs(settings["checkpoint"]), Path()
+        runs, maps = _networks(as_list(settings["checkpoint"])), Path()
 
     started = time.perf_counter()
     from segkit.evaluation.result import describe, tables
@@ -94,7 +99,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     about = {"part": settings["part"], "pictures": pictures, "seconds": seconds, **environment(), "gpu": gpu}
     result = {**scores, **outcome.source, **about}
     write_result(folder.path, result)
-    log.info("%s", tables(scores, outcome.benchmark))
+    log.info("%s", tables(result, outcome.benchmark))
     started = time.perf_counter()
     if outcome.benchmark is not None:
         outcome.benchmark.write_figures(folder.path, outcome.scored, outcome.records)
@@ -128,6 +133,14 @@ def _score_maps(settings: dict[str, Any], folder: Path) -> _Outcome:
     return _Outcome(data, records, {"clean": scored}, {"predictions": settings["predictions"]}, benchmark)
 
 
+def _networks(places: list[str]) -> list[TrainedRun]:
+    """The networks meant by one place, which may be the folder of a sweep, or by several, which may not."""
+    if len(places) == 1:
+        return find_runs(places[0])
+    find_checkpoints(places, "checkpoint")
+    return [trained for place in places for trained in find_runs(place)]
+
+
 def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcome:
     from segkit.distributed.devices import one_gpu
     from segkit.evaluation.corruptions import Corruption
@@ -135,7 +148,9 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
     from segkit.evaluation.network import Corrupt, Part, score_networks
 
     gpu = one_gpu(settings["gpus"], "gpus")
-    if not is_sweep(settings["checkpoint"]):
+    networks = [[trained] for trained in runs]
+    if not is_sweep(as_list(settings["checkpoint"])[0]):
+        networks = [runs]
         module = _data_module(settings)
         held = [(module, _records(module, settings["part"]))]
     elif settings["part"] != "val":
@@ -146,18 +161,20 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
         )
     else:
         held = held_out_parts(runs, settings["data"])
-    if runs[0].folder is None and settings["part"] != "all":
-        log.warning(
-            "checkpoint: %s lies in no run folder, so nobody knows which pictures it was trained on; scored are those "
-            "that the settings of data put into part=%s",
-            runs[0].checkpoint,
-            settings["part"],
-        )
     for trained in runs:
+        if trained.folder is None and settings["part"] != "all":
+            log.warning(
+                "checkpoint: %s lies in no run folder, so nobody knows which pictures it was trained on; scored are "
+                "those that the settings of data put into part=%s",
+                trained.checkpoint,
+                settings["part"],
+            )
         if trained.folder is not None and not trained.finished():
             log.warning("checkpoint: %s has not finished; scored is what it came to so far", trained.folder)
         if settings["part"] == "val" and "val" in trained.settings().get("data", {}).get("train_on", []):
             log.warning("checkpoint: %s was trained on part=val too; its score says nothing of others", trained.folder)
+    if len(networks) == 1:
+        _say_other_pictures(runs)
     data = held[0][0]
     records = [record for _, part in held for record in part]
     benchmark = data.evaluation(settings["view"])
@@ -171,13 +188,13 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
         conditions[f"{kind} {severity}"] = Corruption(kind, severity, settings["seed"])
     parts = [
         Part(
-            trained.checkpoint,
-            trained.settings().get("trainer", {}).get("precision", "auto"),
+            averaged,
+            averaged[0].settings().get("trainer", {}).get("precision", "auto"),
             *part,
             as_list(settings["trust"]),
-            trained.folder,
+            settings["average"],
         )
-        for trained, part in zip(runs, held, strict=True)
+        for averaged, part in zip(networks, held, strict=True)
     ]
     with progress_bar() as bar:
         row = bar.add_task("scoring", total=len(records), note="")
@@ -187,9 +204,27 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
     source = {
         "checkpoint": [str(trained.checkpoint) for trained in runs],
         "training": [trained.command() for trained in runs],
+        "average": settings["average"],
+        "networks": len(networks[0]),
         "precision": parts[0].precision,
     }
     return _Outcome(data, records, scored, source, benchmark, gpu)
+
+
+def _say_other_pictures(runs: list[TrainedRun]) -> None:
+    """Warn of networks that are averaged with the first one, and were trained on another part of the pictures."""
+    own = runs[0].settings().get("data", {})
+    for trained in runs[1:]:
+        data = trained.settings().get("data", own)
+        keys = [key for key in own if data.get(key) != own[key] and key not in NOT_INHERITED | SIZE]
+        if keys:
+            log.warning(
+                "checkpoint: data settings are those of %s; %s had others (%s), and may have been trained on pictures "
+                "that are scored",
+                runs[0].folder,
+                trained.folder,
+                ", ".join(f"data.{key}" for key in keys),
+            )
 
 
 def _data_module(settings: dict[str, Any]) -> "SegmentationDataModule":

@@ -12,7 +12,7 @@ from segkit.console import progress_bar
 from segkit.predict.inputs import find_pictures
 from segkit.road.layout import find_calibrations
 from segkit.runs.folder import RunFolder, environment, gpu_name, write_result
-from segkit.runs.read import find_checkpoint, find_runs
+from segkit.runs.read import find_checkpoints, find_runs
 
 SETTINGS = PredictSettings
 log = logging.getLogger(__name__)
@@ -22,16 +22,17 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     """Write every picture of ``input`` into ``folder`` in each ``format``. Exits with 1 when one could not be read.
 
     Raises:
-        UserError: no picture, no checkpoint, no such GPU, a wrong calibration, pictures that make no submission, files
-            in the way.
+        UserError: no picture, no checkpoint, several networks of different classes, no such GPU, a wrong calibration,
+            pictures that make no submission, files in the way.
     """
     formats = settings["format"] if isinstance(settings["format"], list) else [settings["format"]]
     paths = find_pictures(settings["input"])
-    checkpoint = find_checkpoint(settings["checkpoint"], "checkpoint")
+    checkpoints = find_checkpoints(as_list(settings["checkpoint"]), "checkpoint")
     files = find_calibrations(paths, settings["calibration"])
 
     from segkit.distributed.devices import one_gpu, prediction_precision
     from segkit.models.trained import read_checkpoint
+    from segkit.predict.ensemble import Ensemble
     from segkit.predict.outputs import claim
     from segkit.predict.predictor import Predictor
     from segkit.predict.writers import paint_pictures, writers_of
@@ -44,9 +45,18 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     }
     gpu = one_gpu(settings["gpus"], "gpus")
     precision = prediction_precision(settings["precision"], gpu)
-    run_folder = checkpoint.absolute().parents[1]
-    predictor = Predictor(
-        read_checkpoint(checkpoint, "checkpoint"), gpu, precision, trust=as_list(settings["trust"]), run=run_folder
+    predictor = Ensemble(
+        {
+            str(path): Predictor(
+                read_checkpoint(path, "checkpoint"),
+                gpu,
+                precision,
+                trust=as_list(settings["trust"]),
+                run=path.absolute().parents[1],
+                average=settings["average"],
+            )
+            for path in checkpoints
+        }
     )
     writers = writers_of(formats, road_writers(formats, predictor.class_list, calibrations))
     if "submission" in formats:
@@ -62,7 +72,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     write_result(
         folder.path,
         {
-            "checkpoint": str(checkpoint),
+            "checkpoint": [str(path) for path in checkpoints],
+            "average": settings["average"],
             "pictures": written,
             "unreadable": painted.unreadable,
             "format": formats,
@@ -83,6 +94,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
 
 def _data_root(settings: dict[str, Any]) -> Path:
-    """``data.root`` where it is given, else that of the checkpoint's own run, else where KITTI road is by default."""
-    given = settings["data"]["root"] or find_runs(settings["checkpoint"])[0].settings().get("data", {}).get("root")
+    """``data.root`` where it is given, else that of the (first) checkpoint's own run, else KITTI road's usual one."""
+    first = as_list(settings["checkpoint"])[0]
+    given = settings["data"]["root"] or find_runs(first)[0].settings().get("data", {}).get("root")
     return Path(given or "data/data_road").expanduser()

@@ -18,6 +18,7 @@ from segkit.errors import UserError
 Positive = Annotated[int, Gt(0)]
 Count = Annotated[int, Ge(0)]
 Names = str | list[str]
+Places = str | Annotated[list[str], Len(1)]
 
 
 class Given:
@@ -37,6 +38,17 @@ def check_gpus(gpus: Any) -> Any:
     if gpus == "auto" or (whole and numbers and len(set(numbers)) == len(numbers)):
         return gpus
     raise ValueError("should be auto, 0 (the CPU), how many, or the devices' numbers in brackets such as [1]")
+
+
+def check_average(average: Any) -> Any:
+    """``flip`` and scales other than 1, each once; raises ValueError for anything else."""
+
+    def is_view(view: Any) -> bool:
+        return view == "flip" or (type(view) in (int, float) and 0.25 <= view <= 4 and view != 1)
+
+    if isinstance(average, list) and all(is_view(view) and average.count(view) == 1 for view in average):
+        return average
+    raise ValueError("should be a list of flip and scales from 0.25 to 4, each once, 1 left out: it is always there")
 
 
 class TrainerSettings(Strict):
@@ -144,9 +156,10 @@ class DataRootSettings(Strict):
 
 
 class PredictSettings(Strict):
-    checkpoint: str
+    checkpoint: Places
     input: str
     output: str
+    average: Any
     format: Any
     calibration: str | None
     data: DataRootSettings
@@ -155,6 +168,7 @@ class PredictSettings(Strict):
     trust: Names
 
     _gpus = field_validator("gpus")(check_gpus)
+    _average = field_validator("average")(check_average)
 
     @field_validator("format")
     @classmethod
@@ -166,8 +180,9 @@ class PredictSettings(Strict):
 
 
 class EvaluateSettings(Strict):
-    checkpoint: str | None
+    checkpoint: Places | None
     predictions: str | None
+    average: Any
     part: Literal["val", "train", "all"]
     view: Literal["perspective", "bev", "both"]
     corruption: Literal["shadow", "fog", "rain", "night", "blur"] | None
@@ -179,11 +194,24 @@ class EvaluateSettings(Strict):
     trust: Names
 
     _gpus = field_validator("gpus")(check_gpus)
+    _average = field_validator("average")(check_average)
+
+
+class AverageSettings(Strict):
+    checkpoint: Annotated[list[str], Len(2)]
+    output: str
+
+    @field_validator("output")
+    @classmethod
+    def _output(cls, value: str) -> str:
+        if value.endswith(".ckpt"):
+            return value
+        raise ValueError("should be the name of a new file, ending in .ckpt")
 
 
 class ReportSettings(Strict):
     sweep: str | None
-    run: str | Annotated[list[str], Len(1)] | None
+    run: Places | None
     into: str
     question: str
     pictures: Count

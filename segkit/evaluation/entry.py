@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segkit.evaluation.averaged import averaged
+
 LONGEST = 40
 """Letters of a label that is part of a file's name."""
 
@@ -28,8 +30,17 @@ def labels(evaluations: Sequence[Evaluation]) -> list[str]:
     """What tells the evaluated networks apart: the settings of their training that they do not all have.
 
     Saved maps, and networks that were trained alike, are told apart by where they lie; empty where all evaluations are
-    of the same.
+    of the same. What was averaged stands behind, and ``plain`` with the others where anything was.
     """
+    names, means = _names(evaluations), [averaged(item.result) for item in evaluations]
+    if not any(means):
+        return names
+    # Of saved maps nobody knows.
+    plain = ["" if "predictions" in item.result else "plain" for item in evaluations]
+    return [f"{name} {mean or other}".strip() for name, mean, other in zip(names, means, plain, strict=True)]
+
+
+def _names(evaluations: Sequence[Evaluation]) -> list[str]:
     sources = [_place(item.result) for item in evaluations]
     words = [
         [word for own in item.result.get("training", []) for word in own if not word.startswith(NOT_COMPARED)]
@@ -53,7 +64,8 @@ def class_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
     result = evaluations[0].result
     if len(evaluations) > 1 or "classes" not in result:
         return []
-    conditions = {"clean": result["classes"]}
+    mean = averaged(result)
+    conditions = {f"clean, {mean}" if mean else "clean": result["classes"]}
     if "corrupted" in result:
         conditions[result["corrupted"]["corruption"]] = result["corrupted"]["classes"]
     rows = [["class", *conditions]]

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -20,7 +19,9 @@ from segkit.metrics.benchmark import Benchmark, Scored
 from segkit.metrics.confusion import ConfusionMatrix
 from segkit.models.full_size import to_confidence
 from segkit.models.trained import read_checkpoint
+from segkit.predict.ensemble import Ensemble
 from segkit.predict.predictor import Predictor
+from segkit.runs.read import TrainedRun
 
 Image = NDArray[np.uint8]
 Corrupt = Callable[[Image, str], Image]
@@ -29,18 +30,18 @@ Corrupt = Callable[[Image, str], Image]
 
 @dataclass(frozen=True)
 class Part:
-    """A network and the labelled records that it is shown.
+    """A network, or several whose probabilities are averaged, and the labelled records that they are shown.
 
-    ``precision`` is as ``trainer.precision``; ``trust`` and ``run`` are as for
-    :func:`segkit.models.trained.load_network`.
+    ``precision`` is as ``trainer.precision``; ``trust`` is as for :func:`segkit.models.trained.load_network`, and
+    ``average`` as for :class:`segkit.predict.averaging.Averaging`.
     """
 
-    checkpoint: Path
+    networks: Sequence[TrainedRun]
     precision: Literal["auto", "fp32", "bf16"]
     data: SegmentationDataModule
     records: Sequence[Record]
     trust: Sequence[str] = ()
-    run: Path | None = None
+    average: Sequence[str | float] = ()
 
 
 def score_networks(
@@ -53,7 +54,7 @@ def score_networks(
     """Show the records of each part to the part's network, under every condition, and score what comes out.
 
     Args:
-        parts: networks and their pictures; several are counted together, as one set of pictures.
+        parts: networks and their pictures; several parts are counted together, as one set of pictures.
         conditions: name, and what is done to the pictures (None: nothing).
         benchmark: the data set's own, which is counted beside the class scores.
         gpu: device number, or None for the CPU.
@@ -69,15 +70,17 @@ def score_networks(
     device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
     scores = {name: None if benchmark is None else benchmark.score() for name in conditions}
     classes = {name: ConfusionMatrix(data.num_classes).to(device) for name in conditions}
-    predictors: dict[str, Predictor] = {}
+    predictors: dict[str, Ensemble] = {}
     notes = []
     for part in parts:
-        checkpoint = read_checkpoint(part.checkpoint, "checkpoint")
-        predictor = Predictor(checkpoint, gpu, part.precision, data.picture_input, part.trust, part.run)
+        members = {str(trained.checkpoint): _predictor(trained, part, data, gpu) for trained in part.networks}
+        predictor = Ensemble(members)
         _check_classes(predictor, data)
-        if predictor.trained_input != data.picture_input:
-            sizes = f"trained at {predictor.trained_input} and is scored at {data.picture_input}"
-            notes.append(f"data.image_shape: the network was {sizes}")
+        for place, member in members.items():
+            if member.trained_input != data.picture_input:
+                name = "the network" if len(members) == 1 else place
+                sizes = f"trained at {member.trained_input} and is scored at {data.picture_input}"
+                notes.append(f"data.image_shape: {name} was {sizes}")
         predictors |= {record.name: predictor for record in part.records}
         for record, (image, own_label) in ahead(partial(_load, data=data), part.records):
             label = torch.from_numpy(own_label).to(device)
@@ -101,7 +104,12 @@ def score_networks(
     return scored, notes
 
 
-def _check_classes(predictor: Predictor, data: SegmentationDataModule) -> None:
+def _predictor(trained: TrainedRun, part: Part, data: SegmentationDataModule, gpu: int | None) -> Predictor:
+    checkpoint = read_checkpoint(trained.checkpoint, "checkpoint")
+    return Predictor(checkpoint, gpu, part.precision, data.picture_input, part.trust, trained.folder, part.average)
+
+
+def _check_classes(predictor: Ensemble, data: SegmentationDataModule) -> None:
     trained, held = ([item.name for item in source.class_list] for source in (predictor, data))
     if trained != held:
         raise UserError(f"checkpoint: its classes ({', '.join(trained)}) are not those of data ({', '.join(held)})")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segkit.data.records import SegmentationClass
+from segkit.evaluation.averaged import averaged
 from segkit.evaluation.tables import class_table
 from segkit.metrics.benchmark import Benchmark, Scored
 from segkit.metrics.confusion import class_report
@@ -25,10 +26,11 @@ def describe(scored: Mapping[str, Scored], class_list: Sequence[SegmentationClas
 
 
 def tables(result: Mapping[str, Any], benchmark: Benchmark | None) -> str:
-    """``describe`` for people, clean and corrupted side by side."""
+    """``result.json`` for people, clean and corrupted side by side; over each table stands what was averaged."""
     texts = [] if benchmark is None else benchmark.tables(result)
     if "classes" in result:
         corrupted = result.get("corrupted")
         other = (corrupted["classes"], corrupted["corruption"]) if corrupted else (None, "")
         texts.append(class_table(result["classes"], *other))
-    return "\n\n".join(texts)
+    label = averaged(result)
+    return "\n\n".join(f"{label}:\n{text}" if label else text for text in texts)

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from segkit.config.check import nested_targets
@@ -14,6 +15,7 @@ from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
 from segkit.errors import UserError
 from segkit.models.weights import read_tensors
+from segkit.runs.files import check_new, replacing
 from segkit.runs.sources import CODE, import_from
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,22 @@ def classes_of(checkpoint: Mapping[str, Any]) -> tuple[SegmentationClass, ...]:
         SegmentationClass(item["name"], item["colour"] and tuple(item["colour"]), item["background"])
         for item in checkpoint["segkit"]["classes"]
     )
+
+
+def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Write a new checkpoint, with the folders above it, in one step.
+
+    Raises:
+        UserError: there is a file already, or it cannot be written.
+    """
+    check_new(path, "output")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with replacing(path) as temporary:
+            torch.save(dict(checkpoint), temporary)
+    # torch's zip writer turns a failed write into a RuntimeError of its own.
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path}: could not be saved ({error}); make room, or give another place") from error
 
 
 def load_network(checkpoint: Mapping[str, Any], trust: Sequence[str] = (), run: Path | None = None) -> nn.Module:

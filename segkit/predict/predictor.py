@@ -1,5 +1,6 @@
 """A trained network as a function from a picture of any size to probabilities at that size."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,43 +11,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from segkit.data.images import resize_image
 from segkit.data.picture_input import PictureInput
+from segkit.data.records import SegmentationClass
 from segkit.distributed.devices import lightning_precision
-from segkit.models.full_size import full_size_logits, to_confidence
+from segkit.models.full_size import to_confidence
 from segkit.models.trained import classes_of, load_network, picture_input_of
+from segkit.predict.averaging import Averaging
 
 
-class Predictor:
-    """Built from a checkpoint alone.
+class Segmenter(ABC):
+    """From a picture of any size to its classes: what one network and several together have in common.
 
-    Args:
-        checkpoint: as :func:`segkit.models.trained.read_checkpoint` gives it.
-        gpu: device number, or None for the CPU.
-        precision: as ``trainer.precision``.
-        picture_input: how pictures come to the network; None = as when it was trained.
-        trust, run: see :func:`segkit.models.trained.load_network`.
-
-    Raises:
-        UserError: the checkpoint is of a network that this version of the code cannot build, or that is not trusted.
+    Attributes:
+        class_list: the classes by their numbers.
     """
 
-    def __init__(
-        self,
-        checkpoint: Mapping[str, Any],
-        gpu: int | None = None,
-        precision: Literal["auto", "fp32", "bf16"] = "auto",
-        picture_input: PictureInput | None = None,
-        trust: Sequence[str] = (),
-        run: Path | None = None,
-    ) -> None:
-        network = load_network(checkpoint, trust, run)
-        self.class_list = classes_of(checkpoint)
-        self.trained_input = picture_input_of(checkpoint)
-        self.picture_input = picture_input or self.trained_input
-        self.device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
-        bf16 = lightning_precision(precision, gpu is not None) == "bf16-mixed"
-        self.network = _for_prediction(network, self.device, bf16)
+    class_list: tuple[SegmentationClass, ...]
 
     def predict(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Class numbers and confidence of an RGB uint8 picture (H, W, 3), both uint8 (H, W).
@@ -63,21 +43,61 @@ class Predictor:
         largest, classes = probabilities.max(0)
         return classes.byte(), to_confidence(probabilities[1] if len(probabilities) == 2 else largest)
 
-    def resized(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """An RGB uint8 picture (H, W, 3) at the network's input size. Runs in any thread."""
-        return resize_image(picture, self.picture_input.shape_of((picture.shape[0], picture.shape[1])))
-
     def probabilities(self, picture: NDArray[np.uint8]) -> torch.Tensor:
-        """Class probabilities of an RGB uint8 picture (H, W, 3): float32 (C, H, W) on the predictor's device."""
+        """Class probabilities of an RGB uint8 picture (H, W, 3): float32 (C, H, W) on the network's device."""
         height, width = picture.shape[:2]
-        return self.probabilities_at(self.resized(picture), (height, width))
+        return self.probabilities_at(self.views(picture), (height, width))
+
+    @abstractmethod
+    def views(self, picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        """An RGB uint8 picture (H, W, 3) at the sizes at which it is shown to the network. Runs in any thread."""
+
+    @abstractmethod
+    def probabilities_at(self, views: Sequence[NDArray[np.uint8]], size: tuple[int, int]) -> torch.Tensor:
+        """As ``probabilities``, of the ``views`` of a picture that was of ``size`` (height, width)."""
+
+
+class Predictor(Segmenter):
+    """Built from a checkpoint alone.
+
+    Args:
+        checkpoint: as :func:`segkit.models.trained.read_checkpoint` gives it.
+        gpu: device number, or None for the CPU.
+        precision: as ``trainer.precision``.
+        picture_input: how pictures come to the network; None = as when it was trained.
+        trust, run: see :func:`segkit.models.trained.load_network`.
+        average: see :class:`segkit.predict.averaging.Averaging`.
+
+    Raises:
+        UserError: the checkpoint is of a network that this version of the code cannot build, or that is not trusted;
+            there is no such ``average``.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Mapping[str, Any],
+        gpu: int | None = None,
+        precision: Literal["auto", "fp32", "bf16"] = "auto",
+        picture_input: PictureInput | None = None,
+        trust: Sequence[str] = (),
+        run: Path | None = None,
+        average: Sequence[str | float] = (),
+    ) -> None:
+        self.averaging = Averaging(average)
+        network = load_network(checkpoint, trust, run)
+        self.class_list = classes_of(checkpoint)
+        self.trained_input = picture_input_of(checkpoint)
+        self.picture_input = picture_input or self.trained_input
+        self.device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
+        bf16 = lightning_precision(precision, gpu is not None) == "bf16-mixed"
+        self.network = _for_prediction(network, self.device, bf16)
+
+    def views(self, picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        return self.averaging.views(picture, self.picture_input)
 
     @torch.inference_mode()
-    def probabilities_at(self, resized: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
-        """As ``probabilities``, of a picture that is ``resized`` already and was of ``size`` (height, width)."""
-        image = torch.from_numpy(resized).permute(2, 0, 1)[None].to(self.device)
-        [logits] = full_size_logits(self.network, image, [size], self.picture_input)
-        return logits.softmax(0)
+    def probabilities_at(self, views: Sequence[NDArray[np.uint8]], size: tuple[int, int]) -> torch.Tensor:
+        return self.averaging.probabilities(self.network, views, size, self.picture_input, self.device)
 
 
 def _for_prediction(network: nn.Module, device: torch.device, bf16: bool) -> Callable[[Tensor], Tensor]:

@@ -16,7 +16,7 @@ from segkit.data.writer import Prediction, Writer, png
 from segkit.errors import UserError
 from segkit.models.full_size import to_confidence
 from segkit.predict.pipeline import Seconds, staged
-from segkit.predict.predictor import Predictor
+from segkit.predict.predictor import Segmenter
 from segkit.runs.files import write_whole
 
 
@@ -80,7 +80,7 @@ class Painted:
 
 
 def paint_pictures(
-    predictor: Predictor,
+    predictor: Segmenter,
     pictures: Sequence[Path],
     folder: Path,
     writers: Sequence[Writer],
@@ -114,7 +114,7 @@ class _Read(NamedTuple):
     """A picture, RGB uint8 (H, W, 3), and the same as the network is shown it."""
 
     image: NDArray[np.uint8]
-    resized: NDArray[np.uint8]
+    views: list[NDArray[np.uint8]]
 
 
 class _Answer(NamedTuple):
@@ -129,7 +129,7 @@ class _Answer(NamedTuple):
 class _Stages:
     """What is done with each picture. One that cannot be read goes through as the error that says why."""
 
-    def __init__(self, predictor: Predictor, folder: Path, writers: Sequence[Writer]) -> None:
+    def __init__(self, predictor: Segmenter, folder: Path, writers: Sequence[Writer]) -> None:
         self.predictor, self.folder, self.writers = predictor, folder, writers
         self.needed = sorted({writer.needs for writer in writers if writer.needs is not None})
 
@@ -138,13 +138,13 @@ class _Stages:
             image = decode_image(path)
         except UserError as error:
             return error
-        return _Read(image, self.predictor.resized(image))
+        return _Read(image, self.predictor.views(image))
 
     def network(self, read: _Read | UserError) -> _Answer | UserError:
         if isinstance(read, UserError):
             return read
         height, width = read.image.shape[:2]
-        probabilities = self.predictor.probabilities_at(read.resized, (height, width))
+        probabilities = self.predictor.probabilities_at(read.views, (height, width))
         classes, sure = self.predictor.decide(probabilities)
         asked = {number: to_confidence(probabilities[number]).cpu().numpy() for number in self.needed}
         return _Answer(read.image, classes.cpu().numpy(), sure.cpu().numpy(), asked)

@@ -27,6 +27,12 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_new(path: Path, key: str) -> None:
+    """Raises UserError, naming the setting ``key``, where ``path`` exists."""
+    if path.exists():
+        raise UserError(f"{key}={path} is there already; remove it or give another {key}=")
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write ``path`` in one step, as ``replacing`` does it."""
     with replacing(path) as temporary:

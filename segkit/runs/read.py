@@ -5,6 +5,7 @@ Nothing is built and nothing heavy is imported, and a run that is under way is n
 
 import fcntl
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -260,3 +261,15 @@ def find_checkpoint(place: str | Path, key: str) -> Path:
     if not path.is_file():
         raise UserError(f"{key}: {path} does not exist; give a .ckpt file or a run folder that holds one")
     return path
+
+
+def find_checkpoints(places: Sequence[str], key: str) -> list[Path]:
+    """The checkpoints meant by several places, each as for ``find_checkpoint``.
+
+    Raises:
+        UserError: naming ``key``, when one is not there, or is there twice.
+    """
+    found = [find_checkpoint(place, key) for place in places]
+    if twice := [path for number, path in enumerate(found) if path.resolve() in {p.resolve() for p in found[:number]}]:
+        raise UserError(f"{key}: {twice[0]} is given twice; give each network once")
+    return found

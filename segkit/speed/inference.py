@@ -23,6 +23,9 @@ TOLERANCE = {False: 2.0**-7, True: 2.0**-4}
 """Largest difference from the plain network's logits, as a share of the largest of them, in fp32 and in bf16: 16
 roundings of a GPU's TF32 (2⁻¹¹), and 32 of bfloat16 (2⁻⁹), of which the plain network makes as many of its own."""
 
+GRAPHS = 16
+"""Shapes of images for which the network is recorded: each recording keeps the memory of all its feature maps."""
+
 Swap = tuple[nn.Module, str, nn.Module]
 """A module, the name of a child, and what that was."""
 
@@ -31,9 +34,10 @@ class InferenceNetwork:
     """Logits of batches of pictures, from a network that is no longer trained: it is taken over, and changed.
 
     Batch normalisation is folded into the convolution before it, convolutions are cast once, on a CPU they are laid out
-    for oneDNN once, and on a GPU all is recorded for each shape of image. With the first picture the network is held
-    against itself as it was, each recording against the network. Where logits differ by more than `TOLERANCE`, or
-    something fails, it computes as it was, and one log line says why.
+    for oneDNN once, and on a GPU all is recorded for each of the first `GRAPHS` shapes of image; others are computed
+    call by call. With the first picture the network is held against itself as it was, each recording against the
+    network. Where logits differ by more than `TOLERANCE`, or something fails, it computes as it was, and one log line
+    says why.
 
     Args:
         network: ``forward(image uint8 (B, 3, H, W)) -> logits (B, C, H, W)``, in fp32.
@@ -52,13 +56,13 @@ class InferenceNetwork:
     def __call__(self, image: Tensor) -> Tensor:
         """Logits (B, C, H, W) on the network's device, of RGB uint8 (B, 3, H, W), 0…255, on any device.
 
-        On a GPU they lie where the next call for the same shape of image puts its own.
+        On a GPU they may lie where the next call for the same shape of image puts its own.
         """
         on_gpu = self.device.type == "cuda"
         with torch.cuda.device(self.device) if on_gpu else nullcontext():
             if not self._prepared:
                 self._prepare(image.to(self.device))
-            if on_gpu and image.shape not in self._graphs:
+            if on_gpu and image.shape not in self._graphs and len(self._graphs) < GRAPHS:
                 self._graphs[image.shape] = self._record(image.to(self.device))
             graph = self._graphs.get(image.shape)
             return self._logits(image.to(self.device)) if graph is None else graph(image)

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from segkit import __version__ as segkit_version
+from tests.commands.in_process import segkit as in_process
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -67,6 +68,19 @@ def test_wrong_settings(argument: str, message: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", [["predict", "checkpoint=a", "input=b"], ["evaluate", "checkpoint=a"]])
+@pytest.mark.parametrize("average", ["[flop]", "[flip,0]", "[20]", "[1.5,1.5]", "[flip,flip]", "[1]", "flip", "null"])
+def test_wrong_views_to_average_over(command: list[str], average: str, tmp_path: Path) -> None:
+    done = in_process(*command, f"average={average}", cwd=tmp_path)
+    assert done.code == 2
+    assert done.err.startswith("error: average=")
+    assert done.err.endswith(
+        "should be a list of flip and scales from 0.25 to 4, each once, 1 left out: it is always there\n"
+    )
+    assert len(done.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
     done = segkit("train", "data.batch_size=no", "model.dropout=no", cwd=tmp_path)
     assert "data.batch_size=no" in done.stderr
@@ -81,7 +95,7 @@ def test_a_traceback_is_shown_when_asked_for(tmp_path: Path, monkeypatch: pytest
 def test_unknown_command_lists_the_commands(tmp_path: Path) -> None:
     done = segkit("trian", cwd=tmp_path)
     assert done.returncode == 2
-    assert "train, predict, evaluate, report, data, bench" in done.stderr
+    assert "train, predict, evaluate, average, report, data, bench" in done.stderr
 
 
 def test_the_version_is_told(tmp_path: Path) -> None:
@@ -96,7 +110,7 @@ def test_missing_settings_are_asked_for(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "data", "bench"])
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "average", "data", "bench"])
 def test_help_and_configuration_import_nothing_heavy(command: str) -> None:
     # The second in which --help has to answer is a matter of what is imported: torch alone takes three.
     script = (
@@ -106,11 +120,11 @@ def test_help_and_configuration_import_nothing_heavy(command: str) -> None:
         "heavy = {'torch', 'pytorch_lightning', 'albumentations', 'cv2', 'torchvision'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    words = {"predict": "gpus=0", "evaluate": "part=all"}.get(command, "seed=1")
+    words = {"predict": "gpus=0", "evaluate": "part=all", "average": "output=a.ckpt"}.get(command, "seed=1")
     for flags in (["--help"], [words, "--cfg", "job"]):
         done = subprocess.run([sys.executable, "-c", script, command, *flags], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert "cache_dir" in done.stdout or command in ("predict", "bench")
+        assert "cache_dir" in done.stdout or command in ("predict", "average", "bench")
 
 
 def test_help_says_values_and_meanings_at_a_readable_width(tmp_path: Path) -> None:

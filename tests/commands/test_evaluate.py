@@ -140,6 +140,8 @@ def test_the_data_settings_are_those_of_the_run_unless_given(trained: Path, root
     assert (data["root"], data["image_shape"], data["split"]) == (str(root), [32, 64], "fraction")
     data = settings(f"checkpoint={trained / 'checkpoints' / 'last.ckpt'}", "data.image_shape=[64,128]")["data"]
     assert (data["root"], data["image_shape"], data["resize"]) == (str(root), [64, 128], [64, 128])
+    data = settings(f"checkpoint=[{trained},nowhere]")["data"]
+    assert (data["root"], data["image_shape"], data["split"]) == (str(root), [32, 64], "fraction")
     data = settings(f"checkpoint={trained}", "data=camvid")["data"]
     assert (data["root"], data["image_shape"]) == ("data/camvid", [32, 64])
 
@@ -245,6 +247,82 @@ def test_folds_are_joined_by_their_counts(folds: Path, root: Path, tmp_path: Pat
         assert joined["perspective"][name] == pytest.approx(figures)
 
 
+def scored_by_hand(root: Path, probabilities: Any) -> dict[str, Any]:
+    """The road score in the picture of what ``trained`` held out, from each picture's probabilities (2, H, W)."""
+    from segkit.models.full_size import to_confidence
+
+    score = RoadScore()
+    for record in KittiRoadDataModule(root, (32, 64), 1, split="fraction", val_fraction=0.4).records("val"):
+        assert record.label is not None
+        image = cv2.cvtColor(cv2.imread(str(record.image)), cv2.COLOR_BGR2RGB)
+        label = torch.from_numpy(data_module(root).read_label(record.label))
+        score.add(confidence_counts(to_confidence(probabilities(image)[1]), label), record.group)
+    return score.compute()
+
+
+def test_views_are_averaged_and_the_scores_say_so(trained: Path, root: Path, tmp_path: Path, caplog: Any) -> None:
+    import segkit
+
+    words = [f"checkpoint={trained}", "view=perspective"]
+    with caplog.at_level("INFO"):
+        plain = evaluate(tmp_path / "plain", *words)
+    assert (plain["average"], plain["networks"]) == ([], 1)
+    assert "average=" not in caplog.text
+    with caplog.at_level("INFO"):
+        result = evaluate(tmp_path / "mean", *words, "average=[flip,0.5]")
+    assert (result["average"], result["networks"]) == (["flip", 0.5], 1)
+    assert caplog.text.count("average=[flip,0.5]:\n") == 2  # over the road's table and the classes'
+    network = segkit.load(trained)
+
+    def by_hand(image: np.ndarray) -> torch.Tensor:
+        half = segkit.load(trained)
+        half.picture_input = half.picture_input.of([16, 32])
+        views = [network.probabilities(image), half.probabilities(image)]
+        mirrored = np.ascontiguousarray(image[:, ::-1])
+        return sum([*views, *(each.probabilities(mirrored).flip(-1) for each in (network, half))]) / 4  # type: ignore[return-value]
+
+    for name, figures in scored_by_hand(root, by_hand).items():
+        assert result["perspective"][name] == pytest.approx(figures, abs=0.2)
+    change = result["perspective"]["URBAN_ROAD"]["MaxF"] - plain["perspective"]["URBAN_ROAD"]["MaxF"]
+    assert abs(change) > 0.4
+
+
+def test_several_networks_are_averaged_over_the_pictures_of_the_first(
+    trained: Path, folds: Path, root: Path, tmp_path: Path, caplog: Any
+) -> None:
+    import segkit
+
+    places = [trained, folds / "1", folds / "3"]
+    with caplog.at_level("INFO"):
+        result = evaluate(tmp_path / "out", f"checkpoint=[{','.join(map(str, places))}]", "view=perspective")
+    assert result["checkpoint"] == [str(place / "checkpoints" / "best.ckpt") for place in places]
+    assert (result["average"], result["networks"], len(result["training"])) == ([], 3, 3)
+    assert result["pictures"] == {"um": 2, "umm": 2, "uu": 2}
+    assert caplog.text.count("mean of 3 networks:\n") == 2
+    others = [
+        line for line in caplog.messages if line.startswith(f"checkpoint: data settings are those of {trained}; ")
+    ]
+    for line, (place, keys) in zip(others, ((1, "split, data.fold"), (3, "split, data.fold")), strict=True):
+        assert f"{folds / str(place)} had others (data.{keys}, data.val_fraction), and may have been trained on" in line
+    networks = [segkit.load(place) for place in places]
+    expected = scored_by_hand(root, lambda image: torch.stack([each.probabilities(image) for each in networks]).mean(0))
+    for name, figures in expected.items():
+        assert result["perspective"][name] == pytest.approx(figures, abs=0.2)
+
+
+def test_what_cannot_be_averaged_is_said(trained: Path, folds: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"checkpoint: .*folds/checkpoints/best\.ckpt does not exist; give a"):
+        evaluate(tmp_path / "a", f"checkpoint=[{trained},{folds}]")
+    best = trained / "checkpoints" / "best.ckpt"
+    with pytest.raises(UserError, match=r"checkpoint: .*best\.ckpt is given twice"):
+        evaluate(tmp_path / "b", f"checkpoint=[{trained},{best}]")
+    content = torch.load(best, weights_only=True)
+    content["segkit"]["classes"][1]["name"] = "lane"
+    torch.save(content, tmp_path / "lane.ckpt")
+    with pytest.raises(UserError, match=r"best\.ckpt and .*lane\.ckpt cannot be averaged, their classes are"):
+        evaluate(tmp_path / "c", f"checkpoint=[{trained},{tmp_path / 'lane.ckpt'}]")
+
+
 def test_folds_that_do_not_make_a_whole_are_refused(folds: Path, root: Path, tmp_path: Path) -> None:
     def linked(name: str, numbers: list[int]) -> Path:
         (tmp_path / name).mkdir()
@@ -296,6 +374,7 @@ def test_another_data_set_has_class_scores_alone(tmp_path: Path, work: Path) -> 
         ([], r"give checkpoint=.* or predictions="),
         (["predictions=a", "checkpoint=b"], r"give checkpoint=.* or predictions="),
         (["predictions=a", "corruption=fog"], "saved maps cannot be corrupted"),
+        (["predictions=a", "average=[flip]"], "average: saved maps are scored as they are; it goes with checkpoint="),
         (["predictions=a", "data.unscored=road"], "use data.unscored=ignore"),
         (["predictions=nothing", "part=all"], "predictions=nothing: no such folder"),
         (["predictions=.", "data.split=none"], "part=val: there are no such pictures"),

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+import segkit
 from segkit.commands.predict import run
 from segkit.config.schema import PredictSettings, validate
 from segkit.data.picture_input import PictureInput
@@ -27,12 +28,12 @@ from tests.fixtures import level_camera, write_rgb
 ROAD = [{"name": "background", "colour": None}, {"name": "road", "colour": [0, 255, 0]}]
 
 
-def write_checkpoint(path: Path, classes: list[dict] = ROAD) -> Path:
-    torch.manual_seed(3)
+def write_checkpoint(path: Path, classes: list[dict] = ROAD, seed: int = 3, shape: tuple[int, int] = (32, 64)) -> Path:
+    torch.manual_seed(seed)
     model = {"_target_": "segkit.models.fcn.FCN", "encoder": "vgg16_bn", "fc_channels": 8, "skip_scale": [1.0, 1.0]}
     network = FCN(len(classes), encoder="vgg16_bn", fc_channels=8, skip_scale=(1, 1))
     entry = {"version": VERSION, "model": model, "classes": [{"background": False} | item for item in classes]}
-    entry |= {"input": PictureInput.of([32, 64]).as_dict(), "epoch": 1, "scores": {}}
+    entry |= {"input": PictureInput.of(shape).as_dict(), "epoch": 1, "scores": {}}
     content = {
         "state_dict": {f"network.{name}": value for name, value in network.state_dict().items()},
         "segkit": entry,
@@ -54,9 +55,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "best.ckpt")
 
 
-def predict(checkpoint: Path, pictures: object, output: Path, root: object = "data", **more: Any) -> dict:
-    settings = {"checkpoint": str(checkpoint), "input": str(pictures), "output": str(output), "gpus": 0}
-    settings |= {"precision": "auto", "trust": []}
+def predict(checkpoint: Path | list[str], pictures: object, output: Path, root: object = "data", **more: Any) -> dict:
+    place = checkpoint if isinstance(checkpoint, list) else str(checkpoint)
+    settings: dict[str, Any] = {"checkpoint": place, "input": str(pictures), "output": str(output), "gpus": 0}
+    settings |= {"precision": "auto", "trust": [], "average": []}
     settings |= {
         "format": ["overlay", "mask", "confidence"],
         "calibration": None,
@@ -106,6 +108,36 @@ def test_what_took_how_long_is_said(checkpoint: Path, tmp_path: Path, caplog: py
     assert seconds[result["slowest"]] == max(seconds[name] for name in ("reading", "network", "writing"))
     assert f"slowest: {result['slowest']}" in caplog.messages[-1]
     assert result["precision"] == prediction_precision("auto", None)
+
+
+def test_averaged_over_views_and_networks(checkpoint: Path, tmp_path: Path) -> None:
+    write_rgb(tmp_path / "in" / "a.png", noise(37, 125))
+    checkpoints = [str(tmp_path / "one.ckpt"), str(tmp_path / "two.ckpt")]
+    for seed, place in enumerate(checkpoints):
+        content = torch.load(write_checkpoint(Path(place), seed=seed, shape=(32 + 32 * seed, 64)), weights_only=True)
+        for name, value in content["state_dict"].items():
+            if name.startswith("network.decoder"):
+                value *= 20  # as they are, random weights say one half of every pixel
+        torch.save(content, place)
+    result = predict(checkpoint, tmp_path / "in", tmp_path / "plain")
+    assert (result["checkpoint"], result["average"]) == ([str(checkpoint)], [])
+    result = predict(checkpoints, tmp_path / "in", tmp_path / "mean", average=["flip", 0.75], precision="fp32")
+    assert (result["checkpoint"], result["average"]) == (checkpoints, ["flip", 0.75])
+    written = cv2.imread(str(tmp_path / "mean" / "confidence" / "a.png"), cv2.IMREAD_UNCHANGED)
+    own = [segkit.load(place, average=["flip", 0.75]).probabilities(noise(37, 125)) for place in checkpoints]
+    assert float((own[0] - own[1]).abs().max()) > 0.05
+    expected = (((own[0] + own[1]) / 2)[1] * 255).round().byte().numpy()
+    assert np.abs(written.astype(int) - expected).max() <= 1
+
+
+def test_networks_of_other_classes_or_given_twice_are_no_mean(checkpoint: Path, tmp_path: Path) -> None:
+    write_rgb(tmp_path / "in" / "a.png", noise(30, 50))
+    lane = write_checkpoint(tmp_path / "lane.ckpt", [ROAD[0], {"name": "lane", "colour": None}])
+    with pytest.raises(UserError, match=r"best\.ckpt and .*lane\.ckpt cannot be averaged, their classes are"):
+        predict([str(checkpoint), str(lane)], tmp_path / "in", tmp_path / "out")
+    with pytest.raises(UserError, match=r"checkpoint: .*best\.ckpt is given twice"):
+        predict([str(checkpoint), str(checkpoint)], tmp_path / "in", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 def test_the_mask_shows_the_class_colours(tmp_path: Path) -> None:

@@ -119,6 +119,17 @@ def test_evaluations_in_one_entry(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "entry" / "result.json").read_text())) == 3
 
 
+def test_averaged_evaluations_are_told_apart_from_plain_ones(tmp_path: Path) -> None:
+    for number, more in enumerate(({}, {"average": ["flip", 1.5], "networks": 1}, {"average": [], "networks": 3})):
+        path = write_evaluation(tmp_path / "sweep" / str(number), 1) / "result.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | more))
+    report(tmp_path / "sweep", tmp_path / "entry")
+    text = (tmp_path / "entry" / "README.md").read_text()
+    for label in ("plain", "average=[flip,1.5]", "mean of 3 networks"):
+        for pictures in ("clean", "fog 1"):
+            assert text.count(f"| {label} | perspective | URBAN_ROAD | {pictures} |") == 1
+
+
 def test_runs_and_evaluations_are_not_mixed(tmp_path: Path) -> None:
     training, evaluation = write_run(tmp_path / "run", RESULT), write_evaluation(tmp_path / "evaluation", 1)
     with pytest.raises(UserError, match="give the ones or the others"):

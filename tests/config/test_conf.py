@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from segkit.config.check import Strict
 from segkit.config.compose import CONF, composed, resolved
 from segkit.config.schema import (
+    AverageSettings,
     BenchSettings,
     DataCommandSettings,
     EvaluateSettings,
@@ -28,6 +29,7 @@ COMMANDS: dict[str, tuple[type[Strict], list[str]]] = {
     "report": (ReportSettings, ["run=[a,b]", "into=c"]),
     "data": (DataCommandSettings, []),
     "evaluate": (EvaluateSettings, []),
+    "average": (AverageSettings, ["checkpoint=[a,b]", "output=c.ckpt"]),
 }
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
 

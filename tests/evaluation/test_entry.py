@@ -39,6 +39,31 @@ def test_networks_are_told_apart_by_what_differs_in_their_training() -> None:
     assert labels(alike) == ["x", "x", "y"]
 
 
+def test_what_was_averaged_stands_beside_every_score() -> None:
+    plain = {"bev": {}, "training": [["seed=1"]], "checkpoint": ["x"], "average": [], "networks": 1}
+    results = [
+        plain,
+        plain | {"average": ["flip", 0.75]},
+        plain | {"training": [["seed=1"], ["seed=2"]], "networks": 2},
+    ]
+    results.append(results[2] | {"average": ["flip"]})
+    items = [Evaluation(Path(), result, []) for result in results]
+    assert labels(items[:2]) == ["plain", "average=[flip,0.75]"]
+    assert labels(items[1:2]) == ["average=[flip,0.75]"]
+    assert labels(items[:1]) == [""]
+    maps = Evaluation(Path(), {"bev": {}, "predictions": "maps"}, [])
+    assert labels([*items[:2], maps]) == ["plain", "average=[flip,0.75]", "maps"]
+    assert labels(items) == [
+        "plain",
+        "average=[flip,0.75]",
+        "seed=2 mean of 2 networks",
+        "seed=2 average=[flip], mean of 2 networks",
+    ]
+    classes = {"iou": {"sky": 0.5}, "mean_iou": 0.25, "accuracy": 0.75}
+    averaged = Evaluation(Path(), {"classes": classes, "average": ["flip"]}, [])
+    assert class_rows([averaged])[0] == ["class", "clean, average=[flip]"]
+
+
 def test_classes_are_shown_of_a_network_alone() -> None:
     classes = {"iou": {"sky": 0.5}, "mean_iou": 0.25, "accuracy": 0.75}
     item = Evaluation(Path(), {"classes": classes}, [])

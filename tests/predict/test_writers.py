@@ -36,10 +36,10 @@ class KnownRoad:
 
     decide = staticmethod(Predictor.decide)
 
-    def resized(self, picture: np.ndarray) -> np.ndarray:
-        return picture
+    def views(self, picture: np.ndarray) -> list[np.ndarray]:
+        return [picture]
 
-    def probabilities_at(self, resized: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    def probabilities_at(self, views: list[np.ndarray], size: tuple[int, int]) -> torch.Tensor:
         x, z = VIEW.to_metres(np.arange(800)[:, None], np.arange(400))
         from_above = ((np.abs(x) < 3) & (z < 30)).astype(np.uint8)
         road = torch.from_numpy(VIEW.unwarp(from_above, CALIBRATION, size))

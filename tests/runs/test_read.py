@@ -6,7 +6,16 @@ import pytest
 
 from segkit.errors import UserError
 from segkit.runs.folder import RunFolder
-from segkit.runs.read import find_runs, find_sweep, is_locked, is_sweep, is_training, read_run, run_folders
+from segkit.runs.read import (
+    find_checkpoints,
+    find_runs,
+    find_sweep,
+    is_locked,
+    is_sweep,
+    is_training,
+    read_run,
+    run_folders,
+)
 from tests.reporting.run_folders import epoch, finished, write_run
 
 
@@ -130,3 +139,17 @@ def test_a_checkpoint_and_the_run_that_it_lies_in(tmp_path: Path) -> None:
     assert (nine.settings()["seed"], nine.command(), nine.finished()) == (7, ["seed=7"], True)
     with pytest.raises(UserError, match=r"checkpoint: .*best\.ckpt does not exist"):
         find_runs(str(tmp_path))
+
+
+def test_several_checkpoints_are_there_and_none_of_them_twice(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / name / "checkpoints" / "best.ckpt").touch()
+    (tmp_path / "c.ckpt").touch()
+    places = [str(tmp_path / name) for name in ("a", "b", "c.ckpt")]
+    best = [tmp_path / name / "checkpoints" / "best.ckpt" for name in ("a", "b")]
+    assert find_checkpoints(places, "checkpoint") == [*best, tmp_path / "c.ckpt"]
+    with pytest.raises(UserError, match=r"^checkpoint: .*a/checkpoints/best\.ckpt is given twice; give each"):
+        find_checkpoints([*places, str(best[0])], "checkpoint")
+    with pytest.raises(UserError, match=r"^checkpoint: .*/d does not exist"):
+        find_checkpoints([*places, str(tmp_path / "d")], "checkpoint")

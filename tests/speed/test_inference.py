@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from segkit.models.fcn import FCN
+from segkit.speed import inference
 from segkit.speed.inference import InferenceNetwork, PackedConvolution
 
 CPU = torch.device("cpu")
@@ -191,3 +192,16 @@ def test_a_graph_is_replayed_with_each_new_picture(network: FCN) -> None:
     for image, logits in zip(images, first, strict=True):
         assert torch.equal(fast(image), logits)
         assert torch.equal(fast(image.cuda()), logits)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_pictures_of_many_sizes_do_not_fill_the_memory_with_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "GRAPHS", 2)
+    network = Other().eval()
+    plain = copy.deepcopy(network)
+    fast = InferenceNetwork(network, torch.device("cuda"), bf16=False)
+    for width in (30, 40, 50, 60, 30, 50):
+        image = pictures(1, 20, width)
+        with torch.no_grad():
+            assert error_of(fast(image), plain(image)) < 5e-3
+    assert [shape[-1] for shape in fast._graphs] == [30, 40]
