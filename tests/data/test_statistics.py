@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segkit.data.datasets.camvid import CamVidDataModule
-from segkit.data.statistics import sheet, statistics, statistics_table
+from segkit.data.statistics import statistics, statistics_table
 from segkit.errors import UserError
 from segkit.road.dataset import KittiRoadDataModule
 from tests.fixtures import BLACK, MAGENTA, RED, write_kitti, write_rgb
