@@ -40,7 +40,7 @@ FEW = ["data.root=small", "data.split=fraction"]
 BESIDE = ["data.root=../small", "data.split=fraction"]
 SWEEP = "python train.py -m data.image_shape='[160,576],[256,832]' optimizer.learning_rate=1e-4,3e-5 sweep.name=first"
 SEARCH = "python train.py -m hydra/sweeper=optuna hydra.sweeper.n_trials=20"
-SEARCH += " optimizer.learning_rate='tag(log,interval(1e-5,1e-3))' augment=road augment.shadows='interval(0,1)'"
+SEARCH += " optimizer.learning_rate='tag(log,interval(1e-5,1e-3))' augment=road augment.shadow='interval(0,1)'"
 SMALL_SWEEP = [*SMALL[1:], *FEW, "data.image_shape=[32,64],[32,96]", "trainer.max_epochs=1", "predictions=0"]
 PREDICT = "segkit predict checkpoint=outputs/train/<run> input=data/data_road/testing/image_2"
 SCENES = "python train.py data.root=data/scenes"

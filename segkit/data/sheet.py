@@ -77,8 +77,9 @@ def augmented_sheet(module: SegmentationDataModule) -> NDArray[np.uint8]:
         # Of a small set a picture comes more than once, each time in another epoch.
         image, label, name = samples[SampleKey(place, number, True)]
         height = round(CELL_WIDTH * image.shape[0] / image.shape[1])
-        both = [resize_image(each, (height, CELL_WIDTH)) for each in (image, _label_over(image, label, module))]
-        cells.append(_titled(np.hstack(both), name))
+        shown = resize_image(image, (height, CELL_WIDTH))
+        classes = cv2.resize(label, (CELL_WIDTH, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        cells.append(_titled(np.hstack([shown, _label_over(shown, classes, module)]), name))  # type: ignore[arg-type]
     return np.vstack([np.hstack(cells[row * columns : (row + 1) * columns]) for row in range(rows)])
 
 

@@ -9,14 +9,16 @@ import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
+from segkit.data.augment import AlbumentationsList, Augmentation
 from segkit.errors import UserError
 from segkit.road.dataset import KittiRoadDataModule
 
-AUGMENT = [{"name": "HorizontalFlip", "p": 0.5}, {"name": "RandomBrightnessContrast", "p": 1.0}]
+AUGMENT = {"flip": 0.5, "scale": 1.5, "contrast": 0.5, "shadow": 0.5, "noise": 0.02, "classmix": 0.5}
 
 
 def module(root: Path, **settings) -> KittiRoadDataModule:
-    common = {"image_shape": [16, 48], "batch_size": 4, "split": "fraction", "workers": 0, "augment": AUGMENT}
+    common = {"image_shape": [16, 48], "batch_size": 4, "split": "fraction", "workers": 0}
+    common["augment"] = Augmentation(**AUGMENT)
     return KittiRoadDataModule(root, **(common | {"cache_dir": root.parent / "cache"} | settings))
 
 
@@ -79,9 +81,10 @@ def test_epochs_differ_and_each_repeats(kitti_root):
     assert [batch["name"] for batch in first] != [batch["name"] for batch in other_seed]
 
 
-def test_worker_processes_change_nothing(kitti_root):
+@pytest.mark.parametrize("augment", [Augmentation(**AUGMENT), AlbumentationsList([{"name": "GaussNoise", "p": 1.0}])])
+def test_worker_processes_change_nothing(kitti_root, augment):
     """Persistent ones, over two epochs, for training and for validation."""
-    alone, helped = module(kitti_root), module(kitti_root, workers=2)
+    alone, helped = module(kitti_root, augment=augment), module(kitti_root, augment=augment, workers=2)
     loaders = []
     for data in (alone, helped):
         data.setup()
@@ -159,8 +162,12 @@ def test_progress_counts_every_picture(kitti_root):
 
 
 def test_a_wrong_augmentation_is_refused_before_any_file_is_opened(kitti_root):
-    with pytest.raises(UserError, match=r"augment\.transforms\[0\]"):
-        module(kitti_root, augment=[{"name": "Sharper"}]).prepare()
+    with pytest.raises(UserError, match=r"augment\.paste_classes: there is no class lorry\."):
+        module(kitti_root, augment=Augmentation(paste=0.5, paste_classes=["road", "lorry"])).prepare()
+    with pytest.raises(UserError, match=r"data\.image_shape=\[16, 48\]"):
+        module(kitti_root, augment=AlbumentationsList([{"name": "RandomScale", "p": 1.0}])).prepare()
+    with pytest.raises(UserError, match=r"data\.augment=\[\].*_target_"):
+        module(kitti_root, augment=[])
     assert not (kitti_root.parent / "cache").exists()
 
 

@@ -53,7 +53,7 @@ def shadow_parameters(unit: Unit, depth: float, aspect: float) -> dict[str, NDAr
             [
                 1 / (SHARPEST * (SOFTEST / SHARPEST) ** soft),
                 0.35 * np.maximum(2 * ragged - 0.7, 0),
-                0.1 + 0.35 * horizon,
+                0.2 + 0.3 * horizon,
             ],
             axis=-1,
         ),
