@@ -11,7 +11,7 @@ from torch import Tensor
 def sent(array: NDArray, device: torch.device) -> Tensor:
     """The array on the device."""
     tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def sent_together(arrays: Mapping[str, NDArray], device: torch.device) -> dict[str, Tensor]:

@@ -176,3 +176,13 @@ def test_pictures_of_other_sizes_and_a_partner_of_another_one() -> None:
 def test_an_unknown_class_is_named_with_those_that_there_are() -> None:
     with pytest.raises(UserError, match=r"paste_classes: there is no class lorry\. There are road, car, pole, sky"):
         made(pictures(), paste=0.5, paste_classes=["car", "lorry"])
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (20, 60)])
+@pytest.mark.parametrize("settings", [{}, {"flip": 0.5, "classmix": 0.5}, ALL])
+def test_nothing_asks_the_device_for_a_value(settings: dict, shape: tuple[int, int]) -> None:
+    """On the meta device there are no values: what waits for one, or forgets to send a tensor there, fails."""
+    given = pictures().to("meta")
+    image, label = made(given, shape, **settings).batch(given, KEYS)
+    assert (image.device.type, label.device.type) == ("meta", "meta")
+    assert (tuple(image.shape), tuple(label.shape)) == ((24, 3, *shape), (24, *shape))
