@@ -69,9 +69,12 @@ RUN_HERE = {
     f"{OWN} model=tiny_encoder": [*FAST, *BESIDE],
     f"{OWN} loss=tversky model.weights=null": [*FAST, *NARROW, *BESIDE],
     f"{OWN} experiment=outlines model.weights=null": [*FAST, *NARROW, *BESIDE],
+    f"{OWN} augment=greyscale model.weights=null": [*FAST, *NARROW, *BESIDE],
     f"{OWN} trainer=halve_rate model.weights=null": [*FAST, *NARROW, *BESIDE],
     f"{SCENES} model=fpn model.encoder=resnet18 model.weights=null": [*FAST, *FEW],
     f"{SCENES} loss=cross_entropy_dice model.weights=null": [*FAST, *NARROW, *FEW],
+    f"{SCENES} augment=street augment.strength=0.7 model.weights=null": [*FAST, *NARROW, *FEW],
+    "segkit data action=show augment=street data.root=data/scenes": ["data.image_shape=[32,96]", *FEW],
     f"{SCENES} {CROPS}": [
         *FAST,
         *NARROW,

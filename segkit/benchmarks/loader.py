@@ -8,6 +8,8 @@ Compared, in one run and on the same files:
   which decodes and resizes every picture and label anew and compares colours, in one process too. Their figures are
   per second of a core's work, which other programs on the machine change little.
 
+Where there is a GPU, also the batches of a set that lies on it (``resident_table``).
+
 The candidates take turns, and a ratio is the median over the turns of the ratio within a turn: what else the machine
 does hits both.
 """
@@ -25,9 +27,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from segkit.benchmarks.datasets import labelled_pictures, repeat, vary
+from segkit.benchmarks.resident import resident_table
 from segkit.benchmarks.table import Table, file_name, rounded
 from segkit.config.compose import composed, resolved
 from segkit.config.instantiate import build
@@ -78,7 +82,13 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     speed = Table(
         file_name("loader", "uint8", "nhwc", None), "The loader against decoding at every epoch", rows, remarks
     )
-    return [speed, memory_table(records, scratch)]
+    tables = [speed, memory_table(records, scratch)]
+    if torch.cuda.is_available():
+        modules = {name: _module(root, SHAPE, scratch / "later", augment=name) for name in AUGMENTATIONS}
+        for data in modules.values():
+            data.prepare()
+        tables.append(resident_table(modules, torch.device("cuda", 0)))
+    return tables
 
 
 def first_epoch(root: Path, shape: tuple[int, int], scratch: Path) -> dict[str, Any]:

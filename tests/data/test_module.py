@@ -155,6 +155,23 @@ def test_processes_share_each_epoch(kitti_root):
     assert set(names) == set(expected)
 
 
+@pytest.mark.parametrize(
+    ("augment", "fits", "resident"),
+    [(None, True, True), (Augmentation(**AUGMENT), True, True), (Augmentation(), False, False)]
+    + [(AlbumentationsList([]), True, False)],
+)
+def test_a_set_lies_on_the_gpu_where_it_fits_and_is_augmented_there(kitti_root, monkeypatch, augment, fits, resident):
+    data = module(kitti_root, augment=augment)
+    data.setup()
+    monkeypatch.setattr("segkit.data.module.fits", lambda entries, device: fits)
+    monkeypatch.setattr("segkit.data.module.ResidentLoader", lambda *given: SimpleNamespace(sampler=given[4]))
+    strategy = SimpleNamespace(root_device=torch.device("cuda"))
+    data.trainer = SimpleNamespace(current_epoch=3, world_size=1, global_rank=0, strategy=strategy)
+    loader = data.train_dataloader()
+    assert isinstance(loader, SimpleNamespace) == resident
+    assert loader.sampler.epoch == 3
+
+
 def test_progress_counts_every_picture(kitti_root):
     calls: list[tuple[int, int]] = []
     module(kitti_root).prepare(lambda done, total: calls.append((done, total)))
