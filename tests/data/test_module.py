@@ -157,8 +157,12 @@ def test_processes_share_each_epoch(kitti_root):
 
 @pytest.mark.parametrize(
     ("augment", "fits", "resident"),
-    [(None, True, True), (Augmentation(**AUGMENT), True, True), (Augmentation(), False, False)]
-    + [(AlbumentationsList([]), True, False)],
+    [
+        (None, True, True),
+        (Augmentation(**AUGMENT), True, True),
+        (Augmentation(), False, False),
+        (AlbumentationsList([]), True, False),
+    ],
 )
 def test_a_set_lies_on_the_gpu_where_it_fits_and_is_augmented_there(kitti_root, monkeypatch, augment, fits, resident):
     data = module(kitti_root, augment=augment)
