@@ -124,6 +124,22 @@ def test_pasted_objects_bring_their_labels_and_come_from_one_other_picture() -> 
     assert len(partners) > 3
 
 
+def test_the_partner_has_a_geometry_of_its_own() -> None:
+    given = pictures()
+    image, label = made(given, flip=0.5, paste=1.0, paste_classes=["car"]).batch(given, KEYS)
+    sides = set()
+    for row, key in enumerate(KEYS):
+        origin = image[row, 0].int() - label[row].int()
+        (partner,) = set(origin.unique().tolist()) - {10 * (key.number + 1)}
+        own, other = (given[number, ..., 3] for number in (key.number, partner // 10 - 1))
+        foreign = origin == partner
+        mirrored = [torch.equal(foreign, (side == 1)) for side in (other, other.flip(1))]
+        kept = [torch.equal(label[row][~foreign], side[~foreign]) for side in (own, own.flip(1))]
+        assert sum(mirrored) == sum(kept) == 1
+        sides.add((mirrored[1], kept[1]))
+    assert len(sides) == 4
+
+
 def test_labels_and_pixels_are_pasted_together_where_both_pictures_are_resampled() -> None:
     blocks = pictures()
     blocks[..., :3] = (40 + 50 * blocks[..., 3:]).to(torch.uint8)  # each class has its grey
