@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from segkit.data.augment import AlbumentationsList, Augmentation
+from segkit.data.sampler import SampleKey
 from segkit.errors import UserError
 from segkit.road.dataset import KittiRoadDataModule
 
@@ -174,6 +175,16 @@ def test_a_set_lies_on_the_gpu_where_it_fits_and_is_augmented_there(kitti_root, 
     loader = data.train_dataloader()
     assert isinstance(loader, SimpleNamespace) == resident
     assert loader.sampler.epoch == 3
+
+
+def test_a_sample_that_does_not_count_is_the_same_picture_without_a_scored_pixel(kitti_root):
+    data = module(kitti_root)
+    data.prepare()
+    samples = data.training_set()
+    (image, label, _), (same, unscored, _) = (samples[SampleKey(0, 1, counts)] for counts in (True, False))
+    np.testing.assert_array_equal(same, image)
+    assert (label != 255).any()
+    assert (unscored == 255).all()
 
 
 def test_progress_counts_every_picture(kitti_root):

@@ -30,6 +30,9 @@ Picture = NDArray[np.uint8]
 class SampleAugmentation(ABC):
     """Makes a sample from the picture of a key. One of your own implements ``__call__``."""
 
+    imports: tuple[str, ...] = ()
+    """Modules that loader processes should have imported before they start."""
+
     def prepare(self, picture_input: PictureInput, class_list: Sequence[SegmentationClass], count: int) -> None:
         """Called once, before the first sample.
 
@@ -49,9 +52,6 @@ class SampleAugmentation(ABC):
 
         ``picture(number)`` reads a training picture; that of the sample is ``picture(key.number)``.
         """
-
-    imports: tuple[str, ...] = ()
-    """Modules that loader processes should have imported before they start."""
 
 
 class BatchAugmentation(SampleAugmentation):
