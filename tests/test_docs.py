@@ -40,7 +40,7 @@ FEW = ["data.root=small", "data.split=fraction"]
 BESIDE = ["data.root=../small", "data.split=fraction"]
 SWEEP = "python train.py -m data.image_shape='[160,576],[256,832]' optimizer.learning_rate=1e-4,3e-5 sweep.name=first"
 SEARCH = "python train.py -m hydra/sweeper=optuna hydra.sweeper.n_trials=20"
-SEARCH += " optimizer.learning_rate='tag(log,interval(1e-5,1e-3))' augment=road augment.shadows='interval(0,1)'"
+SEARCH += " optimizer.learning_rate='tag(log,interval(1e-5,1e-3))' augment=road augment.shadow='interval(0,1)'"
 SMALL_SWEEP = [*SMALL[1:], *FEW, "data.image_shape=[32,64],[32,96]", "trainer.max_epochs=1", "predictions=0"]
 PREDICT = "segkit predict checkpoint=outputs/train/<run> input=data/data_road/testing/image_2"
 SCENES = "python train.py data.root=data/scenes"
@@ -71,9 +71,12 @@ RUN_HERE = {
     f"{OWN} model=tiny_encoder": [*FAST, *BESIDE],
     f"{OWN} loss=tversky model.weights=null": [*FAST, *NARROW, *BESIDE],
     f"{OWN} experiment=outlines model.weights=null": [*FAST, *NARROW, *BESIDE],
+    f"{OWN} augment=greyscale model.weights=null": [*FAST, *NARROW, *BESIDE],
     f"{OWN} trainer=halve_rate model.weights=null": [*FAST, *NARROW, *BESIDE],
     f"{SCENES} model=fpn model.encoder=resnet18 model.weights=null": [*FAST, *FEW],
     f"{SCENES} loss=cross_entropy_dice model.weights=null": [*FAST, *NARROW, *FEW],
+    f"{SCENES} augment=street augment.strength=0.7 model.weights=null": [*FAST, *NARROW, *FEW],
+    "segkit data action=show augment=street data.root=data/scenes": ["data.image_shape=[32,96]", *FEW],
     f"{SCENES} {CROPS}": [
         *FAST,
         *NARROW,

@@ -8,6 +8,8 @@ Compared, in one run and on the same files:
   which decodes and resizes every picture and label anew and compares colours, in one process too. Their figures are
   per second of a core's work, which other programs on the machine change little.
 
+Where there is a GPU, also the batches of a set that lies on it (``resident_table``).
+
 The candidates take turns, and a ratio is the median over the turns of the ratio within a turn: what else the machine
 does hits both.
 """
@@ -25,12 +27,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
 
 from segkit.benchmarks.datasets import labelled_pictures, repeat, vary
+from segkit.benchmarks.resident import resident_table
 from segkit.benchmarks.table import Table, file_name, rounded
-from segkit.config.compose import CONF
+from segkit.config.compose import composed, resolved
+from segkit.config.instantiate import build
+from segkit.data.augment import SampleAugmentation
 from segkit.data.png import isal_zlib
 from segkit.data.records import Record
 from segkit.data.workers import start_worker
@@ -40,7 +45,7 @@ from segkit.road.dataset import KittiRoadDataModule
 SHAPE, LARGE_SHAPE = (160, 576), (384, 1248)
 BATCH = 16
 TURNS = 7
-AUGMENTATIONS = ("none", "flip", "road")
+AUGMENTATIONS = ("none", "flip", "road", "street", "albumentations")
 PUBLISHED = 289
 """Pictures of KITTI road, for which the memory is stated."""
 LOADERS = ((1, PUBLISHED), (2, PUBLISHED), (2, PUBLISHED // 10))
@@ -77,7 +82,13 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     speed = Table(
         file_name("loader", "uint8", "nhwc", None), "The loader against decoding at every epoch", rows, remarks
     )
-    return [speed, memory_table(records, scratch)]
+    tables = [speed, memory_table(records, scratch)]
+    if torch.cuda.is_available():
+        modules = {name: _module(root, SHAPE, scratch / "later", augment=name) for name in AUGMENTATIONS}
+        for data in modules.values():
+            data.prepare()
+        tables.append(resident_table(modules, torch.device("cuda", 0)))
+    return tables
 
 
 def first_epoch(root: Path, shape: tuple[int, int], scratch: Path) -> dict[str, Any]:
@@ -121,13 +132,11 @@ def later_epochs(root: Path, scratch: Path) -> list[dict[str, Any]]:
     ]
 
 
-def transforms(name: str, shape: tuple[int, int]) -> list[dict[str, Any]]:
-    """The list of ``conf/augment/<name>.yaml`` for pictures of ``shape``."""
-    config = OmegaConf.create(
-        {"data": {"image_shape": list(shape)}, "augment": OmegaConf.load(CONF / f"augment/{name}.yaml")}
-    )
-    resolved: Any = OmegaConf.to_container(config, resolve=True)
-    return resolved["augment"]["transforms"]
+def shipped(name: str) -> SampleAugmentation:
+    """The augmentation of ``conf/augment/<name>.yaml``."""
+    config = resolved(composed("data", [f"augment={name}"]))
+    augmentation: SampleAugmentation = build("augment", config["augment"], SampleAugmentation)
+    return augmentation
 
 
 def decode(pair: Pair) -> None:
@@ -195,8 +204,8 @@ def memory(process: int | str) -> dict[str, float]:
 def _module(
     root: Path, shape: tuple[int, int], cache: Path, augment: str = "flip", workers: int = 0
 ) -> KittiRoadDataModule:
-    listed = transforms(augment, shape)
-    return KittiRoadDataModule(root, shape, BATCH, split="none", augment=listed, workers=workers, cache_dir=cache)
+    own = shipped(augment)
+    return KittiRoadDataModule(root, shape, BATCH, split="none", augment=own, workers=workers, cache_dir=cache)
 
 
 def _pairs(root: Path) -> list[Pair]:

@@ -32,25 +32,33 @@ def _module(config: dict[str, Any]) -> Any:
 
 
 def _stats(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from segkit.data.sheet import sheet
     from segkit.data.statistics import statistics, statistics_table
 
     data = _module(settings["data"])
     numbers = statistics(data)
     log.info("%s", statistics_table(numbers))
-    return numbers | _write_sheet(data, folder, 3)
+    return numbers | _write(sheet(data, 3), folder)
 
 
 def _show(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    return _write_sheet(_module(settings["data"]), folder, 6)
+    from segkit.data.augment import Augmentation
+    from segkit.data.sheet import augmented_sheet, sheet
+
+    data = _module(settings["data"])
+    if isinstance(data.augment, Augmentation) and data.augment.does_nothing:
+        return _write(sheet(data, 6), folder)
+    with progress_bar() as bar:
+        row = bar.add_task("checking and caching pictures", note="")
+        data.prepare(lambda done, total: bar.update(row, completed=done, total=total))
+    return _write(augmented_sheet(data), folder)
 
 
-def _write_sheet(data: Any, folder: Path, per_group: int) -> dict[str, Any]:
+def _write(sheet: Any, folder: Path) -> dict[str, Any]:
     import cv2
 
-    from segkit.data.statistics import sheet
-
     path = folder / "sheet.png"
-    if not cv2.imwrite(str(path), sheet(data, per_group)[..., ::-1]):
+    if not cv2.imwrite(str(path), sheet[..., ::-1]):
         raise UserError(f"{path} could not be written; is the disk full?")
     log.info("pictures with their labels: %s", path)
     return {"sheet": str(path)}

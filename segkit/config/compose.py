@@ -141,18 +141,7 @@ def compose(name: str, words: list[str]) -> DictConfig:
         key = word.lstrip("+~").partition("=")[0].replace("/", ".")
         if not f"{key}.".startswith(tuple(f"{read}." for read in READ)):
             raise UserError(f"{key}: segkit does not read this setting of Hydra's; it reads {', '.join(READ)}")
-    _check_augment(config)
     return config
-
-
-def _check_augment(config: DictConfig) -> None:
-    """Refuse a number beside the transforms that no value refers to."""
-    if not OmegaConf.is_dict(config.get("augment")):
-        return
-    text = OmegaConf.to_yaml(_without_hydra(config))
-    for key in config.augment:
-        if key != "transforms" and f"${{augment.{key}}}" not in text:
-            raise UserError(no_such_setting(f"augment.{key}", [f"augment.{other}" for other in config.augment]))
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:

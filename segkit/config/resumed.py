@@ -93,10 +93,10 @@ def _read(path: Path) -> dict[str, Any]:
 def _check_version(folder: Path, kept: dict[str, Any]) -> None:
     for key, settings in composed("train", []).items():
         group = str(key)
-        if OmegaConf.is_dict(settings) and "_target_" in settings and group not in kept:
+        if OmegaConf.is_dict(settings) and "_target_" in settings and "_target_" not in kept.get(group, {}):
             raise UserError(
-                f"resume={folder}: a run of an older version, without {group!s} settings; it cannot go on in this one. "
-                f"init_from={folder} starts a new run from its weights"
+                f"resume={folder}: a run of an older version, without {group!s} settings of today's kind; it cannot "
+                f"go on in this one. init_from={folder} starts a new run from its weights"
             )
 
 

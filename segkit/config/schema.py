@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
-from pydantic import ConfigDict, field_validator
+from pydantic import field_validator
 
 from segkit.config.check import Strict, nested_targets, schema_problems, target_problems
 from segkit.config.names import keys_of
@@ -75,15 +75,6 @@ class TrainerSettings(Strict):
     _gpus = field_validator("gpus")(check_gpus)
 
 
-class AugmentSettings(Strict):
-    """A file under ``conf/augment/``; numbers beside the transforms are for these to refer to, and for sweeps."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, float | None]
-
-    transforms: list[dict[str, Any]]
-
-
 class SweepSettings(Strict):
     name: str | None
     gpus_per_job: Annotated[float, Ge(0)] | None
@@ -106,7 +97,7 @@ class TrainSettings(Strict):
     model: Annotated[dict[str, Any], Given("num_classes")]
     loss: Target
     optimizer: Target
-    augment: AugmentSettings
+    augment: Target
     trainer: TrainerSettings
     metrics: list[dict[str, Any]]
     sweep: SweepSettings
@@ -190,7 +181,7 @@ class EvaluateSettings(Strict):
     seed: Count
     gpus: Any
     data: Target
-    augment: AugmentSettings
+    augment: None
     trust: Names
 
     _gpus = field_validator("gpus")(check_gpus)
@@ -222,7 +213,7 @@ class DataCommandSettings(Strict):
     count: Annotated[list[Count], Len(2, 2)]
     seed: Count
     data: Target
-    augment: AugmentSettings
+    augment: Target
 
 
 def validate(schema: type[Strict], config: Mapping[str, Any]) -> None:
@@ -232,15 +223,18 @@ def validate(schema: type[Strict], config: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming every key that is wrong, the value that it has, and what would be right.
     """
-    known = keys_of(config)
     problems = schema_problems(schema, config)
     marks = {key: each for key, field in schema.model_fields.items() for each in field.metadata if type(each) is Given}
+    groups = dict(nested_targets("", config))
+    # That a group has a place of its own, and others refer to it, is said once.
+    referring = [key for key, group in groups.items() if key not in marks and group in map(config.get, marks)]
+    known = [key for key in keys_of(config) if not key.startswith(tuple(f"{other}." for other in referring))]
     for key in marks:
         if isinstance(config.get(key), dict) and "_target_" not in config[key]:
             problems.append(f"{key}._target_ is missing: give {key}=<a file under conf/{key}/>")
-    for key, group in nested_targets("", config):
+    for key in [key for key in groups if key not in referring]:
         given = marks[key].names if key in marks else ()
-        problems += target_problems(key, group, given, known)
+        problems += target_problems(key, groups[key], given, known)
     # A value that others refer to is wrong there too; the first line says enough.
     lines = {line.partition("=")[2] or line: line for line in reversed(problems)}
     if lines:

@@ -90,7 +90,8 @@ class PictureCache:
         image = read_bytes(record.image)
         label = read_bytes(record.label) if record.label else None
         entry = self._entry(record, image, label, evaluation)
-        if self._fits(_shape(entry.pixels)) and (entry.own_label is None or _shape(entry.own_label) is not None):
+        own_there = entry.own_label is None or entry_shape(entry.own_label) is not None
+        if own_there and self._fits(entry_shape(entry.pixels)):
             return entry
         rgb = decode_rgb(image, record.image)
         height, width = rgb.shape[:2]
@@ -113,7 +114,7 @@ class PictureCache:
             UserError: it cannot be written.
         """
         path = self.folder / f"{name}.npy"
-        if _shape(path) is None:
+        if entry_shape(path) is None:
             self._write(path, compute())
         return load(path)
 
@@ -179,7 +180,7 @@ def load(path: Path) -> NDArray:
 _HEADER = threading.Lock()
 
 
-def _shape(path: Path) -> tuple[int, ...] | None:
+def entry_shape(path: Path) -> tuple[int, ...] | None:
     """Shape of a whole entry; ``None`` if it is missing, cut off or something else."""
     try:
         with _HEADER:

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from segkit.data.augment import Augmentation
+from segkit.data.augment.base import Key, Picture, SampleAugmentation
 from segkit.data.cache import Entry, load
 from segkit.data.records import IGNORE_INDEX
 from segkit.data.sampler import SampleKey
@@ -21,7 +20,7 @@ Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], str]
 class TrainingSet(Dataset[Sample]):
     """Augmented pictures with labels at the training shape."""
 
-    def __init__(self, entries: Sequence[Entry], augmentation: Augmentation, seed: int) -> None:
+    def __init__(self, entries: Sequence[Entry], augmentation: SampleAugmentation, seed: int) -> None:
         self.entries, self.augmentation, self.seed = entries, augmentation, seed
 
     def __len__(self) -> int:
@@ -29,14 +28,13 @@ class TrainingSet(Dataset[Sample]):
 
     def __getitem__(self, key: SampleKey) -> Sample:
         epoch, number, counts = key
-        entry = self.entries[number]
-        pixels = load(entry.pixels)
-        # OpenCV takes the channels apart several times as fast as numpy.
-        rgb, classes = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), cv2.extractChannel(pixels, 3)
-        image, label = self.augmentation(rgb, classes, (self.seed, epoch, number))  # type: ignore[arg-type]
+        image, label = self.augmentation(self._picture, Key(self.seed, epoch, number))
         if not counts:
             label = np.full_like(label, IGNORE_INDEX)
-        return image, label, entry.record.name
+        return image, label, self.entries[number].record.name
+
+    def _picture(self, number: int) -> Picture:
+        return load(self.entries[number].pixels)
 
 
 Context = Mapping[str, Any]

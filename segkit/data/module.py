@@ -1,18 +1,19 @@
 """The base of every data module: check, cache, batches. What is particular to a data set is left to its subclass."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, Len
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from segkit.data.augment import Augmentation
+from segkit.data.augment import Augmentation, SampleAugmentation
+from segkit.data.augment.base import BatchAugmentation
 from segkit.data.cache import Entry, PictureCache
 from segkit.data.checks import NO_IMAGES, DataSetError, Layout, Problem, report
 from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, collate_training
@@ -23,6 +24,7 @@ from segkit.data.picture_input import PictureInput
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import start_worker, worker_count
 from segkit.distributed.forkserver import server_context
+from segkit.errors import UserError
 
 
 class SegmentationDataModule(DataSet, LightningDataModule):
@@ -32,7 +34,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         root: folder of the data set.
         image_shape: height and width in pixels of the pictures that the network is trained on.
         batch_size: pictures per step and process.
-        augment: list of albumentations transforms for training, ``[{"name": "HorizontalFlip", "p": 0.5}, …]``.
+        augment: what training pictures go through; None = nothing, where pictures are larger but a crop.
         workers: loader processes per training process; ``None`` = one per core, at most 8, none on 2 cores or fewer.
         cache_dir: folder for decoded and resized pictures; may be shared between data sets and runs.
         seed: of the sample order and the augmentation.
@@ -49,7 +51,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         root: str | Path,
         image_shape: Annotated[Sequence[Annotated[int, Gt(0)]], Len(2, 2)],
         batch_size: Annotated[int, Gt(0)],
-        augment: Sequence[Mapping[str, Any]] = (),
+        augment: SampleAugmentation | None = None,
         workers: Annotated[int, Ge(0)] | None = None,
         cache_dir: str | Path = ".cache",
         seed: Annotated[int, Ge(0)] = 0,
@@ -65,10 +67,11 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         self.root = Path(root).expanduser()
         self.picture_input = PictureInput.of(image_shape, resize, window, overlap)
         self.batch_size, self.seed, self.train_on = batch_size, seed, tuple(train_on)
-        self.augment = [dict(transform) for transform in augment]
+        if not isinstance(augment, SampleAugmentation | None):
+            raise UserError(f"data.augment={augment}: is no augmentation; give it a _target_, as conf/augment/ does")
+        self.augment = augment or Augmentation()
         self.workers, self.cache_dir = workers, Path(cache_dir).expanduser()
         self._entries: dict[str, list[Entry]] = {}
-        self._augmentation: Augmentation | None = None
 
     @cached_property
     def layout(self) -> Layout:
@@ -87,7 +90,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
             DataSetError: with all problems in one report.
             UserError: the augmentation or the cache folder is of no use.
         """
-        self._augmentation = Augmentation(self.augment, self.picture_input.image_shape, self.picture_input.crops)
+        self.augment.prepare(self.picture_input, self.class_list, len(self.layout.parts["train"]))
         problems = list(self.layout.problems)
         cache = self._cache()
         cache.open()
@@ -132,17 +135,19 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         """Lightning's hook, called on every process."""
         self._prepare_once()
 
+    def training_set(self) -> TrainingSet:
+        """The samples that the network is trained on, by ``SampleKey``; after ``prepare``."""
+        return TrainingSet(self._entries["train"], self.augment, self.seed)
+
     def train_dataloader(self) -> DataLoader | ResidentLoader:
-        assert self._augmentation is not None
-        entries, augmentation = self._entries["train"], self._augmentation
+        entries, augment = self._entries["train"], self.augment
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         loader: DataLoader | ResidentLoader
-        resident = device.type == "cuda" and augmentation.mirrors_only and not augmentation.crops
-        if resident and fits(entries, augmentation.image_shape, device):
+        if device.type == "cuda" and isinstance(augment, BatchAugmentation) and fits(entries, device):
             sampler = self._sampler(len(entries), True)
-            loader = ResidentLoader(entries, augmentation, self.seed, self.batch_size, sampler, device)
+            loader = ResidentLoader(entries, augment, self.seed, self.batch_size, sampler, device)
         else:
-            loader = self._loader(TrainingSet(entries, augmentation, self.seed), True)
+            loader = self._loader(self.training_set(), True)
         # Lightning starts the first iterator of a resumed run before it tells the sampler the epoch.
         if self.trainer is not None:
             loader.sampler.set_epoch(self.trainer.current_epoch)  # type: ignore[union-attr]
@@ -165,8 +170,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
     def _loader(self, dataset: Dataset, training: bool) -> DataLoader:
         world_size = self.trainer.world_size if self.trainer is not None else 1
         workers = worker_count(world_size) if self.workers is None else self.workers
-        assert self._augmentation is not None
-        imports = ["segkit.data.dataset", *([] if self._augmentation.mirrors_only else ["albumentations"])]
+        imports = ["segkit.data.dataset", *self.augment.imports]
         return DataLoader(
             dataset,
             batch_size=self.batch_size,

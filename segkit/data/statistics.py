@@ -1,24 +1,19 @@
-"""A data set in numbers and in one picture."""
+"""A data set in numbers."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from segkit.console import table
-from segkit.data.checks import SIZES, DataSetError, PictureError, report
+from segkit.data.checks import SIZES, PictureError
 from segkit.data.difficulty import best_grey_threshold_iou, grey_histograms
-from segkit.data.images import decode_image, resize_image
+from segkit.data.images import decode_image
 from segkit.data.module import SegmentationDataModule
-from segkit.data.overlay import paint
 from segkit.data.records import Record
-
-CELL_WIDTH = 414
-"""Width in pixels of one picture of the sheet."""
 
 
 def statistics(module: SegmentationDataModule) -> dict[str, Any]:
@@ -119,41 +114,3 @@ def _totals(numbers: Mapping[str, Any]) -> dict[str, Any]:
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
-
-
-def sheet(module: SegmentationDataModule, per_group: int = 3) -> NDArray[np.uint8]:
-    """Pictures of each group beside each other, one row per group, evenly spread over it, labels painted over.
-
-    Unlabelled pictures stand in only for groups without labels. Returns RGB uint8 (H, W, 3).
-
-    Raises:
-        DataSetError: there are no pictures.
-        PictureError: a file cannot be read.
-    """
-    groups: dict[str, list[Record]] = defaultdict(list)
-    for part in module.layout.parts.values():
-        for record in part:
-            groups[record.group].append(record)
-    if not groups:
-        raise DataSetError(report(module.root, module.layout.found, module.layout.problems))
-    rows = []
-    height = None
-    for _, members in sorted(groups.items()):
-        members = [record for record in members if record.label] or members
-        chosen = [members[i * len(members) // per_group] for i in range(per_group)]
-        images = [_painted(module, record) for record in chosen]
-        height = height or round(CELL_WIDTH * images[0].shape[0] / images[0].shape[1])
-        cells = [resize_image(image, (height, CELL_WIDTH)) for image in images]
-        rows.append(np.hstack([_titled(cell, record.name) for cell, record in zip(cells, chosen, strict=True)]))
-    return np.vstack(rows)
-
-
-def _painted(module: SegmentationDataModule, record: Record) -> NDArray[np.uint8]:
-    image = decode_image(record.image)
-    return paint(image, module.read_label(record.label), module.class_list) if record.label else image
-
-
-def _titled(image: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
-    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(image, title, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thickness, cv2.LINE_AA)
-    return image

@@ -8,7 +8,7 @@ from typing import Any
 from segkit.runs.identity import flat, swept
 from segkit.runs.read import Run
 
-TRANSFORMS, AUGMENT = "augment.transforms", "augment"
+AUGMENT = "augment"
 NOTHING = "–"
 """Stands where a setting or a score does not exist."""
 
@@ -17,40 +17,27 @@ def swept_values(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """For each run its values of the settings that the runs do not share, by dotted key, in the order of the config.
 
     A run that has no such setting lacks the key. A setting that is written alike in all runs, and differs because it
-    refers to another one (``seed: ${seed}``), is left out. A list of transforms is told by the name of its file under
-    ``conf/augment/``, as ``augment``.
+    refers to another one (``seed: ${seed}``), is left out. Augmentations are told by the names of their files under
+    ``conf/augment/``, as ``augment``, where these differ; what follows from the file is left out.
     """
     settings = [flat(run.settings) for run in runs]
     written = set(swept([run.written for run in runs]))
     keys = [key for key in swept([run.settings for run in runs]) if key in written]
-    if TRANSFORMS in keys:
-        others = [key for key in keys if key.startswith("augment.") and key != TRANSFORMS]
-        names = _augmentations(runs, others)
-        place = keys.index(TRANSFORMS)
-        keys = keys[:place] + ([AUGMENT] if names else []) + keys[place + 1 :]
-        settings = [own | {AUGMENT: name} for own, name in zip(settings, names or [""] * len(runs), strict=True)]
+    names = [run.choice(AUGMENT) for run in runs]
+    numbers = [key for key in keys if key.startswith(f"{AUGMENT}.")]
+    if numbers and None not in names and len(set(names)) > 1:
+        place = keys.index(numbers[0])
+        settings = [own | {AUGMENT: name} for own, name in zip(settings, names, strict=True)]
+        left = [key for key in keys if key not in numbers or not _follows(key, AUGMENT, settings)]
+        keys = [*left[:place], AUGMENT, *left[place:]]
     keys = [key for key in keys if not _explained(key, keys, settings)]
     return [{key: own[key] for key in keys if key in own} for own in settings]
 
 
-def _augmentations(runs: Sequence[Run], others: Sequence[str]) -> list[str]:
-    """What each run's augmentation is called; nothing where ``others``, settings of the group, tell them apart."""
-    choices = [run.choice(AUGMENT) for run in runs]
-    known = [choice for choice in choices if choice is not None]
-    if len(known) == len(runs) and len(set(known)) > 1:
-        return known
-    if others:
-        return []
-    lists = [run.settings[AUGMENT]["transforms"] for run in runs]
-    names = [_names(transforms) for transforms in lists]
-    return names if len(set(names)) > 1 else [json.dumps(transforms) for transforms in lists]
-
-
-def _names(transforms: Any) -> str:
-    """The names of a list's transforms. A job may have failed for having no such list; then what it has."""
-    if not isinstance(transforms, list) or not all(isinstance(item, dict) for item in transforms):
-        return json.dumps(transforms)
-    return " ".join(str(item.get("name")) for item in transforms) or "none"
+def _follows(key: str, other: str, settings: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether runs with equal values of ``other`` have equal values of ``key``."""
+    pairs = {(json.dumps(own[other]), json.dumps(own.get(key))) for own in settings}
+    return len({value for value, _ in pairs}) == len(pairs)
 
 
 def _explained(key: str, keys: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> bool:

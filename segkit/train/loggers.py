@@ -57,7 +57,7 @@ def log_config(logger: Logger, config: Mapping[str, Any]) -> None:
 
 
 # What says where or how fast would hide the rest in the HPARAMS tab, as would what stands there in another form.
-NOT_COMPARED = NOT_COUNTED | {"data.augment", "data.seed", "augment.transforms"}
+NOT_COMPARED = NOT_COUNTED | {"data.augment", "data.seed"}
 
 
 def log_scores(folder: Path, config: Mapping[str, Any], scores: Mapping[str, float], swept: Sequence[str] = ()) -> None:
@@ -65,15 +65,18 @@ def log_scores(folder: Path, config: Mapping[str, Any], scores: Mapping[str, flo
 
     Of a sweep's run only the ``swept`` settings (dotted keys, or groups): the tab shows the first few at once.
     """
-    groups = ("data", "model", "loss", "optimizer", "trainer", "augment")
+    groups = ("data", "model", "loss", "optimizer", "trainer")
     flat = {
         f"{group}.{key}": str(value) if isinstance(value, list | dict) else value
         for group in groups
         for key, value in config.get(group, {}).items()
         if f"{group}.{key}" not in NOT_COMPARED and not key.startswith("_")
     }
-    names = [str(transform.get("name")) for transform in config["augment"]["transforms"]]
-    flat |= {"seed": config["seed"], "augment": ", ".join(names) or "none"}
+    # Of the numbers of the augmentation only those that were swept have a place each; all that do something have one.
+    strengths = {key: value for key, value in config["augment"].items() if not key.startswith("_")}
+    flat |= {f"augment.{key}": value for key, value in strengths.items() if f"augment.{key}" in swept}
+    at_work = [f"{key}={value}" for key, value in strengths.items() if value not in (0, 1, [])]
+    flat |= {"seed": config["seed"], "augment": " ".join(at_work) or "none"}
     shown = {key: value for key, value in flat.items() if f"{key}.".startswith(tuple(f"{name}." for name in swept))}
     logger = RunLogger(folder)
     logger.log_hyperparams(shown or flat, {f"val_best/{name}": value for name, value in scores.items()})

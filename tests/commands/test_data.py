@@ -3,6 +3,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -39,7 +41,16 @@ def test_stats(kitti_root: Path, tmp_path: Path) -> None:
 
 def test_show(camvid_root: Path, tmp_path: Path) -> None:
     result = data(tmp_path / "run", "action=show", "data=camvid", f"data.root={camvid_root}")
-    assert Path(result["sheet"]).is_file()
+    plain = cv2.imread(result["sheet"])
+    assert plain is not None
+    words = ["action=show", "data=camvid", f"data.root={camvid_root}", "data.image_shape=[30,40]"]
+    sheets = [
+        cv2.imread(data(tmp_path / str(number), *words, "augment=street", f"seed={seed}")["sheet"])
+        for number, seed in enumerate((0, 0, 1))
+    ]
+    assert sheets[0].shape != plain.shape
+    assert np.array_equal(sheets[0], sheets[1])
+    assert not np.array_equal(sheets[0], sheets[2])
 
 
 def test_verify_is_silent_about_a_good_set_and_reports_a_bad_one(kitti_root: Path, tmp_path: Path) -> None:

@@ -43,7 +43,11 @@ def segkit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("+num_workers=1", "num_workers: no such setting; segkit has data.workers"),
         ("trainer.gradient_clip_val=1", "trainer.gradient_clip_val: no such setting; segkit has trainer.clip"),
         ("+model.ignore_index=0", "model.ignore_index: label value 255 is what is not scored"),
-        ("+augment.strength=1", "augment.strength: no such setting"),
+        ("augment.flap=1", "augment.flap: no such setting; did you mean augment.flip?"),
+        ("+augment.flap=1", "augment.flap: no such setting; did you mean augment.flip?"),
+        ("augment.flip=2", "augment.flip=2: should be less than or equal to 1"),
+        ("augment.scale=0.5", "augment.scale=0.5: should be greater than or equal to 1"),
+        ("augment.paste_classes=road", "augment.paste_classes=road: should be a valid"),
         ("hydra.verbose=true", "hydra.verbose: segkit does not read this setting of Hydra's"),
         ("--info", "--info: no such option; there are --help, --cfg job"),
         ("--config-dir=nowhere", "nowhere is no folder"),
@@ -129,16 +133,16 @@ def test_help_and_configuration_import_nothing_heavy(command: str) -> None:
 
 def test_help_says_values_and_meanings_at_a_readable_width(tmp_path: Path) -> None:
     (tmp_path / "own" / "augment").mkdir(parents=True)
-    own = "light: 0.5  # of mine\ntransforms: [{name: HorizontalFlip, p: '${augment.light}'}]\n"
+    own = "defaults: [none]\nshadow: 0.5  # of mine\n"
     (tmp_path / "own" / "augment" / "mine.yaml").write_text(own)
     text = segkit("train", "--help", "augment=mine", "--config-dir=own", cwd=tmp_path).stdout
     assert max(map(len, text.splitlines())) <= 100
     told = " ".join(text.split())
     for expected in (
-        "augment flip, mine, none, road",
+        "augment albumentations, flip, mine, none, road, street",
         "trainer.clip = null largest gradient norm; null = no clipping",
         "data.batch_size = 4 pictures per step and GPU",
-        "augment.light = 0.5 of mine",
+        "augment.shadow = 0.5 of mine",
         "seed = 0 every random number follows from it",
     ):
         assert expected in told
@@ -201,14 +205,13 @@ def test_texts_and_paths_need_no_grammar(tmp_path: Path) -> None:
 
 def test_a_broken_file_of_settings_is_named(tmp_path: Path) -> None:
     (tmp_path / "own" / "augment").mkdir(parents=True)
-    (tmp_path / "own" / "augment" / "mine.yaml").write_text("transforms: [")
+    (tmp_path / "own" / "augment" / "mine.yaml").write_text("flip: [")
     done = segkit("train", "--config-dir", "own", "augment=mine", cwd=tmp_path)
     assert done.returncode == 2
     assert "mine.yaml" in done.stderr
     assert "Traceback" not in done.stderr
-    (tmp_path / "own" / "augment" / "mine.yaml").write_text("- {name: HorizontalFlip}")
+    (tmp_path / "own" / "augment" / "mine.yaml").write_text("- {flip: 0.5}")
     done = segkit("train", "augment=mine", "--config-dir", "own", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert "transforms" in done.stderr
+    assert done.stderr == "error: augment=[{'flip':0.5}]: should be an object\n"
     assert [path.name for path in tmp_path.iterdir()] == ["own"]

@@ -150,4 +150,4 @@ def test_tensorboard_shows_what_was_swept_and_the_scores(work: Path) -> None:
         rate = start.hparams["optimizer.learning_rate"].number_value
         assert set(start.hparams) == {"optimizer.learning_rate", "augment"}
         assert f"learning_rate_{rate:g}_" in name
-        assert ("augment_flip" in name) == (start.hparams["augment"].string_value == "HorizontalFlip")
+        assert ("augment_flip" in name) == (start.hparams["augment"].string_value == "flip=0.5")

@@ -65,12 +65,12 @@ def test_the_same_settings_come_out_and_words_count_on_top(here: Path) -> None:
 def test_an_edited_default_changes_nothing_and_is_told(here: Path) -> None:
     own = here / "own" / "augment" / "mine.yaml"
     own.parent.mkdir(parents=True)
-    own.write_text("light: 0.5\ntransforms: [{name: RandomBrightnessContrast, p: '${augment.light}'}]\n")
+    own.write_text("defaults: [none]\nshadow: 0.5\n")
     first = made(here / "run", "augment=mine", config_dir=here / "own")
     own.write_text(own.read_text().replace("0.5", "0.9"))
     again, note, _ = resumed(here / "run")
     assert again == first
-    assert note == "resume: the run keeps its own augment.light; conf/ has something else by now"
+    assert note == "resume: the run keeps its own augment.shadow; conf/ has something else by now"
     own.unlink()
     again, note, _ = resumed(here / "run")
     assert again == first
@@ -99,9 +99,14 @@ def test_another_file_is_refused(words: list[str], message: str, here: Path) -> 
 
 def test_a_run_of_an_older_version_can_only_be_started_from(here: Path) -> None:
     made(here / "run")
-    edited(here / "run", lambda config: config.pop("loss"))
-    with pytest.raises(UserError, match=r"a run of an older version, without loss settings; .* init_from=.*run starts"):
-        resumed(here / "run")
+    for group, change in (
+        ("augment", lambda config: config.update(augment={"transforms": []})),
+        ("loss", lambda config: config.pop("loss")),
+    ):
+        edited(here / "run", change)
+        message = f"a run of an older version, without {group} settings of today's kind; .* init_from=.*run starts"
+        with pytest.raises(UserError, match=message):
+            resumed(here / "run")
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "- 1", "overrides: {}"])

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segkit.data.cache import PictureCache, _shape, load, resized
+from segkit.data.cache import PictureCache, entry_shape, load, resized
 from segkit.data.records import Record
 from segkit.errors import UserError
 from tests.fixtures import write_rgb
@@ -176,7 +176,7 @@ FILL = """
 import sys
 from pathlib import Path
 import cv2, numpy as np
-from segkit.data.cache import PictureCache
+from segkit.data.cache import PictureCache, entry_shape, load, resized
 from segkit.data.records import Record
 
 def grey(data, path):
@@ -226,7 +226,7 @@ def test_many_threads_look_at_entries_at_once(tmp_path):
     gc.set_threshold(5)
     try:
         with ThreadPoolExecutor(8) as pool:
-            assert set(pool.map(_shape, [path] * 500)) == {(3, 4, 4)}
+            assert set(pool.map(entry_shape, [path] * 500)) == {(3, 4, 4)}
     finally:
         gc.set_threshold(*threshold)
         gc.callbacks.remove(collecting)

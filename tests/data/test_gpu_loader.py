@@ -2,28 +2,32 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from segkit.data.gpu_loader import ResidentLoader
+from segkit.data.augment import Augmentation
+from segkit.data.cache import Entry
+from segkit.data.gpu_loader import ResidentLoader, fits
 from segkit.data.sampler import EpochSampler
 from segkit.road.dataset import KittiRoadDataModule
 
-FLIP = [{"name": "HorizontalFlip", "p": 0.5}]
+LIGHT = {"brightness": 0.3, "contrast": 0.3, "gamma": 0.3, "saturation": 0.4, "cast": 0.1}
+ALL = LIGHT | {"scale": 2.0, "flip": 0.5, "rotation": 5.0, "noise": 0.02, "blur": 1.0, "shadow": 0.5, "classmix": 0.5}
+ALL |= {"paste": 0.5, "paste_classes": ["road"]}
 
 
-@pytest.mark.parametrize("augment", [[], FLIP])
-def test_same_batches_as_the_loader(kitti_root: Path, tmp_path: Path, augment) -> None:
-    data = KittiRoadDataModule(
-        kitti_root, (16, 32), 2, augment=augment, workers=0, cache_dir=tmp_path / "cache", seed=3, split="none"
-    )
+@pytest.mark.parametrize("resize", [[17, 33], [30, 50], [12, 60]])
+@pytest.mark.parametrize("augment", [{}, {"flip": 0.5}, LIGHT, {"flip": 0.5, "classmix": 0.7}, ALL])
+def test_same_batches_as_the_loader(kitti_root: Path, tmp_path: Path, augment: dict, resize: list[int]) -> None:
+    common = {"workers": 0, "cache_dir": tmp_path / "cache", "seed": 3, "split": "none", "resize": resize}
+    data = KittiRoadDataModule(kitti_root, (17, 33), 4, augment=Augmentation(**augment), **common)
     data.prepare()
     plain = data.train_dataloader()
     sampler = EpochSampler(len(data.records("train")), 3, 0, 1, True)
-    entries, augmentation = data._entries["train"], data._augmentation
-    resident = ResidentLoader(entries, augmentation, 3, 2, sampler, torch.device("cpu"))
+    resident = ResidentLoader(data._entries["train"], data.augment, 3, 4, sampler, torch.device("cpu"))
     assert len(resident) == len(plain)
-    mirrored = 0
+    seen: list[dict] = [{}, {}]
     for epoch in range(2):
         for loader in (plain, resident):
             loader.sampler.set_epoch(epoch)
@@ -32,16 +36,33 @@ def test_same_batches_as_the_loader(kitti_root: Path, tmp_path: Path, augment) -
             assert torch.equal(batch["image"], expected["image"])
             assert torch.equal(batch["label"], expected["label"])
             assert batch["image"].stride() == expected["image"].stride()
-            mirrored += sum(augmentation.mirrored((3, epoch, number)) for number in range(len(entries)))
-    assert bool(mirrored) == bool(augment)
+            assert batch["label"].stride() == expected["label"].stride()
+            seen[epoch] |= dict(zip(batch["name"], batch["image"], strict=True))
+    changed = [name for name, image in seen[0].items() if not torch.equal(image, seen[1][name])]
+    assert bool(changed) == (bool(augment) or resize != [17, 33])
 
 
 def test_samples_that_do_not_count_have_no_scored_pixel(kitti_root: Path, tmp_path: Path) -> None:
     data = KittiRoadDataModule(kitti_root, (16, 32), 2, workers=0, cache_dir=tmp_path / "cache", split="none")
     data.prepare()
     entries = data._entries["train"][:3]
+    data.augment.count = 3
     second = EpochSampler(3, 0, 1, 2, True)  # of two processes: one picture, and one that makes the round full
-    batches = list(ResidentLoader(entries, data._augmentation, 0, 1, second, torch.device("cpu")))
+    batches = list(ResidentLoader(entries, data.augment, 0, 1, second, torch.device("cpu")))
     assert len(batches) == 2
     assert (batches[0]["label"] != 255).any()
     assert (batches[1]["label"] == 255).all()
+
+
+def test_a_set_of_one_size_fits_into_a_quarter_of_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def entries(*shapes: tuple[int, int]) -> list[Entry]:
+        paths = [tmp_path / f"{number}.npy" for number in range(len(shapes))]
+        for path, shape in zip(paths, shapes, strict=True):
+            np.save(path, np.zeros((*shape, 4), np.uint8))
+        return [Entry(None, path, None) for path in paths]  # type: ignore[arg-type]
+
+    device = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (4 * 2 * 5 * 7 * 4, 10**9))
+    assert fits(entries((5, 7), (5, 7)), device)
+    assert not fits(entries((5, 7), (5, 7), (5, 7)), device)
+    assert not fits(entries((5, 7), (5, 6)), device)

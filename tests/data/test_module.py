@@ -9,14 +9,17 @@ import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
+from segkit.data.augment import AlbumentationsList, Augmentation
+from segkit.data.sampler import SampleKey
 from segkit.errors import UserError
 from segkit.road.dataset import KittiRoadDataModule
 
-AUGMENT = [{"name": "HorizontalFlip", "p": 0.5}, {"name": "RandomBrightnessContrast", "p": 1.0}]
+AUGMENT = {"flip": 0.5, "scale": 1.5, "contrast": 0.5, "shadow": 0.5, "noise": 0.02, "classmix": 0.5}
 
 
 def module(root: Path, **settings) -> KittiRoadDataModule:
-    common = {"image_shape": [16, 48], "batch_size": 4, "split": "fraction", "workers": 0, "augment": AUGMENT}
+    common = {"image_shape": [16, 48], "batch_size": 4, "split": "fraction", "workers": 0}
+    common["augment"] = Augmentation(**AUGMENT)
     return KittiRoadDataModule(root, **(common | {"cache_dir": root.parent / "cache"} | settings))
 
 
@@ -79,9 +82,10 @@ def test_epochs_differ_and_each_repeats(kitti_root):
     assert [batch["name"] for batch in first] != [batch["name"] for batch in other_seed]
 
 
-def test_worker_processes_change_nothing(kitti_root):
+@pytest.mark.parametrize("augment", [Augmentation(**AUGMENT), AlbumentationsList([{"name": "GaussNoise", "p": 1.0}])])
+def test_worker_processes_change_nothing(kitti_root, augment):
     """Persistent ones, over two epochs, for training and for validation."""
-    alone, helped = module(kitti_root), module(kitti_root, workers=2)
+    alone, helped = module(kitti_root, augment=augment), module(kitti_root, augment=augment, workers=2)
     loaders = []
     for data in (alone, helped):
         data.setup()
@@ -152,6 +156,37 @@ def test_processes_share_each_epoch(kitti_root):
     assert set(names) == set(expected)
 
 
+@pytest.mark.parametrize(
+    ("augment", "fits", "resident"),
+    [
+        (None, True, True),
+        (Augmentation(**AUGMENT), True, True),
+        (Augmentation(), False, False),
+        (AlbumentationsList([]), True, False),
+    ],
+)
+def test_a_set_lies_on_the_gpu_where_it_fits_and_is_augmented_there(kitti_root, monkeypatch, augment, fits, resident):
+    data = module(kitti_root, augment=augment)
+    data.setup()
+    monkeypatch.setattr("segkit.data.module.fits", lambda entries, device: fits)
+    monkeypatch.setattr("segkit.data.module.ResidentLoader", lambda *given: SimpleNamespace(sampler=given[4]))
+    strategy = SimpleNamespace(root_device=torch.device("cuda"))
+    data.trainer = SimpleNamespace(current_epoch=3, world_size=1, global_rank=0, strategy=strategy)
+    loader = data.train_dataloader()
+    assert isinstance(loader, SimpleNamespace) == resident
+    assert loader.sampler.epoch == 3
+
+
+def test_a_sample_that_does_not_count_is_the_same_picture_without_a_scored_pixel(kitti_root):
+    data = module(kitti_root)
+    data.prepare()
+    samples = data.training_set()
+    (image, label, _), (same, unscored, _) = (samples[SampleKey(0, 1, counts)] for counts in (True, False))
+    np.testing.assert_array_equal(same, image)
+    assert (label != 255).any()
+    assert (unscored == 255).all()
+
+
 def test_progress_counts_every_picture(kitti_root):
     calls: list[tuple[int, int]] = []
     module(kitti_root).prepare(lambda done, total: calls.append((done, total)))
@@ -159,8 +194,12 @@ def test_progress_counts_every_picture(kitti_root):
 
 
 def test_a_wrong_augmentation_is_refused_before_any_file_is_opened(kitti_root):
-    with pytest.raises(UserError, match=r"augment\.transforms\[0\]"):
-        module(kitti_root, augment=[{"name": "Sharper"}]).prepare()
+    with pytest.raises(UserError, match=r"augment\.paste_classes: there is no class lorry\."):
+        module(kitti_root, augment=Augmentation(paste=0.5, paste_classes=["road", "lorry"])).prepare()
+    with pytest.raises(UserError, match=r"data\.image_shape=\[16, 48\]"):
+        module(kitti_root, augment=AlbumentationsList([{"name": "RandomScale", "p": 1.0}])).prepare()
+    with pytest.raises(UserError, match=r"data\.augment=\[\].*_target_"):
+        module(kitti_root, augment=[])
     assert not (kitti_root.parent / "cache").exists()
 
 

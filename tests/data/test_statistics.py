@@ -3,8 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from segkit.data.datasets.camvid import CamVidDataModule
-from segkit.data.statistics import sheet, statistics, statistics_table
+from segkit.data.statistics import statistics, statistics_table
 from segkit.errors import UserError
 from segkit.road.dataset import KittiRoadDataModule
 from tests.fixtures import BLACK, MAGENTA, RED, write_kitti, write_rgb
@@ -67,12 +66,3 @@ def test_a_set_without_labels_has_no_shares(kitti_root):
     numbers = statistics(KittiRoadDataModule(kitti_root, [16, 48], 2, split="fraction"))
     assert (numbers["classes"]["road"], numbers["unscored"]) == (None, None)
     assert "–" in statistics_table(numbers)
-
-
-def test_the_sheet_shows_each_group_with_its_labels_painted(kitti_root, camvid_root):
-    data = KittiRoadDataModule(kitti_root, [16, 48], 2, split="fraction")
-    picture = sheet(data, per_group=2)
-    assert (picture.dtype, picture.shape) == (np.uint8, (3 * 138, 2 * 414, 3))
-    greenish = (picture[..., 1].astype(int) - picture[..., 0] > 100).mean()
-    assert greenish > 0.05
-    assert sheet(CamVidDataModule(camvid_root, [15, 20], 2), per_group=1).shape == (2 * 310, 414, 3)

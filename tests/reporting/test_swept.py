@@ -7,8 +7,8 @@ from segkit.reporting.swept import shown, sort_key, swept_values
 from segkit.runs.read import Run, read_run
 from tests.reporting.run_folders import write_run
 
-FLIP = [{"name": "HorizontalFlip", "p": 0.5}]
-ROAD = [*FLIP, {"name": "RandomShadow", "p": "${augment.shadows}"}]
+FLIP = {"augment": {"flip": 0.5, "shadow": 0.0, "strength": 1.0}, "choices": {"augment": "flip"}}
+ROAD = {"augment": {"flip": 0.5, "shadow": 0.6, "strength": 1.0}, "choices": {"augment": "road"}}
 
 
 def runs(folder: Path, *settings: dict[str, Any]) -> list[Run]:
@@ -25,8 +25,7 @@ def test_values_are_those_of_the_settings_that_differ(tmp_path: Path) -> None:
 
 
 def test_settings_that_only_refer_to_others_are_left_out(tmp_path: Path) -> None:
-    crop = [{"name": "RandomCrop", "height": "${data.image_shape[0]}", "width": "${data.image_shape[1]}"}]
-    own = {"augment": {"transforms": crop}}
+    own = {"model__width": "${data.image_shape[1]}"}
     shapes = [{**own, "data__image_shape": shape} for shape in ([160, 576], [256, 832], [160, 832])]
     found = swept_values(runs(tmp_path / "alike", *shapes))
     assert found == [
@@ -36,43 +35,25 @@ def test_settings_that_only_refer_to_others_are_left_out(tmp_path: Path) -> None
     ]
     found = swept_values(runs(tmp_path / "seeds", {}, {"seed": 1, "data__seed": 2}, {"data__seed": 0}))
     assert found == [{"seed": 0, "data.seed": 0}, {"seed": 1, "data.seed": 2}, {"seed": 0, "data.seed": 0}]
-    # Another list of transforms is not one that follows the shape.
-    others = runs(tmp_path / "others", shapes[0], {"data__image_shape": [256, 832]})
-    assert [set(own) for own in swept_values(others)] == [{"data.image_shape", "augment"}] * 2
 
 
 def test_augmentations_are_told_by_the_names_of_their_files(tmp_path: Path) -> None:
-    road = {"transforms": ROAD, "shadows": 0.5}
-    found = runs(
-        tmp_path,
-        {"augment": {"transforms": FLIP}, "choices": {"augment": "flip"}},
-        {"augment": road, "choices": {"augment": "road"}},
-    )
-    assert swept_values(found) == [{"augment": "flip"}, {"augment": "road"}]
+    assert swept_values(runs(tmp_path, FLIP, ROAD)) == [{"augment": "flip"}, {"augment": "road"}]
 
 
-def test_the_strength_of_an_augmentation_tells_more_than_its_transforms(tmp_path: Path) -> None:
-    found = runs(
-        tmp_path,
-        {"augment": {"transforms": FLIP}, "choices": {"augment": "flip"}},
-        *({"augment": {"transforms": ROAD, "shadows": p}, "choices": {"augment": "road"}} for p in (0.1, 0.9)),
-    )
-    assert swept_values(found[1:]) == [{"augment.shadows": 0.1}, {"augment.shadows": 0.9}]
-    assert swept_values(found) == [
-        {"augment": "flip"},
-        {"augment": "road", "augment.shadows": 0.1},
-        {"augment": "road", "augment.shadows": 0.9},
+def test_what_the_file_does_not_say_is_told_beside_it(tmp_path: Path) -> None:
+    halved = {**ROAD, "augment": ROAD["augment"] | {"strength": 0.5}}
+    assert swept_values(runs(tmp_path / "one", ROAD, halved)) == [{"augment.strength": 1.0}, {"augment.strength": 0.5}]
+    assert swept_values(runs(tmp_path / "two", FLIP, ROAD, halved)) == [
+        {"augment": "flip", "augment.strength": 1.0},
+        {"augment": "road", "augment.strength": 1.0},
+        {"augment": "road", "augment.strength": 0.5},
     ]
 
 
-def test_transforms_of_unknown_files_are_told_by_their_names(tmp_path: Path) -> None:
-    found = runs(tmp_path, *({"augment": {"transforms": own}} for own in (FLIP, [], 3)))  # 3: a job that failed for it
-    assert [own["augment"] for own in swept_values(found)] == ["HorizontalFlip", "none", "3"]
-    found = runs(tmp_path / "p", *({"augment": {"transforms": [{"name": "Blur", "p": p}]}} for p in (0.1, 0.2)))
-    assert [own["augment"] for own in swept_values(found)] == [
-        '[{"name": "Blur", "p": 0.1}]',
-        '[{"name": "Blur", "p": 0.2}]',
-    ]
+def test_where_no_file_is_known_the_numbers_tell(tmp_path: Path) -> None:
+    found = runs(tmp_path, *({"augment": own["augment"], "choices": {"augment": None}} for own in (FLIP, ROAD)))
+    assert swept_values(found) == [{"augment.shadow": 0.0}, {"augment.shadow": 0.6}]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def settings(**changes: Any) -> dict[str, Any]:
         },
         "model": {"_target_": "segkit.models.fcn.FCN", "weights": None},
         "optimizer": {"_target_": "segkit.optim.recipe.Optimization", "learning_rate": 1e-4},
-        "augment": {"transforms": FLIP},
+        "augment": FLIP,
         "trainer": {
             "gpus": "auto",
             "num_nodes": 1,
@@ -97,7 +97,7 @@ def test_where_and_how_fast_is_the_same_job(key: str, value: Any) -> None:
         ("data__batch_size", 8),
         ("data__fold", 1),
         ("data___target_", "my.DataModule"),
-        ("data__augment", []),
+        ("augment", {"flip": 0.6}),
         ("optimizer__learning_rate", 1.00001e-4),
         ("model__weights", "null"),
         ("trainer__max_epochs", 21),

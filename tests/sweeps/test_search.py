@@ -235,7 +235,7 @@ def test_the_space_is_what_hydras_grammar_says(tmp_path: Path, monkeypatch: pyte
     }
     assert space("data.image_shape=[160,576],[256,832]", "augment=glob(*)", "trainer.clip=null,0.5") == {
         "data.image_shape": CategoricalDistribution(["[160,576]", "[256,832]"]),
-        "augment": CategoricalDistribution(["flip", "none", "road"]),
+        "augment": CategoricalDistribution(["albumentations", "flip", "none", "road", "street"]),
         "trainer.clip": CategoricalDistribution(["null", "0.5"]),
     }
     assert list(tmp_path.iterdir()) == []
@@ -251,14 +251,13 @@ def test_the_space_is_what_hydras_grammar_says(tmp_path: Path, monkeypatch: pyte
 
 
 def test_lists_groups_and_the_strength_of_augmentation_are_searched(search: Any) -> None:
-    words = ["augment=road", "data.image_shape=[32,64],[64,128]", "augment.shadows=interval(0,1)"]
+    words = ["augment=road", "data.image_shape=[32,64],[64,128]", "augment.shadow=interval(0,1)"]
     _, pool = search([*words, *trials(3)], finished(0.5))
     for job, params in zip(pool.jobs, asked(stored()), strict=True):
-        shape, shadows = job.settings["data"]["image_shape"], params["augment.shadows"]
+        shape, shadow = job.settings["data"]["image_shape"], params["augment.shadow"]
         assert str(shape).replace(" ", "") == params["data.image_shape"]
-        (shadow,) = [t for t in job.settings["data"]["augment"] if t["name"] == "RandomShadow"]
-        assert shadow["p"] == job.settings["augment"]["shadows"] == pytest.approx(shadows, rel=1e-11)
-        assert [t["p"] for t in job.settings["data"]["augment"] if t["name"] == "RandomBrightnessContrast"] == [0.8]
+        assert job.settings["data"]["augment"] == job.settings["augment"]
+        assert job.settings["augment"]["shadow"] == pytest.approx(shadow, rel=1e-11)
 
 
 def test_a_study_is_about_the_same_settings_always(search: Any) -> None:

@@ -1,15 +1,16 @@
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from segkit.data.augment import Augmentation
+from segkit.data.augment import AlbumentationsList, Key
+from segkit.data.picture_input import PictureInput
 from segkit.errors import UserError
 
 SHAPE = (32, 64)
-CONF = Path(__file__).resolve().parents[2] / "conf/augment"
+CONF = Path(__file__).resolve().parents[3] / "conf/augment"
 
 
 def scene() -> tuple[np.ndarray, np.ndarray]:
@@ -21,21 +22,37 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
     return np.dstack([image] * 3), label
 
 
-def shipped(name: str) -> list[dict]:
-    config = OmegaConf.create({"data": {"image_shape": list(SHAPE)}, "augment": OmegaConf.load(CONF / f"{name}.yaml")})
-    return OmegaConf.to_container(config, resolve=True)["augment"]["transforms"]
+FLIP = [{"name": "HorizontalFlip", "p": 0.5}]
+GEOMETRIC = [
+    *FLIP,
+    {"name": "RandomScale", "scale_limit": [-0.2, 0.4], "p": 1.0},
+    {"name": "PadIfNeeded", "min_height": 32, "min_width": 64, "position": "random", "p": 1.0},
+    {"name": "RandomCrop", "height": 32, "width": 64, "p": 1.0},
+]
+SHIPPED = OmegaConf.to_container(OmegaConf.load(CONF / "albumentations.yaml"))["transforms"]
+
+
+def applied(transforms: list[dict[str, Any]], resize: Any = "image_shape", shape: tuple[int, int] = SHAPE) -> Any:
+    """(image, label, key) -> (image, label) of a list that is ready."""
+    listed = AlbumentationsList(transforms)
+    listed.prepare(PictureInput.of(shape, resize), [], 1)
+
+    def apply(image: np.ndarray, label: np.ndarray, key: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+        return listed(lambda number: np.dstack([image, label]), Key(*key))
+
+    return apply
 
 
 def test_an_empty_list_changes_nothing():
     image, label = scene()
-    same_image, same_label = Augmentation(shipped("none"), SHAPE)(image, label, (0, 0, 0))
+    same_image, same_label = applied([])(image, label, (0, 0, 0))
     np.testing.assert_array_equal(same_image, image)
     np.testing.assert_array_equal(same_label, label)
 
 
 def test_flip_mirrors_picture_and_label_together_in_about_half_the_cases():
     image, label = scene()
-    augmentation = Augmentation(shipped("flip"), SHAPE)
+    augmentation = applied(FLIP)
     flipped = 0
     for index in range(200):
         changed, mask = augmentation(image, label, (0, 0, index))
@@ -46,47 +63,12 @@ def test_flip_mirrors_picture_and_label_together_in_about_half_the_cases():
     assert 70 < flipped < 130
 
 
-@pytest.mark.parametrize("p", [0, 0.1, 0.5, 0.9, 1, None])
-def test_mirroring_alone_is_albumentations_own_decision_without_albumentations(p, monkeypatch):
-    image, label = scene()
-    settings = {"name": "HorizontalFlip"} | ({} if p is None else {"p": p})
-    # A list of more than one transform goes through albumentations; the second one draws after the first has decided.
-    asked = Augmentation([settings, {"name": "VerticalFlip", "p": 0.0}], SHAPE)
-    assert not asked.mirrors_only
-    monkeypatch.setitem(sys.modules, "albumentations", None)  # importing it fails from here on
-    own = Augmentation([settings], SHAPE)
-    assert own.mirrors_only
-    for index in range(100):
-        key = (7, index // 10, index)
-        expected, expected_label = asked(image, label, key)
-        changed, mask = own(image, label, key)
-        np.testing.assert_array_equal(changed, expected)
-        np.testing.assert_array_equal(mask, expected_label)
-        assert own.mirrored(key) == (not np.array_equal(expected, image))
-
-
-@pytest.mark.parametrize(
-    ("transforms", "alone"),
-    [
-        ([], True),
-        ([{"name": "HorizontalFlip", "p": 0.5}], True),
-        ([{"name": "HorizontalFlip", "p": 0.5}] * 2, False),
-        ([{"name": "VerticalFlip", "p": 0.5}], False),
-    ],
-)
-def test_what_mirrors_only(transforms, alone):
-    augmentation = Augmentation(transforms, SHAPE)
-    assert augmentation.mirrors_only == alone
-    assert transforms or not augmentation.mirrored((0, 0, 0))
-
-
 def test_geometric_changes_keep_labels_on_their_pixels_and_padding_is_unscored():
     image, label = scene()
-    geometric = shipped("road")[:4]
-    augmentation = Augmentation(geometric, SHAPE)
+    augmentation = applied(GEOMETRIC)
     padded = 0
     for index in range(100):
-        changed, mask = augmentation(image, label, (index,))
+        changed, mask = augmentation(image, label, (0, 0, index))
         assert changed.shape == (*SHAPE, 3)
         assert set(np.unique(mask)) <= {0, 1, 2, 255}
         border = (changed == 0).all(-1)
@@ -98,13 +80,13 @@ def test_geometric_changes_keep_labels_on_their_pixels_and_padding_is_unscored()
     assert 10 < padded < 90
 
 
-@pytest.mark.parametrize("name", ["flip", "road"])
-def test_the_key_alone_determines_the_result(name):
+@pytest.mark.parametrize("transforms", [FLIP, GEOMETRIC, SHIPPED])
+def test_the_key_alone_determines_the_result(transforms):
     image, label = scene()
-    first = Augmentation(shipped(name), SHAPE)
-    second = Augmentation(shipped(name), SHAPE)
+    first = applied(transforms)
+    second = applied(transforms)
     for index in (5, 3, 5, 1):
-        second(image, label, (9, index))
+        second(image, label, (0, 9, index))
     forward = [first(image, label, (0, 1, index)) for index in range(12)]
     backward = [second(image, label, (0, 1, index)) for index in reversed(range(12))][::-1]
     for (a, b), (c, d) in zip(forward, backward, strict=True):
@@ -134,13 +116,13 @@ def test_the_key_alone_determines_the_result(name):
 )
 def test_transforms_draw_from_no_other_source_of_randomness(transform):
     image, label = scene()
-    first, second = (Augmentation([transform | {"p": 1.0}], SHAPE) for _ in range(2))
+    first, second = (applied([transform | {"p": 1.0}]) for _ in range(2))
     results = []
     for index in range(4):
         np.random.seed(index)
-        a, b = first(image, label, (3, index))
+        a, b = first(image, label, (0, 3, index))
         np.random.seed(99)
-        c, d = second(image, label, (3, index))
+        c, d = second(image, label, (0, 3, index))
         np.testing.assert_array_equal(a, c)
         np.testing.assert_array_equal(b, d)
         results.append(a.tobytes())
@@ -151,11 +133,11 @@ def test_transforms_decide_independently_of_each_other():
     """With a generator of the same seed for each transform, both flips would always come together."""
     image, label = scene()
     both = [{"name": "HorizontalFlip", "p": 0.5}, {"name": "VerticalFlip", "p": 0.5}]
-    augmentation = Augmentation(both, SHAPE)
+    augmentation = applied(both)
     kinds = {"": image, "h": image[:, ::-1], "v": image[::-1], "hv": image[::-1, ::-1]}
     seen = {k: 0 for k in kinds}
     for index in range(200):
-        changed, _ = augmentation(image, label, (index,))
+        changed, _ = augmentation(image, label, (0, 0, index))
         seen[next(k for k, expected in kinds.items() if np.array_equal(changed, expected))] += 1
     assert min(seen.values()) > 25
 
@@ -183,4 +165,13 @@ def test_transforms_decide_independently_of_each_other():
 )
 def test_mistakes_name_the_setting_and_what_would_be_right(transforms, message):
     with pytest.raises(UserError, match=message):
-        Augmentation(transforms, SHAPE)
+        applied(transforms)
+
+
+def test_crops_come_after_the_list_which_may_change_the_size():
+    image, label = np.full((20, 30, 3), 9, np.uint8), np.ones((20, 30), np.uint8)
+    halved = applied([{"name": "Resize", "height": 10, "width": 15, "p": 1.0}], None, (16, 16))
+    changed, mask = halved(image, label, (0, 0, 0))
+    assert (changed.shape, mask.shape) == ((16, 16, 3), (16, 16))
+    assert (mask == 1).sum() == 150
+    np.testing.assert_array_equal(mask == 255, (changed == 0).all(-1))

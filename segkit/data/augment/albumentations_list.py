@@ -1,18 +1,23 @@
-"""Augmentation from a plain list of settings, with one promise: a sample's randomness depends on its key alone."""
+"""A list of albumentations' transforms, with one promise: a sample's randomness depends on its key alone."""
 
 import inspect
 import os
 import random
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from segkit.data.records import IGNORE_INDEX
+from segkit.data.augment.base import Key, Picture, SampleAugmentation
+from segkit.data.augment.drawing import drawn
+from segkit.data.augment.geometry import Geometry
+from segkit.data.picture_input import PictureInput
+from segkit.data.records import IGNORE_INDEX, SegmentationClass
 from segkit.errors import UserError
 
 # albumentations asks a server for updates when it is imported.
@@ -20,67 +25,50 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 TRIALS = 16
 
-CROP = 1
-"""Ends the key of a crop's place, which so does not depend on what the list draws."""
 
-
-class Augmentation:
-    """Applies ``transforms`` (``[{name: HorizontalFlip, p: 0.5}, …]``, albumentations' names and arguments) in order.
+class AlbumentationsList(SampleAugmentation):
+    """Applies ``transforms`` in order; on the CPU, in loader processes.
 
     Labels are only ever resampled with nearest neighbour, and what a transform adds around a picture is 255 in them.
-    With ``crops``, pictures of any size come in, and what the list makes of them is cropped to ``image_shape`` at a
-    random place, where smaller padded. Where ``mirrors_only``, nothing is done before that but to mirror the pictures
-    for which ``mirrored`` says so, left to right.
+    Where pictures are not resized to the training shape, what the list makes of them is cropped to it at a random
+    place, where smaller padded; otherwise the list has to end at that shape.
+
+    Args:
+        transforms: albumentations' names and arguments, ``[{name: HorizontalFlip, p: 0.5}, …]``.
 
     Raises:
-        UserError: an unknown transform or argument, a wrong value, or a list that changes the pictures' shape or type
-            or makes up label values.
+        UserError: an unknown transform or argument, a wrong value.
     """
 
-    def __init__(
-        self, transforms: Sequence[Mapping[str, Any]], image_shape: tuple[int, int], crops: bool = False
-    ) -> None:
-        self.image_shape, self.crops = image_shape, crops
-        self.mirror_probability = _mirror_probability(transforms)
-        self.compose: Any = None
-        if not self.mirrors_only:
-            import albumentations  # takes seconds, which the most usual augmentation can do without
+    imports = ("albumentations",)
 
-            built = [_build(settings, f"augment.transforms[{i}]") for i, settings in enumerate(transforms)]
-            # Shapes are compared here, once per sample, with an error that names the key.
-            self.compose = albumentations.Compose(built, is_check_shapes=False)
-            self._try_out()
+    def __init__(self, transforms: Sequence[Mapping[str, Any]]) -> None:
+        import albumentations  # takes seconds, which other augmentations can do without
 
-    @property
-    def mirrors_only(self) -> bool:
-        """Whether the list is empty, or one ``HorizontalFlip``: pictures (before a crop) are mirrored or left alone."""
-        return self.mirror_probability is not None
+        built = [_build(settings, f"augment.transforms[{i}]") for i, settings in enumerate(transforms)]
+        # Shapes are compared here, once per sample, with an error that names the key.
+        self.compose = albumentations.Compose(built, is_check_shapes=False)
 
-    def mirrored(self, key: Sequence[int]) -> bool:
-        """Whether the picture of ``key`` is mirrored, where ``mirrors_only``: what ``__call__`` does with it."""
-        assert self.mirror_probability is not None
-        if self.mirror_probability in (0, 1):
-            return self.mirror_probability == 1
-        _, draw = _randomness(key)
-        draw.random()  # albumentations' Compose draws first, whether it is to do anything at all
-        return draw.random() < self.mirror_probability
+    def prepare(self, picture_input: PictureInput, class_list: Sequence[SegmentationClass], count: int) -> None:
+        """As for every augmentation; the list is tried out.
 
-    def __call__(
-        self, image: NDArray[np.uint8], label: NDArray[np.uint8], key: Sequence[int]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Augment a picture uint8 (H, W, 3) and its label uint8 (H, W).
-
-        ``key`` (numbers ≥ 0, such as seed, epoch and index) determines all that is random, the process and what it
-        augmented before do not.
+        Raises:
+            UserError: it changes the pictures' shape or type, or makes up label values.
         """
-        if self.mirrors_only:
-            if self.mirrored(key):
-                image, label = cv2.flip(image, 1), cv2.flip(label, 1)  # type: ignore[assignment]
-        else:
-            image, label = self._composed(image, label, key)
-        if self.crops:
-            return _cropped(image, label, self.image_shape, np.random.default_rng([*key, CROP]))
-        return image, label
+        super().prepare(picture_input, class_list, count)
+        self.crop = Geometry(self.image_shape, flip=0, scale=1, rotation=0) if picture_input.crops else None
+        self._try_out()
+
+    def __call__(self, picture: Callable[[int], Picture], key: Key) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        pixels = picture(key.number)
+        # OpenCV takes the channels apart several times as fast as numpy.
+        rgb, classes = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), cv2.extractChannel(pixels, 3)
+        image, label = self._composed(rgb, classes, key)  # type: ignore[arg-type]
+        if self.crop is None:
+            return image, label
+        both = torch.from_numpy(np.dstack([image, label]))[None]
+        cropped, kept = self.crop(both, drawn([key])["place"])
+        return np.ascontiguousarray(cropped[0].permute(1, 2, 0).numpy()), kept[0].contiguous().numpy()
 
     def _composed(
         self, image: NDArray[np.uint8], label: NDArray[np.uint8], key: Sequence[int]
@@ -90,7 +78,7 @@ class Augmentation:
         self.compose.set_random_state(*_randomness(key))
         result = self.compose(image=image, mask=label)
         image, label = result["image"], result["mask"]
-        if not self.crops and (image.shape[:2] != self.image_shape or label.shape != self.image_shape):
+        if self.crop is None and (image.shape[:2] != self.image_shape or label.shape != self.image_shape):
             raise UserError(
                 f"augment.transforms gives pictures of shape {list(image.shape[:2])} and labels of shape "
                 f"{list(label.shape)}; it has to end at data.image_shape={list(self.image_shape)} every time "
@@ -105,7 +93,7 @@ class Augmentation:
         label = noise.choice(np.array([0, 100, 200, IGNORE_INDEX], np.uint8), self.image_shape)
         for trial in range(TRIALS):
             try:
-                changed, mask = self(image, label, (trial,))
+                changed, mask = self._composed(image, label, (trial,))
             except UserError:
                 raise
             except Exception as error:
@@ -121,40 +109,6 @@ class Augmentation:
                     f"augment.transforms puts values into labels that were not there ({made_up[0]}): "
                     f"only padding is new in a label, and it is {IGNORE_INDEX}"
                 )
-
-
-def _cropped(
-    image: NDArray[np.uint8], label: NDArray[np.uint8], shape: tuple[int, int], generator: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Picture and label at ``shape``, from anywhere in them; where they are smaller, anywhere in black and 255."""
-    spare = [own - wanted for own, wanted in zip(label.shape, shape, strict=True)]
-    places = [int(generator.integers(abs(rest) + 1)) for rest in spare]
-    # Where there is room, a crop begins at its place; where there is none, the picture lies there in the padding.
-    kept = tuple(
-        slice(place, place + wanted) if rest >= 0 else slice(None)
-        for place, wanted, rest in zip(places, shape, spare, strict=True)
-    )
-    image, label = image[kept], label[kept]
-    if min(spare) >= 0:
-        return np.ascontiguousarray(image), np.ascontiguousarray(label)
-    padded, padded_label = np.zeros((*shape, 3), np.uint8), np.full(shape, IGNORE_INDEX, np.uint8)
-    within = tuple(
-        slice(None) if rest >= 0 else slice(place, place + own)
-        for place, own, rest in zip(places, label.shape, spare, strict=True)
-    )
-    padded[within], padded_label[within] = image, label
-    return padded, padded_label
-
-
-def _mirror_probability(transforms: Sequence[Mapping[str, Any]]) -> float | None:
-    """How probable it is that a picture is mirrored, where ``transforms`` do nothing else; None where they do, or where
-    albumentations has to say what is wrong with them."""
-    if not transforms:
-        return 0.0
-    settings = {"p": 0.5} | dict(transforms[0])
-    p = settings.pop("p")
-    plain = len(transforms) == 1 and settings == {"name": "HorizontalFlip"} and type(p) in (int, float)
-    return p if plain and 0 <= p <= 1 else None
 
 
 def _randomness(key: Sequence[int]) -> tuple[np.random.Generator, random.Random]:
