@@ -82,6 +82,7 @@ RUN_HERE = {
     "python train.py resume=outputs/train/<run>": ["trainer.max_epochs=2"],
     "segkit report run=outputs/train/<run> into=experiments/mine": [],
     "segkit evaluate checkpoint=outputs/train/<run>": [],
+    "segkit evaluate checkpoint=outputs/train/<run> part=all": [],
     "segkit evaluate predictions=maps data.root=data/data_road part=all": [],
     "segkit evaluate checkpoint=outputs/train/<run> corruption=shadow severity=3": ["view=bev"],
     "python train.py -m data.split=fold data.fold=0,1,2,3,4 name=folds": [

@@ -167,7 +167,7 @@ class PredictSettings(Strict):
 class EvaluateSettings(Strict):
     checkpoint: str | None
     predictions: str | None
-    part: Literal["val", "train", "all"]
+    part: Literal["val", "train", "test", "all"]
     view: Literal["perspective", "bev", "both"]
     corruption: Literal["shadow", "fog", "rain", "night", "blur"] | None
     severity: Annotated[int, Ge(1), Le(5)]
