@@ -75,7 +75,7 @@ class Recipes:
         for split in self.splits:
             best = [recipe.scores(split, monitor) for recipe in self.recipes]
             last = [recipe.last(split, monitor) for recipe in self.recipes]
-            for title, values in ((monitor, best), (f"{monitor} of the last epoch", last)):
+            for title, values in ((monitor, best), (f"{monitor} in the end", last)):
                 title = f"{title}, {split}" if split else title
                 found.append(_column(title, [spread_text(own, text) for own in values], [_mean(own) for own in values]))
         if len(self.splits) > 1:

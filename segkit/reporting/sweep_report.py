@@ -116,10 +116,14 @@ def entry(title: str, by_recipe: Recipes, about: About, figures: Sequence[str], 
 def _recipe_lines(by_recipe: Recipes) -> list[str]:
     found = by_recipe.columns()
     typed = f" (all have `{' '.join(by_recipe.common)}`)" if by_recipe.common else ""
+    monitor = by_recipe.comparison.monitor
     lines = [
-        f"Recipes{typed}, mean ± sample standard deviation over seeds; best epochs are chosen by the score itself:"
+        f"Recipes{typed}, mean ± sample standard deviation over seeds.",
+        f"{monitor} is that of the best epoch, which it has chosen itself; in the end: that of the last epoch.",
+        "",
+        table([[column.title for column in found], *cell_rows(found)]),
+        "",
     ]
-    lines += ["", table([[column.title for column in found], *cell_rows(found)]), ""]
     classes = by_recipe.class_rows()
     return [*lines, "IoU of each class in percent:", "", table(classes), ""] if classes else lines
 

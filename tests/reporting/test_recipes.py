@@ -56,29 +56,25 @@ def test_an_ablation_is_one_row_per_recipe_with_columns_per_split(tmp_path: Path
         "recipe",
         "seeds",
         "iou, official",
-        "iou of the last epoch, official",
+        "iou in the end, official",
         "iou, drive",
-        "iou of the last epoch, drive",
+        "iou in the end, drive",
         "iou, mean over splits",
         "seconds of a run",
     ]
     best = f"{stdev([0.60, 0.61]):.4f}"
     last = f"{stdev([0.50, 0.49]):.4f}"
     assert (best, last) == ("0.0071", "0.0071")
-    assert rows(found) == [
-        ("nothing else", "2", "0.6050 ± 0.0071", "0.4950 ± 0.0071", "0.4050 ± 0.0071", "0.2950 ± 0.0071", "0.5050", "70.0"),
-        ("augment=street", "2", "0.7050 ± 0.0071", "0.5950 ± 0.0071", "0.5050 ± 0.0071", "0.3950 ± 0.0071", "0.6050", "70.0"),
-        (
-            "augment=street loss=dice",
-            "2",
-            "0.8050 ± 0.0071",
-            "0.6950 ± 0.0071",
-            "0.6050 ± 0.0071",
-            "0.4950 ± 0.0071",
-            "0.7050",
-            "70.0",
-        ),
-    ]  # fmt: skip
+    assert [row[:2] for row in rows(found)] == [
+        ("nothing else", "2"),
+        ("augment=street", "2"),
+        ("augment=street loss=dice", "2"),
+    ]
+    assert [row[2:] for row in rows(found)] == [
+        ("0.6050 ± 0.0071", "0.4950 ± 0.0071", "0.4050 ± 0.0071", "0.2950 ± 0.0071", "0.5050", "70.0"),
+        ("0.7050 ± 0.0071", "0.5950 ± 0.0071", "0.5050 ± 0.0071", "0.3950 ± 0.0071", "0.6050", "70.0"),
+        ("0.8050 ± 0.0071", "0.6950 ± 0.0071", "0.6050 ± 0.0071", "0.4950 ± 0.0071", "0.7050", "70.0"),
+    ]
 
 
 def test_the_classes_of_each_recipe_and_split(tmp_path: Path) -> None:
@@ -109,7 +105,7 @@ def test_seeds_of_one_split_and_runs_that_have_not_finished(tmp_path: Path, capl
         result = {"status": "failed", "epochs": []} if iou is None else finished(iou)
         write_run(tmp_path / str(number), result, model__learning_rate=rate, seed=seed)
     found = of([read_run(tmp_path / str(number)) for number in range(4)])
-    assert [column.title for column in found.columns()][2:4] == ["iou", "iou of the last epoch"]
+    assert [column.title for column in found.columns()][2:4] == ["iou", "iou in the end"]
     assert [row[:3] for row in rows(found)] == [
         ("model.learning_rate=0.0001", "2 of 3", "0.7000 ± 0.1414"),
         ("model.learning_rate=1e-05", "1", "0.5000"),
