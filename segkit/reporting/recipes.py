@@ -131,12 +131,13 @@ def recipes(comparison: Comparison) -> Recipes:
 
     Runs of the same recipe, split and seed are in no recipe, which is said: nobody knows which one to take.
     """
-    split_matters = SPLIT in comparison.keys
+    if SEED not in comparison.keys:
+        return Recipes(comparison, (), (), ())
     order = {run.folder: place for place, run in enumerate(comparison.runs)}
     groups: dict[str, dict[str, list[Row]]] = {}
     for row in sorted(comparison.rows, key=lambda row: order[row.runs[0].folder]):
         others = {key: value for key, value in row.values.items() if key not in (SEED, SPLIT)}
-        split = shown(row.values[SPLIT]) if split_matters and SPLIT in row.values else ""
+        split = shown(row.values[SPLIT]) if SPLIT in row.values else ""
         groups.setdefault(json.dumps(others), {}).setdefault(split, []).append(row)
     for parts in groups.values():
         for split, rows in list(parts.items()):
@@ -145,7 +146,7 @@ def recipes(comparison: Comparison) -> Recipes:
                 log.warning("no seeds of one recipe, because several of these runs have the same: %s", places)
                 del parts[split]
     found = [parts for parts in groups.values() if parts]
-    if SEED not in comparison.keys or not any(len(rows) > 1 for parts in found for rows in parts.values()):
+    if not any(len(rows) > 1 for parts in found for rows in parts.values()):
         return Recipes(comparison, (), (), ())
     dropped = (*NOT_COMPARED, *(f"{key}=" for key in (SEED, FOLD, SPLIT)))
     first = [next(iter(parts.values()))[0] for parts in found]

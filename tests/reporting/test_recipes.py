@@ -122,6 +122,25 @@ def test_without_several_seeds_there_are_no_recipes(tmp_path: Path) -> None:
     assert of(runs).result() == []
 
 
+def test_runs_that_are_alike_are_no_matter_of_seeds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    runs = [read_run(write_run(tmp_path / name, finished(0.5))) for name in "ab"]
+    assert of(runs).recipes == ()
+    assert caplog.text == ""
+
+
+def test_folds_of_several_seeds_are_pooled_before_they_are_averaged(tmp_path: Path) -> None:
+    runs = []
+    for seed, hits in enumerate((6, 8)):
+        for fold in range(5):
+            place = write_run(tmp_path / f"{seed}{fold}", finished(0.5), data__split="fold", data__fold=fold, seed=seed)
+            classes = {"names": ["background", "road"], "foreground": ["road"], "pixels": [[10, 0], [10 - hits, hits]]}
+            (place / "counts.json").write_text(json.dumps({"classes": classes}))
+            runs.append(read_run(place))
+    ((name, seeds, iou, last, seconds),) = rows(of(runs))
+    assert (name, seeds, iou, last) == ("nothing else", "2", "0.7000 ± 0.1414", "–")
+    assert seconds == "300"
+
+
 def test_the_same_seed_twice_is_said_and_not_averaged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name, seed, rate in (("a", 0, 1), ("b", 0, 1), ("c", 1, 1), ("d", 0, 2), ("e", 1, 2)):
         write_run(tmp_path / name, finished(0.5), model__learning_rate=rate, seed=seed)
