@@ -136,6 +136,8 @@ def test_a_network_is_scored_as_it_was_during_training(trained: Path, tmp_path: 
         shown = sorted(path.name.split("_")[0] for path in (tmp_path / "out/figures/clean" / view).iterdir())
         assert shown == ["best"] * 3 + ["worst"] * 3
     assert list((tmp_path / "out" / "tensorboard").iterdir())
+    assert len((tmp_path / "out" / "pictures.csv").read_text().splitlines()) == 1 + 6
+    assert not list((tmp_path / "out").rglob("confusion.png"))  # the benchmark has figures of its own
 
 
 def test_the_data_settings_are_those_of_the_run_unless_given(trained: Path, root: Path) -> None:
@@ -191,6 +193,7 @@ def test_labels_score_100_against_themselves_and_shifted_ones_do_not(tmp_path: P
             assert figures["MaxF"] == figures["AP"] == figures["PRE"] == figures["REC"] == 100, (view, name)
             assert figures["FPR"] == figures["FNR"] == 0
     assert sum(result["pictures"].values()) == 4
+    assert not (tmp_path / "a" / "pictures.csv").exists()  # of maps no classes are known
     above = write_maps(tmp_path / "scenes", tmp_path / "above", above=0)
     assert evaluate(tmp_path / "b", *words, f"predictions={above}", "view=bev")["bev"] == result["bev"]
     shifted = write_maps(tmp_path / "scenes", tmp_path / "shifted", above=10)  # 10 cells are 0.5 m
