@@ -87,6 +87,7 @@ RUN_HERE = {
     "python train.py resume=outputs/train/<run>": ["trainer.max_epochs=2"],
     "segkit report run=outputs/train/<run> into=experiments/mine": [],
     "segkit evaluate checkpoint=outputs/train/<run>": [],
+    "segkit evaluate checkpoint=outputs/train/<run> part=all": [],
     "segkit evaluate predictions=maps data.root=data/data_road part=all": [],
     "segkit evaluate checkpoint=outputs/train/<run> corruption=shadow severity=3": ["view=bev"],
     "segkit evaluate checkpoint=outputs/train/<run> 'average=[flip,0.75,1.25,1.5]'": ["view=perspective"],
@@ -117,6 +118,15 @@ RUN_HERE = {
         "trainer.max_epochs=1",
     ],
     "segkit report sweep=first": [],
+    "python train.py -m seed=0,1 loss=cross_entropy,cross_entropy_dice sweep.name=seeds": [
+        *SMALL,
+        *FEW,
+        "trainer.max_epochs=1",
+        "predictions=0",
+    ],
+    "segkit report sweep=seeds": [],
+    "segkit evaluate -m checkpoint=outputs/sweeps/seeds/<one>,outputs/sweeps/seeds/<another>": ["view=perspective"],
+    "segkit report run=outputs/evaluate/<evaluations> into=experiments/seeds": [],
 }
 # The recipes behind `make demo` and `make tensorboard` are run below; `make lint test` is what CI runs.
 RUN_ELSEWHERE = {"make demo", "make test", "make tensorboard", "source .venv/bin/activate"}
@@ -148,11 +158,17 @@ def words(command: str, *more: str) -> list[str]:
 
 
 def run(command: str, *more: str, cwd: Path) -> None:
-    places = {"<run>": "outputs/train/*", "<sweep>": "outputs/folds/*", "<own>": "examples/outputs/train/*"}
-    for place, pattern in places.items():
-        found = sorted(cwd.glob(pattern))
-        # Of the examples' runs, the second is that of the decoder.
-        command = command.replace(place, found[1 if place == "<own>" else -1].name if found else "")
+    places = {
+        "<run>": ("outputs/train/*", -1),
+        "<sweep>": ("outputs/folds/*", -1),
+        "<own>": ("examples/outputs/train/*", 1),  # that of the decoder
+        "<one>": ("outputs/sweeps/seeds/*seed_0*", 0),
+        "<another>": ("outputs/sweeps/seeds/*seed_1*", 0),
+        "<evaluations>": ("outputs/evaluate/*_sweep", -1),
+    }
+    for place, (pattern, which) in places.items():
+        if place in command:
+            command = command.replace(place, sorted(cwd.glob(pattern))[which].name)
     done = subprocess.run(
         words(command, *more),
         cwd=cwd,
@@ -236,6 +252,12 @@ def test_every_command_runs(tmp_path: Path) -> None:
     assert len(list((tmp_path / "above" / "bev").iterdir())) == 6
     scored = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("outputs/evaluate/*/result.json"))]
     assert sorted(sum(result["pictures"].values()) for result in scored)[-2:] == [18, 289]
+    recipes = json.loads((tmp_path / "outputs/sweeps/seeds/report/result.json").read_text())["recipes"]
+    assert [(recipe["recipe"], recipe["scores"]["iou"]["count"]) for recipe in recipes] == [
+        ("loss=cross_entropy", 2),
+        ("loss=cross_entropy_dice", 2),
+    ]
+    assert (tmp_path / "experiments" / "seeds" / "README.md").is_file()
     assert len(list((tmp_path / "outputs" / "sweeps" / "first").glob("image_*/result.json"))) == 4
     assert "<table" in (tmp_path / "outputs" / "sweeps" / "first" / "report" / "report.html").read_text()
 

@@ -18,6 +18,7 @@ from segkit.config.schema import EvaluateSettings
 from segkit.console import progress_bar
 from segkit.errors import UserError
 from segkit.predict.inputs import find_folder
+from segkit.runs.files import write_whole
 from segkit.runs.folder import CONFIG, RunFolder, environment, gpu_name, write_result
 from segkit.runs.read import TrainedRun, find_checkpoints, find_runs, is_sweep
 
@@ -87,22 +88,28 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         runs, maps = _networks(as_list(settings["checkpoint"])), Path()
 
     started = time.perf_counter()
-    from segkit.evaluation.result import describe, tables
+    from segkit.evaluation.result import describe, pictures_csv, tables
 
     seconds = {"import": round(time.perf_counter() - started, 3)}
     started = time.perf_counter()
     outcome = _score_networks(settings, runs) if runs else _score_maps(settings, maps)
     seconds["score"] = round(time.perf_counter() - started, 3)
-    scores = describe(outcome.scored, outcome.data.class_list)
+    scores = describe(outcome.scored)
     pictures = dict(Counter(record.group for record in outcome.records))
     gpu = gpu_name([] if outcome.gpu is None else [outcome.gpu])
     about = {"part": settings["part"], "pictures": pictures, "seconds": seconds, **environment(), "gpu": gpu}
     result = {**scores, **outcome.source, **about}
     write_result(folder.path, result)
+    if pictures_text := pictures_csv(outcome.scored):
+        write_whole(folder.path / "pictures.csv", pictures_text.encode())
     log.info("%s", tables(result, outcome.benchmark))
     started = time.perf_counter()
     if outcome.benchmark is not None:
         outcome.benchmark.write_figures(folder.path, outcome.scored, outcome.records)
+    else:
+        from segkit.evaluation.figure_files import write_figures
+
+        write_figures(folder.path, outcome.scored)
     seconds["figures"] = round(time.perf_counter() - started, 3)
     write_result(folder.path, result)  # again, with the seconds of the figures
     log.info("%d pictures scored; result.json and figures, where there are any: %s", len(outcome.records), folder.path)
@@ -236,7 +243,12 @@ def _data_module(settings: dict[str, Any]) -> "SegmentationDataModule":
 
 
 def _records(data: "SegmentationDataModule", part: str) -> "list[Record]":
-    records = data.labelled() if part == "all" else data.records(part)
-    if not records:
+    found = data.labelled() if part == "all" else data.records(part)
+    if not found:
         raise UserError(f"part={part}: there are no such pictures with these data settings; part=all scores every one")
+    records = [record for record in found if record.label is not None]
+    if not records:
+        raise UserError(f"part={part}: none of its {len(found)} pictures has a label, so nothing can be scored")
+    if bare := len(found) - len(records):
+        log.warning("part=%s: %d of %d pictures have no label, and are left out", part, bare, len(found))
     return records

@@ -254,7 +254,8 @@ def _start_from(place: str, network: "nn.Module") -> None:
 
 def last_scores(epochs: list[dict[str, Any]]) -> dict[str, float]:
     """The scores of a run that did not finish: those of its last validation, or a loss that is not a number."""
-    values = next((epoch for epoch in reversed(epochs) if any(name.startswith("val/") for name in epoch)), {})
+    validated = [epoch for epoch in epochs if any(name.startswith("val/") for name in epoch)]
+    values = validated[-1] if validated else {}
     scores = {name.removeprefix("val/"): value for name, value in values.items() if name.startswith("val/")}
     return {name: value for name, value in scores.items() if value is not None} or {"loss": math.nan}
 

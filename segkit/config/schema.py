@@ -174,7 +174,7 @@ class EvaluateSettings(Strict):
     checkpoint: Places | None
     predictions: str | None
     average: Any
-    part: Literal["val", "train", "all"]
+    part: Literal["val", "train", "test", "all"]
     view: Literal["perspective", "bev", "both"]
     corruption: Literal["shadow", "fog", "rain", "night", "blur"] | None
     severity: Annotated[int, Ge(1), Le(5)]

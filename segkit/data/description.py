@@ -108,14 +108,14 @@ class DataSet(ABC):
         return list(self.layout.parts[part])
 
     def labelled(self) -> list[Record]:
-        """All records with a label, whatever the split, and even where it would leave nothing.
+        """All records with a label, of every part, whatever the split, and even where it would leave nothing.
 
         Raises:
             DataSetError: as ``records``.
         """
         self._refuse([problem for problem in self.layout.problems if problem.kind != SPLIT])
-        parts = [*self.layout.parts["train"], *self.layout.parts["val"]]
-        return sorted((record for record in parts if record.label), key=lambda record: (record.group, record.name))
+        found = [record for part in PARTS for record in self.layout.parts[part]]
+        return sorted((record for record in found if record.label), key=lambda record: (record.group, record.name))
 
     def _refuse(self, problems: Sequence[Problem]) -> None:
         if problems:

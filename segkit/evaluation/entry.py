@@ -3,12 +3,13 @@
 import math
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segkit.evaluation.averaged import averaged
+from segkit.evaluation.tables import class_rows, number
 
 LONGEST = 40
 """Letters of a label that is part of a file's name."""
@@ -59,25 +60,19 @@ def _place(result: dict[str, Any]) -> str:
     return str(result["predictions"]) if "predictions" in result else ", ".join(result.get("checkpoint", []))
 
 
-def class_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
-    """IoU in percent of each class of a single evaluation; empty of several, and of saved maps."""
-    result = evaluations[0].result
-    if len(evaluations) > 1 or "classes" not in result:
+def score_rows(result: Mapping[str, Any]) -> list[list[str]]:
+    """The class scores of one evaluation in percent, and those of the corrupted pictures beside them; empty of maps."""
+    if "classes" not in result:
         return []
-    mean = averaged(result)
-    conditions = {f"clean, {mean}" if mean else "clean": result["classes"]}
+    rows = class_rows(result["classes"])
     if "corrupted" in result:
-        conditions[result["corrupted"]["corruption"]] = result["corrupted"]["classes"]
-    rows = [["class", *conditions]]
-    for name in result["classes"]["iou"]:
-        rows.append([name, *(_percent(report["iou"][name]) for report in conditions.values())])
-    for name in ("mean_iou", "accuracy"):
-        rows.append([name, *(_percent(report[name]) for report in conditions.values())])
+        worse = result["corrupted"]["classes"]
+        scores = [*(worse["iou"].get(name) for name in result["classes"]["iou"]), worse["mean_iou"], worse["accuracy"]]
+        cells = [f"IoU, {result['corrupted']['corruption']}", *map(number, scores)]
+        rows = [[*row, cell] for row, cell in zip(rows, cells, strict=True)]
+    if mean := averaged(result):
+        rows[0][0] += f", {mean}"
     return rows
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.2f}"
 
 
 def commands(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -106,16 +101,19 @@ def commands(evaluations: Sequence[Evaluation]) -> list[str]:
 def figures(evaluations: Sequence[Evaluation], count: int) -> dict[str, Path]:
     """``count`` figures, evenly over the networks, by the names that they get in the entry.
 
-    Of each network those of its last evaluation: the curves, then the worst picture of each view, corrupted if the
-    pictures were.
+    Of each network those of its last evaluation: the curves, then the worst picture of each view; of class scores the
+    confusion matrix, then the worst pictures, of several networks the worst one. Those of corrupted pictures come in
+    the place of the clean ones.
     """
     last = dict(zip(labels(evaluations), evaluations, strict=True))
     found = {}
-    for number, (label, evaluation) in enumerate(last.items(), start=1):
-        label = label if len(label) <= LONGEST else f"network_{number}"
+    for place, (label, evaluation) in enumerate(last.items(), start=1):
+        label = label if len(label) <= LONGEST else f"network_{place}"
         folder = evaluation.folder / "figures"
         condition = evaluation.result.get("corrupted", {}).get("corruption", "clean").replace(" ", "_")
         worst = sorted(folder.glob(f"{condition}/*/worst_1_*.png"))
+        of_classes = ("confusion", "worst_*" if len(last) == 1 else "worst_1_*")
+        worst += [path for name in of_classes for path in sorted(folder.glob(f"{condition}/{name}.png"))]
         for path in [*sorted(folder.glob("precision_recall_*.png")), *worst]:
             parts = [label, *path.relative_to(folder).with_suffix("").parts]
             found[re.sub(r"[^\w.]+", "-", "_".join(part for part in parts if part))] = path

@@ -45,7 +45,8 @@ def held_out_parts(
             raise UserError(f"checkpoint: two runs hold out fold {fold} ({twice[0]}, …); keep one of each fold")
         holder |= {record.name: fold for record in records}
         parts.append((module, records))
-    missing = [record.name for record in parts[0][0].labelled() if record.name not in holder]
+    divided = [record for part in ("train", "val") for record in parts[0][0].records(part)]
+    missing = [record.name for record in divided if record.name not in holder]
     if missing:
         absent = ",".join(str(fold) for fold in sorted(set(range(FOLDS)) - set(holder.values())))
         raise UserError(f"checkpoint: {len(missing)} pictures are held out by no run; data.fold={absent} is missing")

@@ -16,7 +16,8 @@ from segkit.data.module import SegmentationDataModule
 from segkit.data.records import Record
 from segkit.errors import UserError
 from segkit.metrics.benchmark import Benchmark, Scored
-from segkit.metrics.confusion import ConfusionMatrix
+from segkit.metrics.class_evaluation import ClassEvaluation
+from segkit.metrics.trimap import trimap
 from segkit.models.full_size import to_confidence
 from segkit.models.trained import read_checkpoint
 from segkit.predict.ensemble import Ensemble
@@ -69,7 +70,7 @@ def score_networks(
     data = parts[0].data
     device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
     scores = {name: None if benchmark is None else benchmark.score() for name in conditions}
-    classes = {name: ConfusionMatrix(data.num_classes).to(device) for name in conditions}
+    classes = {name: ClassEvaluation(data.class_list) for name in conditions}
     predictors: dict[str, Ensemble] = {}
     notes = []
     for part in parts:
@@ -82,11 +83,11 @@ def score_networks(
                 sizes = f"trained at {member.trained_input} and is scored at {data.picture_input}"
                 notes.append(f"data.image_shape: {name} was {sizes}")
         predictors |= {record.name: predictor for record in part.records}
-        for record, (image, own_label) in ahead(partial(_load, data=data), part.records):
-            label = torch.from_numpy(own_label).to(device)
+        for record, (image, own_label, own_trimap) in ahead(partial(_load_to_score, data=data), part.records):
+            label, near = torch.from_numpy(own_label).to(device), torch.from_numpy(own_trimap).to(device)
             for name, corrupt in conditions.items():
                 probabilities = predictor.probabilities(_changed(image, record, corrupt))
-                classes[name].update(probabilities.max(0).indices, label)
+                classes[name].add(record, probabilities.max(0).indices, label, near)
                 own = scores[name]
                 if own is not None:
                     own.add(record, own.count(record, to_confidence(probabilities[1]), label))
@@ -98,8 +99,15 @@ def score_networks(
         confidence = to_confidence(predictors[record.name].probabilities(image)[1])
         return image, confidence.cpu(), torch.from_numpy(label)
 
+    def predicted(corrupt: Corrupt | None, record: Record) -> tuple[Image, Image, Image]:
+        image, label = _load(record, data)
+        image = _changed(image, record, corrupt)
+        decided, _ = Predictor.decide(predictors[record.name].probabilities(image))
+        return image, decided.cpu().numpy(), label
+
     scored = {
-        name: Scored(scores[name], classes[name], partial(again, corrupt)) for name, corrupt in conditions.items()
+        name: Scored(scores[name], classes[name], partial(again, corrupt), partial(predicted, corrupt))
+        for name, corrupt in conditions.items()
     }
     return scored, notes
 
@@ -122,6 +130,12 @@ def _load(record: Record, data: SegmentationDataModule) -> tuple[Image, Image]:
         sizes = f"is {label.shape[1]}×{label.shape[0]}, its image {image.shape[1]}×{image.shape[0]}"
         raise PictureError(SIZES, record.label, sizes)
     return image, label
+
+
+def _load_to_score(record: Record, data: SegmentationDataModule) -> tuple[Image, Image, Image]:
+    """As ``_load``, and the label around boundaries alone."""
+    image, label = _load(record, data)
+    return image, label, trimap(label)
 
 
 def _changed(image: Image, record: Record, corrupt: Corrupt | None) -> Image:

@@ -1,29 +1,86 @@
-"""Class scores as text: aligned columns, for the screen and for logs."""
+"""Class scores as text: the rows of their table, and aligned columns for the screen and for logs."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from segkit.console import table
 from segkit.metrics.confusion import percent
 
+NOTHING = "–"
 
-def class_table(report: Mapping[str, Any], corrupted_report: Mapping[str, Any] | None = None, label: str = "") -> str:
-    """IoU of each class, their mean, the accuracy, and which classes no label holds.
+
+def class_rows(report: Mapping[str, Any]) -> list[list[str]]:
+    """A row per class that a label holds, in the order of the classes, then their mean, then the accuracy.
 
     Args:
-        report: as :func:`segkit.metrics.confusion.class_report` makes it.
-        corrupted_report: the same of the same pictures under the corruption ``label``; adds its column and the loss.
-        label: that column's heading.
+        report: as :meth:`segkit.metrics.class_evaluation.ClassEvaluation.result` makes it, or read from a
+            ``result.json``; scores are 0…1, and columns that it does not hold are left out.
     """
-    rows = [["Class", "IoU"] if corrupted_report is None else ["Class", "IoU clean", label, "loss"]]
-    clean = _class_scores(report)
-    corrupted = None if corrupted_report is None else _class_scores(corrupted_report)
-    for name, value in clean.items():
-        values = [value] if corrupted is None else [value, corrupted[name], value - corrupted[name]]
-        rows.append([name, *(percent(100 * score) for score in values)])
-    text = table(rows)
-    return text + (f"\nin no label: {', '.join(report['absent'])}" if report["absent"] else "")
+    interval, near = report.get("interval", {}), report.get("trimap_iou", {})
+    ends, held = interval.get("iou", {}), report["iou"]
+    title = f"IoU ({100 * interval['level']:g} %)" if interval else "IoU"
+    columns = {
+        title: [
+            *(number_with_interval(iou, ends.get(name)) for name, iou in held.items()),
+            number_with_interval(report["mean_iou"], interval.get("mean_iou")),
+        ]
+    }
+    for key in ("recall", "precision"):
+        if key in report:
+            columns[key] = [*map(number, report[key].values()), number(report[f"mean_{key}"])]
+    if near:
+        columns["trimap IoU"] = [*(number(near["iou"].get(name)) for name in held), number(near["mean_iou"])]
+    if "pixels" in report:
+        columns["pixels"] = [*map(str, report["pixels"].values()), str(sum(report["pixels"].values()))]
+    if "pictures" in report:
+        columns["pictures"] = [*map(str, report["pictures"].values()), ""]
+    body = [list(row) for row in zip([*held, "mean"], *columns.values(), strict=True)]
+    accuracy = ["accuracy", number(report["accuracy"]), *[""] * (len(columns) - 1)]
+    return [["class", *columns], *body, accuracy]
 
 
-def _class_scores(report: Mapping[str, Any]) -> dict[str, float]:
+def number(share: float | None) -> str:
+    """A share, 0…1, in percent without its sign; a dash for None and NaN, which ``result.json`` has as null."""
+    return NOTHING if share is None or math.isnan(share) else f"{100 * share:z.2f}"
+
+
+def number_with_interval(share: float | None, ends: list[float | None] | None) -> str:
+    """As ``number``, with its interval: ``65.21 (62.1–67.9)``."""
+    if ends is None or any(end is None or math.isnan(end) for end in ends):
+        return number(share)
+    low, high = (f"{100 * end:z.1f}" for end in ends if end is not None)
+    return f"{number(share)} ({low}–{high})"
+
+
+def class_table(report: Mapping[str, Any]) -> str:
+    """The rows of ``class_rows`` aligned, what they are, and which classes no label holds.
+
+    Args:
+        report: as :meth:`segkit.metrics.class_evaluation.ClassEvaluation.result` makes it.
+    """
+    text = f"{table(class_rows(report))}{_absent(report)}"
+    return f"{text}\nin percent; trimap IoU: at most {report['trimap_iou']['width']} px from a boundary between classes"
+
+
+def loss_table(clean: Mapping[str, Any], corrupted: Mapping[str, Any], label: str) -> str:
+    """IoU of each class, their mean and the accuracy, clean and corrupted, and what was lost.
+
+    Args:
+        clean: as for ``class_table``.
+        corrupted: the same of the same pictures under the corruption.
+        label: the corrupted column's heading, such as ``shadow 3``.
+    """
+    rows = [["Class", "IoU clean", label, "loss"]]
+    worse = _scores(corrupted)
+    for name, value in _scores(clean).items():
+        rows.append([name, *(percent(100 * score) for score in (value, worse[name], value - worse[name]))])
+    return table(rows) + _absent(clean)
+
+
+def _scores(report: Mapping[str, Any]) -> dict[str, float]:
     return {**report["iou"], "mean IoU": report["mean_iou"], "accuracy": report["accuracy"]}
+
+
+def _absent(report: Mapping[str, Any]) -> str:
+    return f"\nin no label: {', '.join(report['absent'])}" if report["absent"] else ""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segkit.data.records import Record
-from segkit.metrics.confusion import ConfusionMatrix
+from segkit.metrics.class_evaluation import ClassEvaluation
 
 
 class Score(Protocol):
@@ -37,12 +37,14 @@ class Scored:
     """What was scored under one condition (the pictures as they are, or corrupted).
 
     ``own`` is None without a benchmark, ``classes`` where only confidence of class 1 is known. ``shown(record)`` gives
-    a picture again as it was scored: RGB (H, W, 3), confidence and label, on the CPU.
+    a picture again as it was scored: RGB (H, W, 3), confidence and label, on the CPU; ``predicted(record)`` its RGB,
+    the predicted classes uint8 (H, W) and the label, where classes are known.
     """
 
     own: Any
-    classes: ConfusionMatrix | None
+    classes: ClassEvaluation | None
     shown: Callable[[Record], tuple[NDArray[np.uint8], Tensor, Tensor]]
+    predicted: Callable[[Record], tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]] | None = None
 
 
 class Benchmark(Protocol):

@@ -11,6 +11,18 @@ from torchmetrics import Metric
 from segkit.data.records import IGNORE_INDEX, SegmentationClass
 
 
+def confusion_matrix(predicted: Tensor, label: Tensor, num_classes: int) -> Tensor:
+    """Pixel counts by true class (rows) and predicted class (columns): int64 (classes, classes).
+
+    Both arguments hold class numbers in the same shape (any); label 255 is not counted.
+    """
+    # One count over (label, predicted) pairs; unscored pixels fall into an extra row that is cut off.
+    rows = torch.where(label == IGNORE_INDEX, num_classes, label.long())
+    pairs = rows * num_classes + predicted
+    counts = torch.bincount(pairs.flatten(), minlength=(num_classes + 1) * num_classes)
+    return counts.view(num_classes + 1, num_classes)[:num_classes]
+
+
 class ConfusionMatrix(Metric):
     """Pixel counts by true class (rows) and predicted class (columns), summed over pictures, batches and ranks.
 
@@ -27,11 +39,7 @@ class ConfusionMatrix(Metric):
 
     def update(self, predicted: Tensor, label: Tensor) -> None:
         """Count pixels. Both hold class numbers in the same shape (any); label 255 is not counted."""
-        # One count over (label, predicted) pairs; unscored pixels fall into an extra row that is cut off.
-        rows = torch.where(label == IGNORE_INDEX, self.num_classes, label.long())
-        pairs = rows * self.num_classes + predicted
-        counts = torch.bincount(pairs.flatten(), minlength=(self.num_classes + 1) * self.num_classes)
-        self.matrix += counts.view(self.num_classes + 1, self.num_classes)[: self.num_classes]
+        self.matrix += confusion_matrix(predicted, label, self.num_classes)
 
     def compute(self) -> Tensor:
         """The (classes, classes) int64 matrix."""
@@ -126,19 +134,31 @@ def class_report(matrix: Tensor, class_list: Sequence[SegmentationClass]) -> dic
     """A confusion matrix and its scores by class names, of plain numbers and lists (``result.json``).
 
     Returns:
-        ``mean_iou``, ``foreground_iou`` (what :func:`class_scores` calls ``iou``) and ``accuracy``, 0…1, NaN when
-        nothing was scored; ``iou``, 0…1, by the names of the classes that a label holds, which are those of the means;
-        ``absent``, the names of the others; ``confusion``: the ``classes`` in the order of the matrix, and its
-        ``pixels``, a row per true class.
+        ``mean_iou``, ``foreground_iou`` (what :func:`class_scores` calls ``iou``), ``mean_recall`` (also called class
+        average accuracy), ``mean_precision`` and ``accuracy``, 0…1, NaN when nothing was scored. By the names of the
+        classes that a label holds, which are those of the means: ``iou``, ``recall``, ``precision`` (0 for a class
+        that is never predicted), 0…1, and ``pixels``, how many labels have of it. ``absent``, the names of the others.
+        ``confusion``: the ``classes`` in the order of the matrix, and its ``pixels``, a row per true class.
     """
     names = [item.name for item in class_list]
-    held = (matrix.sum(1) > 0).tolist()
-    per_class = iou_per_class(matrix).tolist()
+    held = matrix.sum(1) > 0
+    hits, labelled, predicted = matrix.diagonal().double(), matrix.sum(1), matrix.sum(0)
+    # A predicted class has one pixel at least, so the lower bound changes nothing but 0 / 0.
+    recall, precision = hits / labelled, hits / predicted.clamp(min=1)
+
+    def by_name(values: Tensor) -> dict[str, Any]:
+        return {name: value for name, value, here in zip(names, values.tolist(), held.tolist(), strict=True) if here}
+
     return {
         "mean_iou": float(mean_iou(matrix)),
         "foreground_iou": float(class_scores(matrix, names, foreground(class_list))["iou"]),
+        "mean_recall": float(recall[held].mean()),
+        "mean_precision": float(precision[held].mean()),
         "accuracy": float(pixel_accuracy(matrix)),
-        "iou": {name: iou for name, iou, here in zip(names, per_class, held, strict=True) if here},
-        "absent": [name for name, here in zip(names, held, strict=True) if not here],
+        "iou": by_name(iou_per_class(matrix)),
+        "recall": by_name(recall),
+        "precision": by_name(precision),
+        "pixels": by_name(labelled),
+        "absent": [name for name, here in zip(names, held.tolist(), strict=True) if not here],
         "confusion": {"classes": names, "pixels": matrix.tolist()},
     }

@@ -117,7 +117,11 @@ def _status(row: Row, with_reason: bool) -> str:
 
 def screen_text(comparison: Comparison, rows: Sequence[Row]) -> str:
     """The table as aligned lines, as long as they have to be."""
-    found = columns(comparison, rows, reasons=True)
+    return aligned(columns(comparison, rows, reasons=True))
+
+
+def aligned(found: Sequence[Column]) -> str:
+    """Columns as aligned lines; long titles take several."""
     head = [re.sub(r"[/ ]", "\\g<0>\n", column.title) for column in found]
     return table([head, *cell_rows(found)], {place for place, column in enumerate(found) if not column.numeric})
 

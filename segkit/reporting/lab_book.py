@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from segkit.errors import UserError
-from segkit.evaluation.entry import Evaluation, class_rows, commands, figures, labels
+from segkit.evaluation.entry import Evaluation, commands, figures, labels, score_rows
+from segkit.reporting.class_scores import pictures_text, recipes, side_by_side
 from segkit.reporting.markdown import WRITTEN, made_on, table
 from segkit.reporting.overlays import overlays, small_jpeg, spread
-from segkit.road.entry import has_road_scores, score_rows
+from segkit.road.entry import has_road_scores
+from segkit.road.entry import score_rows as road_rows
 from segkit.runs.files import write_whole
 from segkit.runs.folder import write_result
 from segkit.runs.read import read_overrides, run_folders
@@ -44,6 +46,8 @@ def write_entry(folder: Path, sources: Sequence[Path], question: str, count: int
         pictures = figures(evaluations, count)
         text = evaluations_entry(question, evaluations, list(pictures))
         kept = {str(item.folder): item.result for item in evaluations} if len(evaluations) > 1 else results[0]
+        if len(evaluations) > 1 and not has_road_scores(results[0]):
+            kept = {"recipes": [recipe.result() for recipe in recipes(evaluations)], "evaluations": kept}
     for name, path in pictures.items():
         write_whole(folder / f"{name}.jpg", small_jpeg(path))
     write_result(folder, kept)
@@ -62,8 +66,13 @@ def finished_in(place: Path) -> list[Path]:
 
 
 def _check_alike(evaluations: Sequence[Evaluation]) -> None:
-    if len(evaluations) > 1 and not all(has_road_scores(item.result) for item in evaluations):
-        raise UserError("run: several evaluations are put side by side by their road scores, and here are some without")
+    road = [has_road_scores(item.result) for item in evaluations]
+    if any(road) and not all(road):
+        raise UserError(
+            "run: some of these evaluations have road scores and some have not; give the ones or the others"
+        )
+    if not any(road):
+        return  # tables of class scores say what pictures they are of
     pictures = {f"part {item.result['part']}, pictures {item.result['pictures']}" for item in evaluations}
     if len(pictures) > 1:
         raise UserError(f"run: these evaluations are of different pictures ({'; '.join(sorted(pictures))})")
@@ -86,9 +95,8 @@ def _finished(source: Path) -> dict[str, Any]:
 
 
 def evaluations_entry(question: str, evaluations: Sequence[Evaluation], pictures: Sequence[str]) -> str:
-    """Evaluations as Markdown: question, commands, hardware and commit, one table of all, figures."""
+    """Evaluations as Markdown: question, commands, hardware and commit, tables of all, figures."""
     result = evaluations[0].result
-    counts = ", ".join(f"{group} {count}" for group, count in result["pictures"].items())
     lines = [
         f"# {question or 'Scores by segkit evaluate'}",
         "",
@@ -99,13 +107,15 @@ def evaluations_entry(question: str, evaluations: Sequence[Evaluation], pictures
         "```",
         "",
         *made_on(result["gpu"], result["commit"], result["versions"]),
-        f"- Pictures: {result['part']}, {counts}",
+        f"- Pictures: {'; '.join(dict.fromkeys(pictures_text(item.result) for item in evaluations))}",
         "",
     ]
-    road = any(has_road_scores(item.result) for item in evaluations)
-    results = [item.result for item in evaluations]
-    for rows in (score_rows(labels(evaluations), results), [] if road else class_rows(evaluations)):
-        lines += [table(rows), ""] if len(rows) > 1 else []
+    if any(has_road_scores(item.result) for item in evaluations):
+        lines += [table(road_rows(labels(evaluations), [item.result for item in evaluations])), ""]
+    elif len(evaluations) == 1:
+        lines += ["In percent:", "", table(score_rows(result)), ""]
+    else:
+        lines += side_by_side(recipes(evaluations))
     lines += [f"![{name}]({name}.jpg)" for name in pictures]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -126,7 +136,8 @@ def run_entry(question: str, overrides: list[str], result: dict[str, Any], pictu
         table([("score", "value"), *((name, _number(value)) for name, value in result["scores"].items())]),
         "",
     ]
-    columns = [name for name in result["epochs"][-1] if "/" not in name.removeprefix("val/")] if result["epochs"] else []
+    last = result["epochs"][-1] if result["epochs"] else {}
+    columns = [name for name in last if "/" not in name.removeprefix("val/")]
     if columns:
         rows = [[_number(epoch.get(name)) for name in columns] for epoch in _thinned(result["epochs"])]
         lines += [table([columns, *rows]), ""]

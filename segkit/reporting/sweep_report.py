@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from segkit.reporting.about import About, describe, failures, summary
-from segkit.reporting.columns import cell_rows, columns, csv_text, score_text, screen_text
+from segkit.reporting.columns import aligned, cell_rows, columns, csv_text, score_text, screen_text
 from segkit.reporting.comparison import Comparison, Row, compare
 from segkit.reporting.markdown import WRITTEN, made_on, table
 from segkit.reporting.overlays import Shown, same_pictures, small_jpeg
+from segkit.reporting.recipes import Recipes, recipes
 from segkit.runs.files import write_whole
 from segkit.runs.folder import write_result
 from segkit.runs.read import Run
@@ -32,14 +33,17 @@ def write_report(folder: Path, runs: Sequence[Run], base: Path, title: str, coun
         UserError: folds that do not fit together; a picture that cannot be read.
     """
     comparison, about = compare(runs, base), describe(runs, base)
+    by_recipe = recipes(comparison)
     for rows in filter(None, (comparison.rows, comparison.folds)):
         log.info("%s\n", screen_text(comparison, rows))
+    if by_recipe.recipes:
+        log.info("%s\n", aligned(by_recipe.columns()))
     from segkit.reporting.figures import figures  # imports matplotlib, after the table is there to be read
     from segkit.reporting.page import page
 
     drawn, painted = figures(comparison), painted_pictures(comparison, count)
     _remove_images(folder)
-    readme = entry(title, comparison, about, list(drawn), painted)
+    readme = entry(title, by_recipe, about, list(drawn), painted)
     write_whole(folder / "README.md", readme.encode())  # first: it marks the folder as the report's
     for name, png in drawn.items():
         write_whole(folder / f"{name}.png", png)
@@ -47,8 +51,8 @@ def write_report(folder: Path, runs: Sequence[Run], base: Path, title: str, coun
         for name, jpeg in shown.pictures.items():
             write_whole(folder / name, jpeg)
     write_whole(folder / "report.csv", csv_text(comparison).encode())
-    write_result(folder, result(comparison, about))
-    write_whole(folder / "report.html", page(title, comparison, about, drawn, painted).encode())
+    write_result(folder, result(by_recipe, about))
+    write_whole(folder / "report.html", page(title, by_recipe, about, drawn, painted).encode())
     log.info("%s\nwritten: %s", headline(comparison), folder / "report.html")
 
 
@@ -85,14 +89,17 @@ def _remove_images(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def entry(title: str, comparison: Comparison, about: About, figures: Sequence[str], painted: Sequence[Shown]) -> str:
+def entry(title: str, by_recipe: Recipes, about: About, figures: Sequence[str], painted: Sequence[Shown]) -> str:
     """The report as Markdown: question, commands, hardware and commit, tables, failures, figures, pictures."""
+    comparison = by_recipe.comparison
     seconds = [row.seconds for row in comparison.rows if row.seconds is not None]
     took = f"; the sweep {about.seconds:.0f}" if about.seconds is not None else ""
     lines = [f"# {title}", "", WRITTEN, "", "```sh", *about.commands, "```", ""]
     lines += [f"- {headline(comparison)}", *made_on(about.gpu, about.commit, about.versions)]
     lines += [f"- Seconds: training of all runs together {sum(seconds):.0f}{took}"]
     lines += ["- [report.html](report.html) has the table to be sorted; [report.csv](report.csv) has all scores", ""]
+    if by_recipe.recipes:
+        lines += [*_recipe_lines(by_recipe), "The runs, best first:", ""]
     lines += [_table(comparison, comparison.rows), ""]
     if comparison.folds:
         lines += ["The single folds:", "", _table(comparison, comparison.folds), ""]
@@ -106,15 +113,32 @@ def entry(title: str, comparison: Comparison, about: About, figures: Sequence[st
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _recipe_lines(by_recipe: Recipes) -> list[str]:
+    found = by_recipe.columns()
+    typed = f" (all have `{' '.join(by_recipe.common)}`)" if by_recipe.common else ""
+    monitor = by_recipe.comparison.monitor
+    lines = [
+        f"Recipes{typed}, mean ± sample standard deviation over seeds.",
+        f"{monitor} is that of the best epoch, which it has chosen itself; in the end: that of the last epoch.",
+        "",
+        table([[column.title for column in found], *cell_rows(found)]),
+        "",
+    ]
+    classes = by_recipe.class_rows()
+    return [*lines, "IoU of each class in percent:", "", table(classes), ""] if classes else lines
+
+
 def _table(comparison: Comparison, rows: Sequence[Row]) -> str:
     found = columns(comparison, rows)
     return table([[column.title for column in found], *cell_rows(found)])
 
 
-def result(comparison: Comparison, about: About) -> dict[str, Any]:
+def result(by_recipe: Recipes, about: About) -> dict[str, Any]:
     """The report as ``result.json``: for each row what was swept, all scores, seconds, what became of it."""
+    comparison = by_recipe.comparison
     return {
         "monitor": comparison.monitor,
+        "recipes": by_recipe.result(),
         "rows": [_row(comparison, row) for row in comparison.rows],
         "folds": [_row(comparison, row) for row in comparison.folds],
         "commands": about.commands,

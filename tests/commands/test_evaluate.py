@@ -1,9 +1,11 @@
 """``segkit evaluate``: of checkpoints, of saved maps, of folds, and what people do wrong with it."""
 
+import csv
 import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from segkit.commands.evaluate import prepare, run
 from segkit.commands.runner import Typed
 from segkit.config.compose import combinations, composed, resolved
 from segkit.config.overrides import quoted
-from segkit.data.records import IGNORE_INDEX
+from segkit.data.datasets.camvid import CamVidDataModule
+from segkit.data.records import IGNORE_INDEX, Record
 from segkit.errors import UserError
 from segkit.road import BirdsEyeView, Calibration
 from segkit.road.dataset import KittiRoadDataModule
@@ -133,6 +136,8 @@ def test_a_network_is_scored_as_it_was_during_training(trained: Path, tmp_path: 
         shown = sorted(path.name.split("_")[0] for path in (tmp_path / "out/figures/clean" / view).iterdir())
         assert shown == ["best"] * 3 + ["worst"] * 3
     assert list((tmp_path / "out" / "tensorboard").iterdir())
+    assert len((tmp_path / "out" / "pictures.csv").read_text().splitlines()) == 1 + 6
+    assert not list((tmp_path / "out").rglob("confusion.png"))  # the benchmark has figures of its own
 
 
 def test_the_data_settings_are_those_of_the_run_unless_given(trained: Path, root: Path) -> None:
@@ -190,6 +195,7 @@ def test_labels_score_100_against_themselves_and_shifted_ones_do_not(tmp_path: P
             assert figures["MaxF"] == figures["AP"] == figures["PRE"] == figures["REC"] == 100, (view, name)
             assert figures["FPR"] == figures["FNR"] == 0
     assert sum(result["pictures"].values()) == 4
+    assert not (tmp_path / "a" / "pictures.csv").exists()  # of maps no classes are known
     above = write_maps(tmp_path / "scenes", tmp_path / "above", above=0)
     assert evaluate(tmp_path / "b", *words, f"predictions={above}", "view=bev")["bev"] == result["bev"]
     shifted = write_maps(tmp_path / "scenes", tmp_path / "shifted", above=10)  # 10 cells are 0.5 m
@@ -356,16 +362,82 @@ def test_folds_are_of_one_training_and_finished(folds: Path, tmp_path: Path) -> 
         evaluate(tmp_path / "b", f"checkpoint={tmp_path / 'cut'}")
 
 
-def test_another_data_set_has_class_scores_alone(tmp_path: Path, work: Path) -> None:
-    write_camvid(tmp_path / "camvid")
-    words = ["data=camvid", f"data.root={tmp_path / 'camvid'}", "trainer.max_epochs=1"]
-    done = segkit("train", *SMALL, *words, f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path)
+@pytest.fixture(scope="module")
+def camvid(work: Path) -> Path:
+    """A run on CamVid, whose data set lies beside it and has a test part of two pictures, without labels yet."""
+    root = write_camvid(work / "camvid")
+    for i, path in enumerate(sorted((root / "val").iterdir())[:2]):
+        target = root / "test" / f"Seq05VD_{i:05d}.png"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(path, target)
+    words = ["data=camvid", f"data.root={root}", "trainer.max_epochs=1"]
+    done = segkit("train", *SMALL, *words, f"hydra.run.dir={work / 'camvid_run'}", cwd=work)
     assert done.returncode == 0, done.stderr
-    result = evaluate(tmp_path / "out", f"checkpoint={tmp_path / 'run'}")
+    return work / "camvid_run"
+
+
+def test_another_data_set_has_class_scores_alone(camvid: Path, tmp_path: Path, caplog: Any) -> None:
+    with caplog.at_level("INFO"):
+        result = evaluate(tmp_path / "out", f"checkpoint={camvid}")
     assert "perspective" not in result
-    assert len(result["classes"]["confusion"]["pixels"]) == 11
+    classes = result["classes"]
+    assert len(classes["confusion"]["pixels"]) == 11
+    assert classes["pictures"] == dict.fromkeys(classes["iou"], 3)
+    assert list(classes["iou"])[:3] == ["sky", "building", "pole"]  # in their order
+    low, high = classes["interval"]["mean_iou"]
+    assert 0 <= low <= classes["mean_iou"] <= high <= 1
+    # Ten classes of four columns each: all but the first and the last column lie within 3 px of another class.
+    assert classes["trimap_iou"]["pixels"] == 3 * 26 * 38
+    assert "trimap IoU" in caplog.text
+    figures = sorted(path.name for path in (tmp_path / "out" / "figures" / "clean").iterdir())
+    assert figures[0] == "confusion.png"
+    assert [name[:8] for name in figures[1:]] == ["worst_1_", "worst_2_", "worst_3_"]
+    with open(tmp_path / "out" / "pictures.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["picture"] for row in rows] == [f"0016E5_{i:05d}" for i in range(3)]
+    lowest = min(rows, key=lambda row: float(row["mean_iou"]))
+    assert figures[1] == f"worst_1_{lowest['picture']}.png"
+    # Pictures are of one size, and no two of them hold unlike numbers of a class.
+    assert sum(float(row["accuracy"]) for row in rows) / 3 == pytest.approx(classes["accuracy"], abs=1e-5)
     with pytest.raises(UserError, match=r"its classes .* are not those of data"):
-        evaluate(tmp_path / "b", f"checkpoint={tmp_path / 'run'}", "data.classes=road")
+        evaluate(tmp_path / "b", f"checkpoint={camvid}", "data.classes=road")
+
+
+def test_every_part_that_has_labels_is_scored(camvid: Path, tmp_path: Path, caplog: Any) -> None:
+    words = [f"checkpoint={camvid}"]
+    with pytest.raises(UserError, match=r"^part=test: none of its 2 pictures has a label, so nothing can be scored$"):
+        evaluate(tmp_path / "a", *words, "part=test")
+    assert evaluate(tmp_path / "b", *words, "part=all")["pictures"] == {"0001TP": 6, "0016E5": 3}
+    root = tmp_path / "camvid"
+    shutil.copytree(camvid.parent / "camvid", root)
+    (root / "testannot").mkdir()
+    for i, path in enumerate(sorted((root / "valannot").iterdir())[:2]):
+        shutil.copy(path, root / "testannot" / f"Seq05VD_{i:05d}.png")
+    words.append(f"data.root={root}")
+    assert evaluate(tmp_path / "c", *words, "part=test")["pictures"] == {"Seq05VD": 2}
+    assert evaluate(tmp_path / "d", *words, "part=train")["pictures"] == {"0001TP": 6}
+    assert evaluate(tmp_path / "e", *words, "part=all")["pictures"] == {"0001TP": 6, "0016E5": 3, "Seq05VD": 2}
+
+
+def test_pictures_without_a_label_are_left_out_and_counted(
+    camvid: Path, tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_one_bare(self: CamVidDataModule, part: str) -> list[Record]:
+        first, *others = self.layout.parts[part]
+        return [replace(first, label=None), *others]
+
+    monkeypatch.setattr(CamVidDataModule, "records", with_one_bare)
+    assert evaluate(tmp_path / "out", f"checkpoint={camvid}")["pictures"] == {"0016E5": 2}
+    assert "part=val: 1 of 3 pictures have no label, and are left out" in caplog.text
+
+
+def test_corrupted_pictures_have_figures_and_lines_of_their_own(camvid: Path, tmp_path: Path) -> None:
+    result = evaluate(tmp_path / "out", f"checkpoint={camvid}", "corruption=night", "severity=5")
+    assert result["corrupted"]["classes"]["pixels"] == result["classes"]["pixels"]
+    for condition in ("clean", "night_5"):
+        assert (tmp_path / "out" / "figures" / condition / "confusion.png").is_file()
+    lines = (tmp_path / "out" / "pictures.csv").read_text().splitlines()
+    assert [line.split(",")[2] for line in lines[1:]] == ["clean"] * 3 + ["night 5"] * 3
 
 
 @pytest.mark.parametrize(
@@ -378,6 +450,7 @@ def test_another_data_set_has_class_scores_alone(tmp_path: Path, work: Path) -> 
         (["predictions=a", "data.unscored=road"], "use data.unscored=ignore"),
         (["predictions=nothing", "part=all"], "predictions=nothing: no such folder"),
         (["predictions=.", "data.split=none"], "part=val: there are no such pictures"),
+        (["predictions=.", "part=test", "data.split=fraction"], "part=test: none of its 6 pictures has a label"),
         (["checkpoint=nothing"], "checkpoint: nothing does not exist"),
     ],
 )

@@ -148,11 +148,13 @@ def test_evaluations_without_a_result_are_left_out_and_said(tmp_path: Path, capl
 
 
 def test_what_makes_no_table_is_refused(tmp_path: Path) -> None:
-    for number in (1, 2):
-        path = write_evaluation(tmp_path / "sweep" / str(number), number) / "result.json"
-        result = json.loads(path.read_text())
-        path.write_text(json.dumps({"classes": {}} | {k: v for k, v in result.items() if k != "perspective"}))
-    with pytest.raises(UserError, match="side by side by their road scores, and here are some without"):
+    path, _ = (write_evaluation(tmp_path / "sweep" / str(number), number) / "result.json" for number in (1, 2))
+    result = json.loads(path.read_text())
+    path.write_text(json.dumps({"classes": {}} | {k: v for k, v in result.items() if k != "perspective"}))
+    with pytest.raises(UserError, match="some of these evaluations have road scores and some have not"):
+        report(tmp_path / "sweep", tmp_path / "entry")
+    path.write_text(json.dumps(result | {"part": "train"}))
+    with pytest.raises(UserError, match="these evaluations are of different pictures"):
         report(tmp_path / "sweep", tmp_path / "entry")
     path.write_text("{")
     with pytest.raises(UserError, match=r"result\.json is damaged"):

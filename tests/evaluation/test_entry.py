@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segkit.evaluation.entry import Evaluation, class_rows, commands, figures, labels
+from segkit.evaluation.entry import Evaluation, commands, figures, labels, score_rows
 
 
 def row(value: float | None) -> dict[str, Any]:
@@ -60,15 +60,25 @@ def test_what_was_averaged_stands_beside_every_score() -> None:
         "seed=2 average=[flip], mean of 2 networks",
     ]
     classes = {"iou": {"sky": 0.5}, "mean_iou": 0.25, "accuracy": 0.75}
-    averaged = Evaluation(Path(), {"classes": classes, "average": ["flip"]}, [])
-    assert class_rows([averaged])[0] == ["class", "clean, average=[flip]"]
+    assert score_rows({"classes": classes, "average": ["flip"]})[0] == ["class, average=[flip]", "IoU"]
 
 
-def test_classes_are_shown_of_a_network_alone() -> None:
+def test_the_classes_of_one_evaluation_clean_and_corrupted() -> None:
     classes = {"iou": {"sky": 0.5}, "mean_iou": 0.25, "accuracy": 0.75}
-    item = Evaluation(Path(), {"classes": classes}, [])
-    assert class_rows([item]) == [["class", "clean"], ["sky", "50.00"], ["mean_iou", "25.00"], ["accuracy", "75.00"]]
-    assert class_rows([Evaluation(Path(), {"bev": {}}, [])]) == []
+    assert score_rows({"classes": classes}) == [
+        ["class", "IoU"],
+        ["sky", "50.00"],
+        ["mean", "25.00"],
+        ["accuracy", "75.00"],
+    ]
+    worse = {"corruption": "fog 3", "classes": {"iou": {}, "mean_iou": 0.125, "accuracy": None}}
+    assert score_rows({"classes": classes, "corrupted": worse}) == [
+        ["class", "IoU", "IoU, fog 3"],
+        ["sky", "50.00", "–"],
+        ["mean", "25.00", "12.50"],
+        ["accuracy", "75.00", "–"],
+    ]
+    assert score_rows({"bev": {}}) == []
 
 
 def test_all_combinations_are_told_as_one_sweep_and_others_line_by_line() -> None:
@@ -108,3 +118,15 @@ def test_figures_are_those_of_each_networks_last_evaluation(tmp_path: Path) -> N
     assert list(figures(items, 2)) == ["augment-flip_precision_recall_bev", "augment-road_precision_recall_bev"]
     assert list(figures(items, 9)) == list(found)
     assert figures(items, 0) == {}
+
+
+def test_figures_of_class_scores_are_the_confusion_matrix_and_the_worst_pictures(tmp_path: Path) -> None:
+    for name in ("clean/confusion", "clean/worst_1_x", "clean/worst_2_y", "fog_3/worst_1_z"):
+        path = tmp_path / "figures" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.zeros((2, 2), np.uint8))
+    one = Evaluation(tmp_path, {"training": [["seed=0"]], "checkpoint": ["x"]}, [])
+    assert list(figures([one], 9)) == ["clean_confusion", "clean_worst_1_x", "clean_worst_2_y"]
+    other = Evaluation(tmp_path, {"training": [["seed=1"]], "checkpoint": ["y"]}, [])
+    kinds = ["clean_confusion", "clean_worst_1_x"]
+    assert list(figures([one, other], 9)) == [f"seed-{seed}_{kind}" for seed in (0, 1) for kind in kinds]

@@ -69,8 +69,13 @@ def test_the_report_names_classes_and_lists_those_that_no_label_holds() -> None:
     assert report == {
         "mean_iou": pytest.approx((2 / 3 + 1 / 3) / 2),
         "foreground_iou": pytest.approx((2 / 3 + 1 / 3) / 2),
+        "mean_recall": pytest.approx((1 + 1 / 3) / 2),
+        "mean_precision": pytest.approx((2 / 3 + 1) / 2),
         "accuracy": pytest.approx(3 / 5),
         "iou": {"sky": pytest.approx(2 / 3), "road": pytest.approx(1 / 3)},
+        "recall": {"sky": pytest.approx(1), "road": pytest.approx(1 / 3)},
+        "precision": {"sky": pytest.approx(2 / 3), "road": pytest.approx(1)},
+        "pixels": {"sky": 2, "road": 3},
         "absent": ["car", "tree"],
         "confusion": {
             "classes": ["sky", "road", "car", "tree"],
@@ -78,6 +83,12 @@ def test_the_report_names_classes_and_lists_those_that_no_label_holds() -> None:
         },
     }
     assert json.loads(json.dumps(report)) == report
+
+
+def test_a_class_that_is_never_predicted_has_precision_0() -> None:
+    report = class_report(counted([0, 0, 0], [0, 0, 1], classes=4), CLASSES)
+    assert report["precision"] == {"sky": pytest.approx(2 / 3), "road": 0}
+    assert report["mean_precision"] == pytest.approx(1 / 3)
 
 
 def test_the_report_of_nothing_scored_has_no_figures() -> None:

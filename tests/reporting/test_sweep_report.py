@@ -137,11 +137,13 @@ def test_the_page_stands_alone(entry: Path) -> None:
 
 def test_what_the_page_shows(entry: Path) -> None:
     page = Page((entry / "report.html").read_text())
-    head, *rows = page.rows
+    (titles, recipe), (head, *rows) = page.rows[:2], page.rows[2:]
+    assert titles == ["recipe", "seeds", "iou", "iou in the end", "seconds of a run"]
+    assert recipe == ["nothing else", "3 of 5", "0.7333 ± 0.1528", "0.3667 ± 0.0764", "60.0"]
     assert head == ["#", "seed", "iou", "mean_iou", "accuracy", "loss", "best epoch", "seconds", "status"]
     assert rows[0] == ["1", "1", "0.9000", "0.4500", "0.9000", "0.1000", "2", "60.0", ""]
     assert [row[1] for row in rows] == ["1", "2", "0", "4", "3"]
-    assert [orders[2] for orders in page.orders[1:]] == ["0.9", "0.7", "0.6", "0.1", ""]  # what clicking sorts by
+    assert [orders[2] for orders in page.orders[3:]] == ["0.9", "0.7", "0.6", "0.1", ""]  # what clicking sorts by
     for shown in ("Which <seed>?", REASON, "python train.py -m seed=range(5)", "NVIDIA H200", "abc", "torch 2.11.0"):
         assert shown in page.text
 

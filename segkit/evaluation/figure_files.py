@@ -1,0 +1,63 @@
+"""Which figures of class scores are kept: the confusion matrix and the worst pictures, PNG files in ``figures/``."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.errors import UserError
+from segkit.evaluation.figures import confusion_figure, error_figure
+from segkit.metrics.benchmark import Scored
+from segkit.metrics.class_evaluation import PictureScore
+
+OWN = ("figures/*/confusion.png", "figures/*/worst_[0-9]_*.png")
+"""What an evaluation writes; whatever else lies in its folder is somebody's own."""
+
+WORST = 4
+"""Pictures that are shown."""
+
+
+def write_figures(folder: Path, scored: Mapping[str, Scored]) -> None:
+    """Write ``figures/<condition>/confusion.png``, and ``worst_<rank>_<name>.png`` beside it.
+
+    Args:
+        folder: the evaluation's.
+        scored: by condition, ``clean`` among them, of networks.
+
+    Raises:
+        UserError: a picture cannot be written.
+    """
+    for pattern in OWN:  # of an evaluation before this one in the same folder
+        for path in folder.glob(pattern):
+            path.unlink()
+    for condition, item in scored.items():
+        assert item.classes is not None
+        assert item.predicted is not None
+        place, class_list = folder / "figures" / condition.replace(" ", "_"), item.classes.class_list
+        matrix, names = item.classes.matrices().sum(0), [one.name for one in class_list]
+        pictures = f"{len(item.classes.records)} pictures" + ("" if condition == "clean" else f", {condition}")
+        _write(place / "confusion.png", confusion_figure(matrix, names, f"Confusion matrix, {pictures}"))
+        records = {record.name: record for record in item.classes.records}
+        for rank, picture in enumerate(worst(item.classes.pictures(), WORST), start=1):
+            image, predicted, label = item.predicted(records[picture.name])
+            title = f"{picture.name}: mean IoU {100 * picture.mean_iou:.1f} %, accuracy {100 * picture.accuracy:.1f} %"
+            shown = error_figure(image, label, predicted, class_list, title)
+            _write(place / f"worst_{rank}_{picture.name}.png", shown)
+
+
+def worst(pictures: Sequence[PictureScore], count: int) -> list[PictureScore]:
+    """At most ``count`` pictures with the lowest mean IoU, the lowest first; equal ones in the order of their names.
+
+    Pictures of which nothing is scored are left out.
+    """
+    known = [picture for picture in pictures if not math.isnan(picture.mean_iou)]
+    return sorted(known, key=lambda picture: (picture.mean_iou, picture.name))[:count]
+
+
+def _write(path: Path, picture: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), picture[..., ::-1]):
+        raise UserError(f"{path} could not be written; is the disk full?")
