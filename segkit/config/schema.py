@@ -191,6 +191,7 @@ class ReportSettings(Strict):
 class DataCommandSettings(Strict):
     action: Literal["stats", "verify", "show", "download", "generate"]
     count: Annotated[list[Count], Len(2, 2)]
+    looks: Literal["kitti", "varied"]
     seed: Count
     data: Target
     augment: AugmentSettings

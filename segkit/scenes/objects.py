@@ -1,13 +1,14 @@
 """What stands on and beside a road, in metres: houses, walls, hedges, trees, poles, cars and people."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from segkit.scenes.arrays import Array
 from segkit.scenes.section import Section
 
-Kind = Literal["house", "wall", "hedge", "tree", "bush", "pole", "sign", "car", "person", "cyclist"]
+Kind = Literal["house", "wall", "hedge", "tree", "bush", "pole", "sign", "car", "person", "cyclist", "box"]
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,36 @@ class Thing:
         return replace(self, s=self.s + self.speed * frame) if self.speed else self
 
 
+class SideRoad(NamedTuple):
+    """A road that joins on the left (``side`` −1) or right (1) from ``start`` to ``end`` metres along.
+
+    Its corners are rounded with a radius of ``corner`` metres.
+    """
+
+    side: int
+    start: float
+    end: float
+    corner: float = 0.0
+
+    def margin(self, road: tuple[float, float], d: Array, s: Array) -> tuple[Array, Array]:
+        """Which points (d, s) lie beside the ``road``, on this side, and how many metres within this one's borders."""
+        outside = d - road[1] if self.side > 0 else road[0] - d
+        within = np.minimum(s - self.start, self.end - s)
+        if self.corner:
+            rest = np.clip(self.corner - outside, 0, self.corner)
+            within = within + self.corner - np.sqrt(rest.dtype.type(self.corner) ** 2 - rest**2)
+        return d >= road[1] if self.side > 0 else d < road[0], within
+
+    def inside(self, road: tuple[float, float], d: Array, s: Array) -> Array:
+        """Which points (d, s), metres, lie on it: boolean."""
+        beside, within = self.margin(road, d, s)
+        return beside & (within >= 0)
+
+
 def furnish(
     section: Section,
     way: float,
-    side_roads: tuple[tuple[int, float, float], ...],
+    side_roads: tuple[SideRoad, ...],
     frames: int,
     step: float,
     rng: np.random.Generator,
@@ -44,7 +71,7 @@ def furnish(
     """Everything along ``way`` metres of a drive of ``frames`` frames, ``step`` metres apart."""
     things: list[Thing] = []
     for side in (-1, 1):
-        gaps = [(start, end) for road_side, start, end in side_roads if road_side == side]
+        gaps = [(x.start - x.corner, x.end + x.corner) for x in side_roads if x.side == side]
         standing = [*_frontage(section, side, way, rng), *_roadside(section, side, way, rng)]
         things += [thing for thing in standing if not _blocks(thing, gaps)]
     things += _parked(section, way, side_roads, rng)
@@ -135,7 +162,7 @@ def _car(s: float, d: float, rng: np.random.Generator, speed: float = 0.0, oncom
 
 
 def _parked(
-    section: Section, way: float, side_roads: tuple[tuple[int, float, float], ...], rng: np.random.Generator
+    section: Section, way: float, side_roads: tuple[SideRoad, ...], rng: np.random.Generator
 ) -> list[Thing]:
     places = [(s.left + s.right) / 2 for s in section.strips if s.material == "parking"]
     if section.category == "uu":
@@ -148,7 +175,7 @@ def _parked(
         while s < way:
             if rng.random() < density:
                 car = _car(s, d + rng.uniform(-0.15, 0.15), rng, oncoming=bool(d < 0 and rng.random() < 0.7))
-                gaps = [(start, end) for side, start, end in side_roads if side * d > 0]
+                gaps = [(x.start - x.corner, x.end + x.corner) for x in side_roads if x.side * d > 0]
                 if not _blocks(car, gaps):
                     things.append(car)
             s += rng.uniform(5.3, 7.0)

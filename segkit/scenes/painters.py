@@ -16,6 +16,27 @@ _CLOTHES: tuple[Colour, ...] = ((120, 60, 40), (50, 50, 140), (200, 200, 200), (
 _GLASS: Colour = (62, 55, 48)
 
 
+_TINTS = np.random.default_rng(23).uniform(0.35, 1.25, (97, 1)) * np.random.default_rng(24).uniform(0.75, 1.15, (97, 3))
+_COLOURS = np.random.default_rng(25).uniform(12, 235, (89, 1)) * np.random.default_rng(26).uniform(0.45, 1.08, (89, 3))
+
+
+def _tint(canvas: Canvas, thing: Thing) -> Colour:
+    """What a thing's texture is multiplied with: its own where textures are shared."""
+    if not canvas.view.drive.look.tinted:
+        return (1.0, 1.0, 1.0)
+    blue, green, red = _TINTS[thing.style % len(_TINTS)]
+    return (blue, green, red)
+
+
+def _painted(canvas: Canvas, thing: Thing, usual: tuple[Colour, ...], draw: int = 0) -> Colour:
+    """One of the usual colours, or, half the time where textures are tinted, any; ``draw`` tells several apart."""
+    style = thing.style if draw == 0 else thing.style // len(usual) ** draw
+    if canvas.view.drive.look.tinted and style // 7 % 2:
+        blue, green, red = _COLOURS[style % len(_COLOURS)]
+        return (blue, green, red)
+    return usual[style % len(usual)]
+
+
 def paint_thing(canvas: Canvas, thing: Thing) -> None:
     """Paint one thing; farther ones must have been painted before."""
     _PAINTERS[thing.kind](canvas, thing)
@@ -26,6 +47,7 @@ def _front(canvas: Canvas, thing: Thing) -> None:
     side = 1.0 if thing.width > 0 else -1.0
     texture = textures_of(canvas.view.drive)[thing.kind]
     picture = texture[thing.style % len(texture)]
+    tint = _tint(canvas, thing)
     near = max(thing.s, canvas.view.s + 1.2)
     end = thing.s + thing.length
     if end <= near + 0.1:
@@ -35,10 +57,10 @@ def _front(canvas: Canvas, thing: Thing) -> None:
         _roof(canvas, thing, near, end)
     if near == thing.s:
         ends: list[Point] = [(inner, near, top), (outer, near, top), (outer, near, 0), (inner, near, 0)]
-        canvas.textured(ends if side > 0 else [ends[1], ends[0], ends[3], ends[2]], picture, canvas.face_light((0, -1)))
+        canvas.textured(ends if side > 0 else [ends[1], ends[0], ends[3], ends[2]], picture, canvas.face_light((0, -1)), 0.0, tint)
     part = (near - thing.s) / thing.length
     face: list[Point] = [(inner, near, top), (inner, end, top), (inner, end, 0), (inner, near, 0)]
-    canvas.textured(face, picture, canvas.face_light((-side, 0)), part)
+    canvas.textured(face, picture, canvas.face_light((-side, 0)), part, tint)
     if thing.kind == "hedge":
         lid = [(d, s, top) for d in (inner, outer) for s in (near, end)]
         canvas.polygon(lid, (55, 120, 95), 0.9)
@@ -69,13 +91,13 @@ def _tree(canvas: Canvas, thing: Thing) -> None:
     ]  # fmt: skip
     canvas.polygon(trunk, (42, 52, 60), light)
     foot = (thing.d, s, max(bottom, 1.6))
-    canvas.sprite(foot, (thing.width * 1.15, thing.height - foot[2]), crowns[thing.style % len(crowns)], light)
+    canvas.sprite(foot, (thing.width * 1.15, thing.height - foot[2]), crowns[thing.style % len(crowns)], light, _tint(canvas, thing))
 
 
 def _bush(canvas: Canvas, thing: Thing) -> None:
     bushes = textures_of(canvas.view.drive)["bush"]
     foot = (thing.d, thing.s, -thing.height * 0.25)
-    canvas.sprite(foot, (thing.width, thing.height * 1.3), bushes[thing.style % len(bushes)], 0.8)
+    canvas.sprite(foot, (thing.width, thing.height * 1.3), bushes[thing.style % len(bushes)], 0.8, _tint(canvas, thing))
 
 
 def _pole(canvas: Canvas, thing: Thing) -> None:
@@ -120,7 +142,7 @@ def _disc(canvas: Canvas, centre: Point, radius: float, colour: Colour, light: f
 
 def _person(canvas: Canvas, thing: Thing) -> None:
     d, s, tall, light = thing.d, thing.s, thing.height, canvas.face_light((0, -1))
-    shirt, trousers = _CLOTHES[thing.style % 5], _CLOTHES[(thing.style // 5) % 5]
+    shirt, trousers = _painted(canvas, thing, _CLOTHES), _painted(canvas, thing, _CLOTHES, 1)
     saddle = 0.35 if thing.kind == "cyclist" else 0.0
     if saddle:
         for shift in (-0.5, 0.5):
@@ -135,7 +157,7 @@ def _person(canvas: Canvas, thing: Thing) -> None:
 def _car(canvas: Canvas, thing: Thing) -> None:
     if thing.s + thing.length < canvas.view.s + 2.5 or thing.s < canvas.view.s + 0.6:
         return
-    colour = _CAR_COLOURS[thing.style % len(_CAR_COLOURS)]
+    colour = _painted(canvas, thing, _CAR_COLOURS)
     back, front = thing.s, thing.s + thing.length
     left, right = thing.d - thing.width / 2, thing.d + thing.width / 2
     # Seen from the side that is nearer to the camera's own line.
@@ -179,6 +201,23 @@ def _car(canvas: Canvas, thing: Thing) -> None:
         _upright(canvas, d, back, (belt - 0.24, belt - 0.06), 0.15, lamp, max(rear, 0.8))
 
 
+def _box(canvas: Canvas, thing: Thing) -> None:
+    """A box of any texture: its end, the flank that is seen, and its lid."""
+    textures = textures_of(canvas.view.drive)["box"]
+    picture, tint = textures[thing.style % len(textures)], _tint(canvas, thing)
+    near, far, top = max(thing.s, canvas.view.s + 1.2), thing.s + thing.length, thing.height
+    if far <= near + 0.05:
+        return
+    left, right = thing.d - thing.width / 2, thing.d + thing.width / 2
+    ((middle, _),) = canvas.pixels([(thing.d, near, 0.5)])
+    flank, towards = (left, -1.0) if middle > canvas.image.shape[1] / 2 else (right, 1.0)
+    canvas.polygon([(d, s, top) for d in (left, right) for s in (near, far)], _painted(canvas, thing, _CLOTHES))
+    side: list[Point] = [(flank, near, top), (flank, far, top), (flank, far, 0), (flank, near, 0)]
+    canvas.textured(side, picture, canvas.face_light((towards, 0)), 0.0, tint)
+    end: list[Point] = [(left, near, top), (right, near, top), (right, near, 0), (left, near, 0)]
+    canvas.textured(end, picture, canvas.face_light((0, -1)), 0.0, tint)
+
+
 _PAINTERS: dict[str, Callable[[Canvas, Thing], None]] = {
     "house": _front,
     "wall": _front,
@@ -190,4 +229,5 @@ _PAINTERS: dict[str, Callable[[Canvas, Thing], None]] = {
     "person": _person,
     "cyclist": _person,
     "car": _car,
+    "box": _box,
 }

@@ -14,7 +14,8 @@ from segkit.road.birds_eye import BirdsEyeView, to_pixels
 from segkit.road.calibration import Calibration
 from segkit.road.layout import CATEGORIES
 from segkit.scenes.camera import RIGS, make_calibration
-from segkit.scenes.layout import CentreLine, View, locate
+from segkit.scenes.drives import locate
+from segkit.scenes.layout import CentreLine, View
 from segkit.scenes.objects import Thing
 from segkit.scenes.render import render
 
@@ -34,7 +35,7 @@ def straight_view(*things: Thing) -> View:
 
 
 def test_projection_by_hand() -> None:
-    calibration = make_calibration(0, height=1.6, pitch=0.0, roll=0.0)
+    calibration = make_calibration(RIGS[0], height=1.6, pitch=0.0, roll=0.0)
     # The camera is 0.01 m right of the road's origin, 0.29 m ahead and 1.6 m above: no rotation is left.
     x, z = 2.0, 20.0
     right, depth = x - 0.01, z - 0.29
@@ -43,7 +44,7 @@ def test_projection_by_hand() -> None:
     np.testing.assert_allclose(drawn_at(calibration, x, z), [u, v])
     # Tilted down the far road rises in the picture; rolled to the right the horizon falls to the left.
     level, tilted, rolled = (
-        drawn_at(make_calibration(0, 1.6, *turn), np.array([-50.0, 50.0]), 1000.0)[:, 1]
+        drawn_at(make_calibration(RIGS[0], 1.6, *turn), np.array([-50.0, 50.0]), 1000.0)[:, 1]
         for turn in ((0.0, 0.0), (0.02, 0.0), (0.0, 0.02))
     )
     assert (tilted < level - 10).all()
