@@ -21,6 +21,7 @@ from segkit.scenes.textures import (
 
 Point = tuple[float, float, float]
 _NEAR = 1.0
+_MARGIN = 60
 _PLAIN: Colour = (1.0, 1.0, 1.0)
 
 
@@ -42,8 +43,20 @@ class Canvas:
         d, s, h = np.array(points, np.float64).T
         z = np.maximum(s - self.view.s, _NEAR)
         x = d + np.interp(z * 2, np.arange(len(self._course)), self._course)
-        u, v, w = self._matrix @ np.stack([x, -h, z, np.ones_like(z)])
-        return np.stack([u / w, v / w], 1).astype(np.float32)
+        points_ahead = np.ones((4, len(z)))
+        points_ahead[0], points_ahead[1], points_ahead[2] = x, -h, z
+        u, v, w = self._matrix @ points_ahead
+        found = np.empty((len(z), 2), np.float32)
+        found[:, 0], found[:, 1] = u / w, v / w
+        return found
+
+    def beside(self, first: float, last: float, near: float, far: float) -> bool:
+        """Whether what lies from ``first`` to ``last`` across and ``near`` to ``far`` along is left or right of the
+        picture: surely so where True."""
+        if near - self.view.s < 3:
+            return False
+        u = self.pixels([(d, s, h) for d in (first, last) for s in (near, far) for h in (0.0, 10.0)])[:, 0]
+        return bool(u.max() < -_MARGIN or u.min() > self.image.shape[1] + _MARGIN)
 
     def distance(self, s: float) -> float:
         """Metres ahead of the camera."""

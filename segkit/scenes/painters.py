@@ -39,7 +39,9 @@ def _painted(canvas: Canvas, thing: Thing, usual: tuple[Colour, ...], draw: int 
 
 def paint_thing(canvas: Canvas, thing: Thing) -> None:
     """Paint one thing; farther ones must have been painted before."""
-    _PAINTERS[thing.kind](canvas, thing)
+    reach = abs(thing.width) + 2.5  # as far as a lamp's arm
+    if not canvas.beside(thing.d - reach, thing.d + reach, thing.s, thing.s + thing.length + 1):
+        _PAINTERS[thing.kind](canvas, thing)
 
 
 def _front(canvas: Canvas, thing: Thing) -> None:

@@ -28,9 +28,13 @@ def varied_view(key: tuple[int, ...], category: Category) -> View:
     # Nothing may stand where the camera is.
     things = tuple(thing for thing in things if _leaves_room(thing, float(d)))
     drive = Drive(key, rig, 1, 8.0, line, section, _light(rng), side_roads, things, ends, vary_look(key, rng))
-    yaw = rng.normal(0, 0.03) if rng.random() < 0.65 else rng.uniform(-0.4, 0.4)
     height, pitch, roll = _pose(rig, rng)
-    return View(drive, 0, 0.0, float(d), float(yaw), make_calibration(rig, height, pitch, roll))
+    straight = View(drive, 0, 0.0, float(d), 0.0, make_calibration(rig, height, pitch, roll))
+    yaw = rng.normal(0, 0.03) if rng.random() < 0.65 else rng.uniform(-0.4, 0.4)
+    # However the camera is turned, the road's middle 14 m ahead is in the picture.
+    middle = (straight.centre(np.array(14.0)) + (left + right) / 2) / 14.0
+    reach = 0.4 * rig.width / rig.focal
+    return replace(straight, yaw=float(np.clip(yaw, middle - reach, middle + reach)))
 
 
 def _leaves_room(thing: Thing, d: float) -> bool:
