@@ -22,6 +22,7 @@ from segkit.scenes.textures import (
 Point = tuple[float, float, float]
 _NEAR = 1.0
 _MARGIN = 60
+_DEPTH = 0.3
 _PLAIN: Colour = (1.0, 1.0, 1.0)
 
 
@@ -39,13 +40,16 @@ class Canvas:
         self._matrix = view.calibration.projection()
 
     def pixels(self, points: Sequence[Point]) -> Array:
-        """(N, 2) float32 pixels of N points; what lies behind the camera is moved just before it."""
+        """(N, 2) float32 pixels of N points; what lies behind the camera is moved ahead, just before it."""
         d, s, h = np.array(points, np.float64).T
         z = np.maximum(s - self.view.s, _NEAR)
         x = d + np.interp(z * 2, np.arange(len(self._course)), self._course)
         points_ahead = np.ones((4, len(z)))
         points_ahead[0], points_ahead[1], points_ahead[2] = x, -h, z
         u, v, w = self._matrix @ points_ahead
+        if w.min() < _DEPTH:  # above a camera that looks down
+            points_ahead[2] += np.maximum(_DEPTH - w, 0) / self._matrix[2, 2]
+            u, v, w = self._matrix @ points_ahead
         found = np.empty((len(z), 2), np.float32)
         found[:, 0], found[:, 1] = u / w, v / w
         return found

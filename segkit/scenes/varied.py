@@ -47,18 +47,18 @@ def _leaves_room(thing: Thing, d: float) -> bool:
 
 
 def _rig(rng: np.random.Generator) -> Rig:
-    """Any camera from a narrow to a wide one, its pictures from 5:4 to KITTI's long ones."""
+    """Any camera from a narrow to a wide one; its pictures from 5:4 to KITTI's long ones, cut out at any height."""
     height = int(rng.integers(352, 385))
     long = rng.random() < 0.35
     width = round(height * (rng.uniform(2.6, 3.4) if long else rng.uniform(1.25, 2.2)))
     focal = height * float(np.exp(rng.uniform(np.log(1.3 if long else 0.8), np.log(2.2 if long else 1.9))))
-    return Rig(width, height, focal, width * rng.uniform(0.46, 0.54), height * rng.uniform(0.42, 0.58), -0.0099)
+    return Rig(width, height, focal, width * rng.uniform(0.46, 0.54), height * rng.uniform(0.4, 0.6), -0.0099)
 
 
 def _pose(rig: Rig, rng: np.random.Generator) -> tuple[float, float, float]:
     """Height in metres, pitch and roll in radians, so that all ground in the picture is far enough to be painted."""
-    horizon = rig.height * float(np.clip(rng.normal(0.47, 0.07), 0.25, 0.66))
-    pitch = float(np.arctan((rig.centre_y - horizon) / rig.focal))
+    pitch = float(np.clip(rng.normal(0, 0.05), -0.12, 0.12))
+    horizon = rig.centre_y - rig.focal * np.tan(pitch)
     roll = float(np.clip(rng.normal(0, 0.013), -0.04, 0.04))
     lowest = rig.height - horizon + abs(roll) * rig.width / 2
     height = float(np.exp(rng.uniform(np.log(1.15), np.log(2.5))))
@@ -72,7 +72,8 @@ def _line(rng: np.random.Generator) -> CentreLine:
     curvature = rng.uniform(0.002, 0.02)
     lengths = (rng.uniform(35, 75), rng.uniform(70, 140))
     shares = (rng.uniform(0.3, 0.8), rng.uniform(0.2, 0.5))
-    amplitudes = tuple(curvature * share * length**2 for share, length in zip(shares, lengths, strict=True))
+    # Never steeper than 0.2 in each wave, or houses beside the road would stand across it.
+    amplitudes = tuple(min(curvature * part * length, 0.2) * length for part, length in zip(shares, lengths, strict=True))
     return CentreLine(amplitudes, lengths, tuple(rng.uniform(0, 2 * np.pi, 2)))
 
 
