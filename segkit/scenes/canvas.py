@@ -169,8 +169,8 @@ def _shared_textures() -> dict[str, list[Array]]:
     bushes = [crown(rng, 0.5) for _ in range(6)]
     odd = [anything(rng) for _ in range(24)]
     return {
-        "house": [house_front(rng) for _ in range(16)] + [shop_front(rng) for _ in range(16)] + odd[:4],
-        "wall": [stone_wall(rng) for _ in range(8)] + odd[4:8],
+        "house": [house_front(rng) for _ in range(16)] + [shop_front(rng) for _ in range(16)] + odd[:8],
+        "wall": [stone_wall(rng) for _ in range(8)] + odd[8:16],
         "hedge": [foliage(rng, (96, 256)) for _ in range(6)],
         "tree": [crown(rng, rng.uniform(0.2, 0.8)) for _ in range(10)] + [bare_crown(rng) for _ in range(8)],
         "bush": bushes,

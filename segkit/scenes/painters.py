@@ -171,6 +171,8 @@ def _car(canvas: Canvas, thing: Thing) -> None:
     canvas.polygon(box, (20, 20, 20), 0.6)
     canvas.polygon([(flank, s, h) for s in (back, front) for h in (0.28, belt)], colour, side)
     canvas.polygon([(d, s, belt) for d in (left, right) for s in (back, front)], colour, above)
+    if canvas.view.drive.look.tinted:
+        _gloss(canvas, thing, flank, colour, side)
     # The cabin stands back from the bonnet, which is the near end of an oncoming car.
     bonnet, boot = 0.24 * thing.length, (0.02 if thing.style % 2 else 0.12) * thing.length
     first, last = (back + bonnet, front - boot) if thing.oncoming else (back + boot, front - bonnet)
@@ -201,6 +203,20 @@ def _car(canvas: Canvas, thing: Thing) -> None:
     lamp: Colour = (225, 230, 230) if thing.oncoming else (35, 30, 170)
     for d in (left + 0.17, right - 0.17):
         _upright(canvas, d, back, (belt - 0.24, belt - 0.06), 0.15, lamp, max(rear, 0.8))
+
+
+def _gloss(canvas: Canvas, thing: Thing, flank: float, colour: Colour, light: float) -> None:
+    """Bands along a car's side as if sky and road were mirrored in it, and the gap between two doors."""
+    blue, green, red = colour
+    back, front, belt = thing.s, thing.s + thing.length, 0.58 * thing.height
+    for number in range(thing.style % 3):
+        low = 0.3 + (belt - 0.4) * ((thing.style // 3 + 3 * number) % 7) / 9
+        share = (0.45, 0.7, 1.3, 1.7)[(thing.style // 21 + number) % 4]
+        tone = (min(blue * share, 250.0), min(green * share, 250.0), min(red * share, 250.0))
+        band = low + 0.06 + 0.04 * (thing.style // 84 % 5)
+        canvas.polygon([(flank, s, h) for s in (back, front) for h in (low, min(band, belt))], tone, light)
+    gap = (back + front) / 2
+    canvas.polygon([(flank, s, h) for s in (gap, gap + 0.03) for h in (0.3, belt)], (15, 15, 15), light)
 
 
 def _box(canvas: Canvas, thing: Thing) -> None:

@@ -71,6 +71,8 @@ def anything(rng: np.random.Generator) -> Array:
     """Stripes, cells, blotches or rectangles in any colours: (96, 192, 3) uint8 BGR."""
     rows, columns = 96, 192
     first, second = rng.uniform(10, 245, (2, 3))
+    if rng.random() < 0.5:  # as grey as a road
+        first, second = rng.uniform(20, 220, (2, 1)) + rng.normal(0, 5, (2, 3))
     kind = int(rng.integers(4))
     across, down = np.meshgrid(np.arange(columns), np.arange(rows))
     if kind == 0:

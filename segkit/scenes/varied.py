@@ -79,7 +79,7 @@ def _line(rng: np.random.Generator) -> CentreLine:
 
 def _widened(section: Section, rng: np.random.Generator) -> Section:
     """The section with room beside its lanes, such as for parked cars, and sometimes with few marks or no kerbs."""
-    most = 12.0 if rng.random() < 0.12 else 3.5
+    most = 12.0 if rng.random() < 0.12 else 2.5
     more = tuple(float(rng.uniform(0, most)) if rng.random() < 0.5 else 0.0 for _ in range(2))
     left, right = section.road[0] - more[0], section.road[1] + more[1]
 
@@ -89,7 +89,7 @@ def _widened(section: Section, rng: np.random.Generator) -> Section:
     def spread(pair: tuple[float, float]) -> tuple[float, float]:
         return moved(pair[0]), moved(pair[1])
 
-    bare = rng.random() < 0.1
+    bare = rng.random() < 0.04
     strips = []
     for strip in section.strips:
         material = strip.material
@@ -170,7 +170,7 @@ def _clutter(section: Section, side_roads: tuple[SideRoad, ...], rng: np.random.
         d, same = (right if side > 0 else left) + side * rng.uniform(0.25, 0.8), style()
         things += [Thing("box", s, d, 0.12, 0.12, height, same) for s in np.arange(rng.uniform(1, 6), 60, spacing)]
     for side in (-1, 1):
-        if rng.random() < 0.35 and right - left > 6:
+        if rng.random() < 0.45 and right - left > 6:
             d, density, s = (right - 1.0 if side > 0 else left + 1.0), rng.uniform(0.3, 1.0), rng.uniform(-4, 8)
             while s < 90:
                 length, height = rng.uniform(3.6, 5.0), rng.uniform(1.35, 2.2)
@@ -206,7 +206,7 @@ def _light(rng: np.random.Generator) -> Light:
     sunny = bool(rng.random() < 0.6)
     depth = rng.uniform(0.12, 0.6) if sunny else rng.uniform(0.7, 0.95)
     sky = _sky(rng)
-    dusk = rng.random() < 0.22
+    dusk = rng.random() < 0.27
     ground = float(np.exp(rng.uniform(np.log(0.18), np.log(0.6)))) if dusk else 1.0
     things = ground * rng.uniform(0.7, 1.3) if dusk else rng.uniform(0.25, 1.1) if rng.random() < 0.4 else 1.0
     warm, green = rng.normal(0, 0.04), rng.normal(0, 0.02)

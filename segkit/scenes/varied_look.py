@@ -27,7 +27,7 @@ def vary_look(key: tuple[int, ...], rng: np.random.Generator) -> Look:
         blotches=float(rng.uniform(0.0, 0.8) if rng.random() < 0.6 else rng.uniform(0.5, 2.2)),
         wet=float(rng.uniform(0.1, 0.55)) if rng.random() < 0.1 else 0.0,
         bonnet=float(rng.uniform(0.02, 0.14)) if rng.random() < 0.15 else 0.0,
-        casts=int(rng.integers(0, 7)) if rng.random() < 0.6 else 0,
+        casts=int(rng.integers(1, 9)) if rng.random() < 0.65 else 0,
         tinted=True,
         lens=_lens(rng),
     )
@@ -59,6 +59,7 @@ def _shades(rng: np.random.Generator) -> Mapping[str, tuple[Colour, float]]:
         return green() if kind < 0.55 else any_colour() if kind < 0.75 else like_road(0.6, 1.5)
 
     bicycle = np.array((70, 75, 145)) * rng.uniform(0.6, 1.2) if rng.random() < 0.3 else like_road(0.7, 1.3)
+    kerb = like_road(1.1, 1.7) if rng.random() < 0.7 else like_road(0.5, 0.85)
     colours = {
         "asphalt": road,
         "opposite": like_road(0.9, 1.1),
@@ -68,10 +69,13 @@ def _shades(rng: np.random.Generator) -> Mapping[str, tuple[Colour, float]]:
         "tram": slabs(),
         "gutter": like_road(0.6, 1.4),
         "gravel": any_colour(),
-        "curb": like_road(1.1, 1.7) if rng.random() < 0.7 else like_road(0.5, 0.85),
+        "curb": kerb,
         "grass": green() if rng.random() < 0.8 else ground(),
         "yard": ground(),
     }
+    if rng.random() < 0.35:  # the kerb alone tells where the road ends
+        colours |= {material: like_road(0.92, 1.08) for material in ("pavement", "bicycle", "parking", "tram")}
+        colours["curb"] = like_road(1.25, 1.9) if rng.random() < 0.7 else like_road(0.3, 0.7)
     rough = {"grass": 0.3, "yard": 0.3, "gravel": 0.2, "tram": 0.16}
     return {
         material: (tuple(np.clip(colour, 8, 235).tolist()), rough.get(material, 0.08) * rng.uniform(0.4, 1.8))
