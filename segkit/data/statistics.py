@@ -144,7 +144,7 @@ def sheet(module: SegmentationDataModule, per_group: int = 3) -> NDArray[np.uint
         images = [_painted(module, record) for record in chosen]
         height = height or round(CELL_WIDTH * images[0].shape[0] / images[0].shape[1])
         cells = [resize_image(image, (height, CELL_WIDTH)) for image in images]
-        rows.append(np.hstack([_titled(cell, record.name) for cell, record in zip(cells, chosen, strict=True)]))
+        rows.append(np.hstack([titled(cell, record.name) for cell, record in zip(cells, chosen, strict=True)]))
     return np.vstack(rows)
 
 
@@ -153,7 +153,8 @@ def _painted(module: SegmentationDataModule, record: Record) -> NDArray[np.uint8
     return paint(image, module.read_label(record.label), module.class_list) if record.label else image
 
 
-def _titled(image: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
+def titled(image: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
+    """``image`` (H, W, 3) uint8 with a title written into it, at its upper left."""
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(image, title, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thickness, cv2.LINE_AA)
     return image
