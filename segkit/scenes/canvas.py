@@ -37,13 +37,14 @@ class Canvas:
         self.image = image
         self.hidden = np.zeros(image.shape[:2], np.uint8)
         self._course = view.centre(np.arange(0.0, FARTHEST + 20, 0.5))
+        self._steps = np.arange(len(self._course))
         self._matrix = view.calibration.projection()
 
     def pixels(self, points: Sequence[Point]) -> Array:
         """(N, 2) float32 pixels of N points; what lies behind the camera is moved ahead, just before it."""
         d, s, h = np.array(points, np.float64).T
         z = np.maximum(s - self.view.s, _NEAR)
-        x = d + np.interp(z * 2, np.arange(len(self._course)), self._course)
+        x = d + np.interp(z * 2, self._steps, self._course)
         points_ahead = np.ones((4, len(z)))
         points_ahead[0], points_ahead[1], points_ahead[2] = x, -h, z
         u, v, w = self._matrix @ points_ahead

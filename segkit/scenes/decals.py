@@ -1,4 +1,4 @@
-"""Marks at one place of a road: patches, stains, cracks, manholes, arrows, letters, stop lines, hatchings, crossings."""
+"""Marks at one place of a road: patches, stains, cracks and manholes, and what is painted on it but for lines."""
 
 from collections.abc import Callable
 
@@ -100,10 +100,10 @@ def _letters(white: Array, foot: tuple[int, int], rng: np.random.Generator) -> N
     written = np.zeros((30, 24 * len(word)), np.float32)
     cv2.putText(written, word, (1, 28), cv2.FONT_HERSHEY_SIMPLEX, 1.2, 1.0, 4)
     size = round(0.6 * len(word) / _STEP), round(rng.uniform(1.5, 3.0) / _STEP)
-    written = cv2.resize(written[::-1], size)
+    stretched = cv2.resize(written[::-1], size)
     u, v = max(foot[0], 0), max(foot[1], 0)
     place = white[v : v + size[1], u : u + size[0]]
-    np.maximum(place, written[: place.shape[0], : place.shape[1]], out=place)
+    np.maximum(place, stretched[: place.shape[0], : place.shape[1]], out=place)
 
 
 def _arrow(white: Array, foot: tuple[int, int]) -> None:

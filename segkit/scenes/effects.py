@@ -47,5 +47,7 @@ def record(image: Array, lens: Lens) -> Array:
         image = cv2.multiply(image, cv2.merge([light] * 3), dtype=cv2.CV_8U)
     if lens.quality:
         _, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, lens.quality))
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        return decoded
     return image

@@ -59,8 +59,8 @@ def generate_scenes(
 ) -> None:
     """Write ``count`` (training, test) pictures with labels and calibration under ``root`` in KITTI road's layout.
 
-    A picture depends on seed, looks, part, category and number alone. ``workers`` processes render (``None``: one for each
-    CPU this process may use, 1: no further process). ``on_done(done, total)`` is called after each picture.
+    A picture depends on seed, looks, part, category and number alone. ``workers`` processes render (``None``: one for
+    each CPU this process may use, 1: no further process). ``on_done(done, total)`` is called after each picture.
     The two parts appear under ``root`` when all is written, or not at all.
 
     Raises ``UserError`` for a wrong count or seed, for a ``root`` that holds pictures already, and where the disk

@@ -1,7 +1,7 @@
 """The ground as the camera sees it: each pixel below the horizon looks its (d, s) up in the drive's section."""
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 
 import cv2
 import numpy as np
@@ -51,7 +51,12 @@ def paint_ground(view: View, ground: Ground) -> tuple[Array, Array, Array]:
         if material != "asphalt":
             white[inside] *= 1 - cover
     look = drive.look
-    tone *= 1 + grain * (rough * np.float32(look.relief)) + np.float32(0.045 * look.blotches) * worn - np.float32(0.25) * jointed
+    tone *= (
+        1
+        + grain * (rough * np.float32(look.relief))
+        + np.float32(0.045 * look.blotches) * worn
+        - np.float32(0.25) * jointed
+    )
     white += solid
     painted = white > 0
     cover = white[painted] * np.clip(0.85 + 0.2 * worn[painted], 0.3, 1.0) * np.float32(look.worn_paint)
@@ -95,7 +100,7 @@ def _side_road_cover(drive: Drive, d: Array, s: Array, along: Array) -> Array:
     return cover
 
 
-@lru_cache(maxsize=None)
+@cache
 def _noise_tiles(tile: int) -> tuple[Array, Array]:
     """The fine and the coarse noise of texture ``tile``; 0 is the usual one."""
     rng = np.random.default_rng(20 if tile == 0 else [20, tile])

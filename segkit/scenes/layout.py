@@ -5,6 +5,7 @@ Everything across the road keeps its ``d`` for the whole drive, so a picture is 
 """
 
 from dataclasses import dataclass, field
+
 import numpy as np
 
 from segkit.road.calibration import Calibration

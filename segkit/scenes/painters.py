@@ -16,6 +16,7 @@ _CLOTHES: tuple[Colour, ...] = ((120, 60, 40), (50, 50, 140), (200, 200, 200), (
 _GLASS: Colour = (62, 55, 48)
 
 
+_CIRCLE = [(float(np.cos(turn)), float(np.sin(turn))) for turn in np.linspace(0, 2 * np.pi, 14, endpoint=False)]
 _TINTS = np.random.default_rng(23).uniform(0.35, 1.25, (97, 1)) * np.random.default_rng(24).uniform(0.75, 1.15, (97, 3))
 _COLOURS = np.random.default_rng(25).uniform(12, 235, (89, 1)) * np.random.default_rng(26).uniform(0.45, 1.08, (89, 3))
 
@@ -59,7 +60,9 @@ def _front(canvas: Canvas, thing: Thing) -> None:
         _roof(canvas, thing, near, end)
     if near == thing.s:
         ends: list[Point] = [(inner, near, top), (outer, near, top), (outer, near, 0), (inner, near, 0)]
-        canvas.textured(ends if side > 0 else [ends[1], ends[0], ends[3], ends[2]], picture, canvas.face_light((0, -1)), 0.0, tint)
+        canvas.textured(
+            ends if side > 0 else [ends[1], ends[0], ends[3], ends[2]], picture, canvas.face_light((0, -1)), 0.0, tint
+        )
     part = (near - thing.s) / thing.length
     face: list[Point] = [(inner, near, top), (inner, end, top), (inner, end, 0), (inner, near, 0)]
     canvas.textured(face, picture, canvas.face_light((-side, 0)), part, tint)
@@ -93,7 +96,13 @@ def _tree(canvas: Canvas, thing: Thing) -> None:
     ]  # fmt: skip
     canvas.polygon(trunk, (42, 52, 60), light)
     foot = (thing.d, s, max(bottom, 1.6))
-    canvas.sprite(foot, (thing.width * 1.15, thing.height - foot[2]), crowns[thing.style % len(crowns)], light, _tint(canvas, thing))
+    canvas.sprite(
+        foot,
+        (thing.width * 1.15, thing.height - foot[2]),
+        crowns[thing.style % len(crowns)],
+        light,
+        _tint(canvas, thing),
+    )
 
 
 def _bush(canvas: Canvas, thing: Thing) -> None:
@@ -133,12 +142,11 @@ def _sign(canvas: Canvas, thing: Thing) -> None:
 
 
 def _disc(canvas: Canvas, centre: Point, radius: float, colour: Colour, light: float, along: bool = False) -> None:
-    turns = np.linspace(0, 2 * np.pi, 14, endpoint=False)
     d, s, h = centre
-    ring: list[Point] = []
-    for turn in turns:
-        shift = radius * float(np.cos(turn))
-        ring.append((d + (0 if along else shift), s + (shift if along else 0), h + radius * float(np.sin(turn))))
+    if along:
+        ring: list[Point] = [(d, s + radius * cosine, h + radius * sine) for cosine, sine in _CIRCLE]
+    else:
+        ring = [(d + radius * cosine, s, h + radius * sine) for cosine, sine in _CIRCLE]
     canvas.polygon(ring, colour, light)
 
 

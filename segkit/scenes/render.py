@@ -9,13 +9,13 @@ import numpy as np
 from segkit.data.records import IGNORE_INDEX
 from segkit.scenes.arrays import Array
 from segkit.scenes.canvas import Canvas
+from segkit.scenes.effects import mirror_ground, paint_bonnet, record
 from segkit.scenes.ground import paint_ground
 from segkit.scenes.layout import FARTHEST, Light, View
 from segkit.scenes.painters import paint_thing
 from segkit.scenes.points import Ground, ground_points
 from segkit.scenes.shadows import light_on_ground
 from segkit.scenes.textures import smooth_noise
-from segkit.scenes.effects import mirror_ground, paint_bonnet, record
 
 _NOISE = 512
 

@@ -63,13 +63,16 @@ def shop_front(rng: np.random.Generator) -> Array:
         for _ in range(int(rng.integers(0, 6))):
             u, v = int(rng.integers(left + 6, left + columns - 20)), int(rng.integers(first + 16, 165))
             goods = tuple(float(x) for x in rng.uniform(10, 200, 3))
-            cv2.rectangle(front, (u, v), (u + int(rng.integers(4, 16)), v + int(rng.integers(4, 18))), goods, cv2.FILLED)
+            cv2.rectangle(
+                front, (u, v), (u + int(rng.integers(4, 16)), v + int(rng.integers(4, 18))), goods, cv2.FILLED
+            )
     return front
 
 
 def anything(rng: np.random.Generator) -> Array:
     """Stripes, cells, blotches or rectangles in any colours: (96, 192, 3) uint8 BGR."""
     rows, columns = 96, 192
+    share: Array
     first, second = rng.uniform(10, 245, (2, 3))
     if rng.random() < 0.5:  # as grey as a road
         first, second = rng.uniform(20, 220, (2, 1)) + rng.normal(0, 5, (2, 3))

@@ -10,8 +10,8 @@ from segkit.road.layout import CATEGORIES
 from segkit.scenes.camera import RIGS, make_calibration
 from segkit.scenes.drives import locate
 from segkit.scenes.effects import record
-from segkit.scenes.layout import NEAREST, CentreLine, Light, View
-from segkit.scenes.look import KITTI, Lens
+from segkit.scenes.layout import NEAREST, Light, View
+from segkit.scenes.look import Lens
 from segkit.scenes.objects import SideRoad, Thing
 from segkit.scenes.points import ground_points
 from segkit.scenes.render import render
@@ -166,20 +166,9 @@ def test_a_lens_as_it_should_be() -> None:
     assert (record(noisy, Lens(quality=30)) != noisy).mean() > 0.5
 
 
-def test_the_usual_look_is_neutral() -> None:
-    assert KITTI.lens is None
-    assert not (KITTI.wet or KITTI.bonnet or KITTI.casts or KITTI.shades or KITTI.edge_lines or KITTI.tinted)
-
-
 def test_a_camera_at_the_road_of_another_rig_sees_the_same_points() -> None:
     """The calibration is true for any rig: twice the picture, twice the pixels."""
     double = RIGS[0]._replace(focal=2 * RIGS[0].focal, centre_x=2 * RIGS[0].centre_x, centre_y=2 * RIGS[0].centre_y)
     x, z = np.array([-3.0, 0.0, 4.0]), np.array([8.0, 20.0, 50.0])
     once, twice = (drawn_at(make_calibration(rig, 1.7, 0.05, 0.02), x, z) for rig in (RIGS[0], double))
     np.testing.assert_allclose(twice, 2 * once, atol=0.5)
-
-
-def test_a_straight_road_needs_no_waves() -> None:
-    line = CentreLine((), (), ())
-    assert line.slope(3.0) == 0
-    assert not line.sideways(np.arange(5.0)).any()
