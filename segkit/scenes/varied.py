@@ -18,7 +18,7 @@ def varied_view(key: tuple[int, ...], category: Category) -> View:
     """The view that ``key`` draws: the only one of its drive."""
     rng = np.random.default_rng([*key, 9000])
     line = _line(rng)
-    section = _widened(make_section(category, rng), rng)
+    section = _widened(make_section(category, rng, varied=True), rng)
     side_roads, ends = _junctions(section, rng)
     things = furnish(section, FARTHEST, side_roads, 1, 8.0, rng)
     things = (*(thing for thing in things if thing.s + thing.length < ends), *clutter(section, side_roads, rng))
