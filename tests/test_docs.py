@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from segkit.road.layout import PUBLISHED
-from tests.fixtures import level_camera, road_scene, write_calibrations, write_kitti, write_rgb
+from tests.fixtures import level_camera, road_scene, write_calibrations, write_camvid, write_kitti, write_rgb
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = (
     "kitti-road",
     "README",
+    "generated-scenes",
     "networks",
     "large-pictures",
     "own-parts",
@@ -59,6 +60,11 @@ RUN_HERE = {
     "segkit data action=generate data.root=data/scenes 'count=[289,290]' seed=0": ["count=[4,3]"],
     f"{SCENES} model.weights=null": [*FAST, *NARROW, *FEW],
     "segkit predict checkpoint=outputs/train/<run> input=data/scenes/testing/image_2 output=painted": ["output=again"],
+    "segkit data action=generate data.root=data/sim2real 'count=[6000,300]' seed=0 looks=varied": ["count=[6,3]"],
+    "segkit data action=show data.root=data/sim2real": [],
+    "python train.py experiment=sim2real trainer.gpus=1": [*FAST, "data.val_fraction=0.3", "data.batch_size=2"],
+    "segkit evaluate checkpoint=outputs/sim2real/<varied> data=camvid data.classes=road part=all": [],
+    f"{PREDICT.replace('train/<run>', 'sim2real/<varied>')} output=sheets format=sheet": [],
     f"{SCENES} model=unet model.encoder=resnet34 loss=dice optimizer=adamw trainer.ema=0.999": [
         *FAST,
         *FEW,
@@ -165,6 +171,7 @@ def run(command: str, *more: str, cwd: Path) -> None:
         "<one>": ("outputs/sweeps/seeds/*seed_0*", 0),
         "<another>": ("outputs/sweeps/seeds/*seed_1*", 0),
         "<evaluations>": ("outputs/evaluate/*_sweep", -1),
+        "<varied>": ("outputs/sim2real/*", -1),
     }
     for place, (pattern, which) in places.items():
         if place in command:
@@ -225,6 +232,7 @@ def test_every_command_runs(tmp_path: Path) -> None:
     published_zip(tmp_path / "data_road.zip")
     write_kitti(tmp_path / "small")
     write_calibrations(tmp_path / "small")
+    write_camvid(tmp_path / "data" / "camvid")
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     two_folders(tmp_path / "small", tmp_path / "examples" / "pictures")
     cv2.imwrite(str(tmp_path / "photo.jpg"), np.full((40, 90, 3), 128, np.uint8))
@@ -250,6 +258,7 @@ def test_every_command_runs(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "submission" / "submission.zip") as submission:
         assert len(submission.namelist()) == 6
     assert len(list((tmp_path / "above" / "bev").iterdir())) == 6
+    assert (tmp_path / "sheets" / "sheet.jpg").is_file()
     scored = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("outputs/evaluate/*/result.json"))]
     assert sorted(sum(result["pictures"].values()) for result in scored)[-2:] == [18, 289]
     recipes = json.loads((tmp_path / "outputs/sweeps/seeds/report/result.json").read_text())["recipes"]

@@ -117,7 +117,8 @@ def _generate(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
             root,
             (training, test),
             settings["seed"],
+            settings["looks"],
             on_done=lambda done, total: bar.update(row, completed=done, total=total),
         )
     log.info("%d training and %d test pictures in %s", training, test, root)
-    return {"count": [training, test], "seed": settings["seed"]}
+    return {"count": [training, test], "seed": settings["seed"], "looks": settings["looks"]}

@@ -110,7 +110,7 @@ class BenchDataSettings(Strict):
 
 
 class BenchSettings(Strict):
-    what: Literal["train", "loader", "predict", "startup", "profile", "growth", "all"]
+    what: Literal["train", "loader", "predict", "startup", "profile", "growth", "scenes", "all"]
     into: Annotated[str, Len(1)]
     gpus: Any
     precision: Literal["auto", "fp32", "bf16"]
@@ -139,7 +139,7 @@ class BenchSettings(Strict):
         raise ValueError("should be a list of cases, each [height,width,batch], such as [[160,576,16]]")
 
 
-FORMATS = ("overlay", "mask", "confidence", "bev", "submission")
+FORMATS = ("overlay", "mask", "confidence", "bev", "sheet", "submission")
 
 
 class DataRootSettings(Strict):
@@ -211,6 +211,7 @@ class ReportSettings(Strict):
 class DataCommandSettings(Strict):
     action: Literal["stats", "verify", "show", "download", "generate"]
     count: Annotated[list[Count], Len(2, 2)]
+    looks: Literal["kitti", "varied"]
     seed: Count
     data: Target
     augment: Target

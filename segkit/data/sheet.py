@@ -46,7 +46,7 @@ def sheet(module: SegmentationDataModule, per_group: int = 3) -> NDArray[np.uint
         images = [_painted(module, record) for record in chosen]
         height = height or round(CELL_WIDTH * images[0].shape[0] / images[0].shape[1])
         cells = [resize_image(image, (height, CELL_WIDTH)) for image in images]
-        rows.append(np.hstack([_titled(cell, record.name) for cell, record in zip(cells, chosen, strict=True)]))
+        rows.append(np.hstack([titled(cell, record.name) for cell, record in zip(cells, chosen, strict=True)]))
     return np.vstack(rows)
 
 
@@ -55,7 +55,8 @@ def _painted(module: SegmentationDataModule, record: Record) -> NDArray[np.uint8
     return paint(image, module.read_label(record.label), module.class_list) if record.label else image
 
 
-def _titled(image: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
+def titled(image: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
+    """``image`` (H, W, 3) uint8 with a title written into it, at its upper left."""
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(image, title, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thickness, cv2.LINE_AA)
     return image
@@ -79,7 +80,7 @@ def augmented_sheet(module: SegmentationDataModule) -> NDArray[np.uint8]:
         height = round(CELL_WIDTH * image.shape[0] / image.shape[1])
         shown = resize_image(image, (height, CELL_WIDTH))
         classes = cv2.resize(label, (CELL_WIDTH, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        cells.append(_titled(np.hstack([shown, _label_over(shown, classes, module)]), name))  # type: ignore[arg-type]
+        cells.append(titled(np.hstack([shown, _label_over(shown, classes, module)]), name))  # type: ignore[arg-type]
     return np.vstack([np.hstack(cells[row * columns : (row + 1) * columns]) for row in range(rows)])
 
 

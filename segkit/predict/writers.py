@@ -17,6 +17,7 @@ from segkit.errors import UserError
 from segkit.models.full_size import to_confidence
 from segkit.predict.pipeline import Seconds, staged
 from segkit.predict.predictor import Segmenter
+from segkit.predict.sheet import Sheet
 from segkit.runs.files import write_whole
 
 
@@ -53,11 +54,11 @@ class Confidence(Writer):
         return png(prediction.confidence)
 
 
-GENERAL: tuple[type[Writer], ...] = (Overlay, Mask, Confidence)
+GENERAL: tuple[type[Writer], ...] = (Overlay, Mask, Confidence, Sheet)
 """Those that know no data set."""
 
 
-FORMATS = tuple(kind.name for kind in GENERAL)
+FORMATS = tuple(kind.name for kind in GENERAL if kind.per_picture)
 
 
 def writers_of(formats: Sequence[str] = FORMATS, own: Sequence[Writer] = ()) -> list[Writer]:

@@ -1,24 +1,38 @@
 """Cameras over a road plane, close to the rigs of the real recordings."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from segkit.road.calibration import Calibration
 from segkit.scenes.arrays import Array
 
-# width, height, focal length and principal point in pixels: close to the four rigs of the real recordings.
+
+class Rig(NamedTuple):
+    """A camera's picture size, focal length and principal point in pixels; ``turn`` radians rectify it."""
+
+    width: int
+    height: int
+    focal: float
+    centre_x: float
+    centre_y: float
+    turn: float
+
+
+# Close to the four rigs of the real recordings.
 RIGS = (
-    (1242, 375, 721.5, 609.6, 172.9),
-    (1241, 376, 718.9, 607.2, 185.2),
-    (1226, 370, 707.1, 601.9, 183.1),
-    (1224, 370, 707.0, 604.1, 180.5),
+    Rig(1242, 375, 721.5, 609.6, 172.9, -0.0099),
+    Rig(1241, 376, 718.9, 607.2, 185.2, -0.0099 + 0.001),
+    Rig(1226, 370, 707.1, 601.9, 183.1, -0.0099 + 0.002),
+    Rig(1224, 370, 707.0, 604.1, 180.5, -0.0099 + 0.003),
 )
 # x of the four cameras in metres, left grey first; P2 is the left colour camera.
 _CAMERA_X = (0.0, 0.537, -0.062, 0.471)
 
 
-def make_calibration(rig: int, height: float, pitch: float, roll: float) -> Calibration:
+def make_calibration(rig: Rig, height: float, pitch: float, roll: float) -> Calibration:
     """A camera ``height`` metres over the road, tilted down by ``pitch`` and to the right by ``roll`` radians."""
-    _, _, focal, centre_x, centre_y = RIGS[rig]
+    _, _, focal, centre_x, centre_y, turn = rig
     matrices: dict[str, Array] = {}
     for index, x in enumerate(_CAMERA_X):
         depth_offset = 0.003 if index > 1 else 0.0
@@ -29,7 +43,7 @@ def make_calibration(rig: int, height: float, pitch: float, roll: float) -> Cali
                 [0.0, 0.0, 1.0, depth_offset],
             ]
         )
-    bias_relu = _rotation(-0.0043, 0.0075, -0.0099 + 0.001 * rig)
+    bias_relu = _rotation(-0.0043, 0.0075, turn)
     matrices["R0_rect"] = bias_relu
     matrices["Tr_velo_to_cam"] = np.column_stack(
         [_rotation(0.0, -0.0075, 0.004) @ [[0, -1, 0], [0, 0, -1], [1, 0, 0]], [-0.004, -0.076, -0.272]]

@@ -8,10 +8,22 @@ import numpy as np
 
 from segkit.scenes.arrays import Array
 from segkit.scenes.layout import FARTHEST, Drive, View
-from segkit.scenes.textures import Colour, crown, foliage, house_front, stone_wall
+from segkit.scenes.textures import (
+    Colour,
+    anything,
+    bare_crown,
+    crown,
+    foliage,
+    house_front,
+    shop_front,
+    stone_wall,
+)
 
 Point = tuple[float, float, float]
 _NEAR = 1.0
+_MARGIN = 60
+_DEPTH = 0.3
+_PLAIN: Colour = (1.0, 1.0, 1.0)
 
 
 class Canvas:
@@ -25,15 +37,31 @@ class Canvas:
         self.image = image
         self.hidden = np.zeros(image.shape[:2], np.uint8)
         self._course = view.centre(np.arange(0.0, FARTHEST + 20, 0.5))
+        self._steps = np.arange(len(self._course))
         self._matrix = view.calibration.projection()
 
     def pixels(self, points: Sequence[Point]) -> Array:
-        """(N, 2) float32 pixels of N points; what lies behind the camera is moved just before it."""
+        """(N, 2) float32 pixels of N points; what lies behind the camera is moved ahead, just before it."""
         d, s, h = np.array(points, np.float64).T
         z = np.maximum(s - self.view.s, _NEAR)
-        x = d + np.interp(z * 2, np.arange(len(self._course)), self._course)
-        u, v, w = self._matrix @ np.stack([x, -h, z, np.ones_like(z)])
-        return np.stack([u / w, v / w], 1).astype(np.float32)
+        x = d + np.interp(z * 2, self._steps, self._course)
+        points_ahead = np.ones((4, len(z)))
+        points_ahead[0], points_ahead[1], points_ahead[2] = x, -h, z
+        u, v, w = self._matrix @ points_ahead
+        if w.min() < _DEPTH:  # above a camera that looks down
+            points_ahead[2] += np.maximum(_DEPTH - w, 0) / self._matrix[2, 2]
+            u, v, w = self._matrix @ points_ahead
+        found = np.empty((len(z), 2), np.float32)
+        found[:, 0], found[:, 1] = u / w, v / w
+        return found
+
+    def beside(self, first: float, last: float, near: float, far: float) -> bool:
+        """Whether what lies from ``first`` to ``last`` across and ``near`` to ``far`` along is left or right of the
+        picture: surely so where True."""
+        if near - self.view.s < 3:
+            return False
+        u = self.pixels([(d, s, h) for d in (first, last) for s in (near, far) for h in (0.0, 10.0)])[:, 0]
+        return bool(u.max() < -_MARGIN or u.min() > self.image.shape[1] + _MARGIN)
 
     def distance(self, s: float) -> float:
         """Metres ahead of the camera."""
@@ -41,6 +69,7 @@ class Canvas:
 
     def colour(self, colour: Colour, light: float, s: float) -> Colour:
         """A colour as it looks in ``light`` (1 is full sun) through the air up to ``s``."""
+        light *= self.view.drive.light.things
         clear, haze = np.exp(-self.distance(s) / self.view.drive.light.haze), self.view.drive.light.horizon
         blue, green, red = (clear * light * c + (1 - clear) * 0.85 * h for c, h in zip(colour, haze, strict=True))
         return (blue, green, red)
@@ -65,10 +94,12 @@ class Canvas:
         cv2.fillConvexPoly(self.image, fixed, colour, cv2.LINE_AA, 4)
         cv2.fillConvexPoly(self.hidden, fixed, 255, cv2.LINE_8, 4)
 
-    def textured(self, corners: Sequence[Point], texture: Array, light: float, part: float = 0.0) -> None:
+    def textured(
+        self, corners: Sequence[Point], texture: Array, light: float, part: float = 0.0, tint: Colour = _PLAIN
+    ) -> None:
         """Stretch a texture (H, W, 3) over four corners: top left, top right, bottom right, bottom left in it.
 
-        ``part``, 0…1, of the texture's left lies behind the camera and is left out.
+        ``part``, 0…1, of the texture's left lies behind the camera and is left out. ``tint`` multiplies its colours.
         """
         quad = self.pixels(corners)
         left, top = np.floor(np.maximum(quad.min(0), 0)).astype(int)
@@ -81,7 +112,7 @@ class Canvas:
         source = np.array([(start, 0), (columns, 0), (columns, rows), (start, rows)], np.float32)
         matrix = cv2.getPerspectiveTransform(source, quad - np.array((left, top), np.float32))
         size = (int(right - left), int(bottom - top))
-        shade = self._shade(texture, light, corners[0][1])
+        shade = self._shade(texture, light, corners[0][1], tint)
         # A texture much finer than its place in the picture would sparkle.
         shrink = min(rows / max(size[1], 1), columns / max(size[0], 1))
         if shrink > 2:
@@ -93,7 +124,9 @@ class Canvas:
         cv2.copyTo(warped, mask, self.image[top:bottom, left:right])
         np.maximum(self.hidden[top:bottom, left:right], mask, out=self.hidden[top:bottom, left:right])
 
-    def sprite(self, foot: Point, size: tuple[float, float], sprite: Array, light: float) -> None:
+    def sprite(
+        self, foot: Point, size: tuple[float, float], sprite: Array, light: float, tint: Colour = _PLAIN
+    ) -> None:
         """Paint an upright cut-out (H, W, 4), ``size`` (width, height) in metres, its foot's middle at ``foot``."""
         d, s, h = foot
         (left, bottom), (right, top) = self.pixels([(d - size[0] / 2, s, h), (d + size[0] / 2, s, h + size[1])])
@@ -109,7 +142,7 @@ class Canvas:
             sprite = cv2.resize(sprite, small, interpolation=cv2.INTER_AREA)
             matrix[0, 0], matrix[1, 1] = (right - left) / small[0], (bottom - top) / small[1]
         patch = cv2.warpAffine(sprite, matrix, (last[0] - first[0], last[1] - first[1]), flags=cv2.INTER_LINEAR)
-        colour = self._shade(np.ascontiguousarray(patch[..., :3]), light, s)
+        colour = self._shade(np.ascontiguousarray(patch[..., :3]), light, s, tint)
         alpha = patch[..., 3]
         region = self.image[first[1] : last[1], first[0] : last[0]]
         weight = cv2.merge([alpha] * 3)
@@ -119,15 +152,35 @@ class Canvas:
         hidden = self.hidden[first[1] : last[1], first[0] : last[0]]
         np.maximum(hidden, np.where(alpha > 127, 255, 0).astype(np.uint8), out=hidden)
 
-    def _shade(self, texture: Array, light: float, s: float) -> Array:
-        black, white = self.colour((0, 0, 0), light, s), self.colour((255, 255, 255), light, s)
+    def _shade(self, texture: Array, light: float, s: float, tint: Colour) -> Array:
+        blue, green, red = tint
+        black, white = self.colour((0, 0, 0), light, s), self.colour((255 * blue, 255 * green, 255 * red), light, s)
         ramp = np.linspace(black, white, 256)[None]
         return cv2.LUT(texture, np.clip(ramp, 0, 255).astype(np.uint8))
 
 
-@lru_cache(maxsize=2)
 def textures_of(drive: Drive) -> dict[str, list[Array]]:
-    """The drive's own fronts, walls, hedges, crowns and bushes."""
+    """The drive's own fronts, walls, hedges, crowns and bushes, or those that all tinted drives share."""
+    return _shared_textures() if drive.look.tinted else _own_textures(drive)
+
+
+@lru_cache(maxsize=1)
+def _shared_textures() -> dict[str, list[Array]]:
+    rng = np.random.default_rng(22)
+    bushes = [crown(rng, 0.5) for _ in range(6)]
+    odd = [anything(rng) for _ in range(24)]
+    return {
+        "house": [house_front(rng) for _ in range(16)] + [shop_front(rng) for _ in range(16)] + odd[:8],
+        "wall": [stone_wall(rng) for _ in range(8)] + odd[8:16],
+        "hedge": [foliage(rng, (96, 256)) for _ in range(6)],
+        "tree": [crown(rng, rng.uniform(0.2, 0.8)) for _ in range(10)] + [bare_crown(rng) for _ in range(8)],
+        "bush": bushes,
+        "box": odd,
+    }
+
+
+@lru_cache(maxsize=2)
+def _own_textures(drive: Drive) -> dict[str, list[Array]]:
     rng = np.random.default_rng([*drive.key, 4000])
     return {
         "house": [house_front(rng) for _ in range(5)],

@@ -18,7 +18,8 @@ from segkit.distributed.processes import die_with_parent
 from segkit.errors import UserError
 from segkit.road.layout import CATEGORIES, PARTS, PUBLISHED, Category, Part
 from segkit.scenes.arrays import Array
-from segkit.scenes.layout import locate
+from segkit.scenes.drives import locate
+from segkit.scenes.look import Looks
 from segkit.scenes.render import render
 
 # RGB by label value: not road, road, not scored.
@@ -34,6 +35,7 @@ class _Job(NamedTuple):
     part: Part
     category: Category
     number: int
+    looks: Looks
 
 
 def divide(count: int, part: Part) -> dict[Category, int]:
@@ -51,13 +53,14 @@ def generate_scenes(
     root: Path,
     count: tuple[int, int],
     seed: int = 0,
+    looks: Looks = "kitti",
     workers: int | None = None,
     on_done: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write ``count`` (training, test) pictures with labels and calibration under ``root`` in KITTI road's layout.
 
-    A picture depends on seed, part, category and number alone. ``workers`` processes render (``None``: one for each
-    CPU this process may use, 1: no further process). ``on_done(done, total)`` is called after each picture.
+    A picture depends on seed, looks, part, category and number alone. ``workers`` processes render (``None``: one for
+    each CPU this process may use, 1: no further process). ``on_done(done, total)`` is called after each picture.
     The two parts appear under ``root`` when all is written, or not at all.
 
     Raises ``UserError`` for a wrong count or seed, for a ``root`` that holds pictures already, and where the disk
@@ -83,7 +86,7 @@ def generate_scenes(
     except OSError as error:
         raise UserError(f"data.root={root}: cannot write there ({error.strerror}); choose another folder") from error
     try:
-        jobs = _jobs(staging, count, seed)
+        jobs = _jobs(staging, count, seed, looks)
         for done, _ in enumerate(_run(jobs, workers or cores()), start=1):
             if on_done is not None:
                 on_done(done, len(jobs))
@@ -99,13 +102,13 @@ def generate_scenes(
             root.rmdir()
 
 
-def _jobs(root: Path, count: tuple[int, int], seed: int) -> list[_Job]:
+def _jobs(root: Path, count: tuple[int, int], seed: int, looks: Looks) -> list[_Job]:
     jobs = []
     for part, pictures in zip(PARTS, count, strict=True):
         for folder in ("image_2", "calib", *(("gt_image_2",) if part == "training" else ())):
             (root / part / folder).mkdir(parents=True)
         for category, share in divide(pictures, part).items():
-            jobs += [_Job(root, seed, part, category, number) for number in range(share)]
+            jobs += [_Job(root, seed, part, category, number, looks) for number in range(share)]
     return jobs
 
 
@@ -132,7 +135,7 @@ def _start_worker() -> None:
 
 def _write(job: _Job) -> Path:
     """Render one picture into its files; returns the picture's."""
-    view = locate(job.seed, job.part, job.category, job.number)
+    view = locate(job.seed, job.part, job.category, job.number, job.looks)
     picture = render(view)
     folder, name = job.root / job.part, f"{job.number:06d}"
     path = folder / "image_2" / f"{job.category}_{name}.png"

@@ -1,6 +1,7 @@
 """The ground as the camera sees it: each pixel below the horizon looks its (d, s) up in the drive's section."""
 
-from functools import lru_cache
+from collections.abc import Iterator
+from functools import cache
 
 import cv2
 import numpy as np
@@ -9,10 +10,8 @@ from segkit.scenes.arrays import Array
 from segkit.scenes.decals import marks_near
 from segkit.scenes.layout import Drive, View
 from segkit.scenes.points import Ground
-from segkit.scenes.profile import LEVELS, MATERIALS, REACH, RESOLUTION, profiles, shade_of
+from segkit.scenes.profile import LEVELS, REACH, RESOLUTION, grain_of, profiles, shade_of
 from segkit.scenes.textures import fractal_noise
-
-_PAINT = (222.0, 226.0, 226.0)
 
 
 def paint_ground(view: View, ground: Ground) -> tuple[Array, Array, Array]:
@@ -31,7 +30,7 @@ def paint_ground(view: View, ground: Ground) -> tuple[Array, Array, Array]:
     blue, green, red, grain = cv2.split(base)
     solid, broken, jointed = (np.ascontiguousarray(lines[..., index]) for index in range(3))
 
-    fine, coarse = _noise_tiles()
+    fine, coarse = _noise_tiles(drive.look.tile)
     # Grain is finer than a pixel in the distance and averages out.
     close = _look_up(fine, ground.d, s, 0.03, 0.04) / (1 + along / 0.08)
     rough = close + 0.8 * _look_up(fine, ground.d, s, 0.35, 0.5) / (1 + along)
@@ -40,21 +39,28 @@ def paint_ground(view: View, ground: Ground) -> tuple[Array, Array, Array]:
     jointed[joints] *= _periodic(s[joints], along[joints], 0.05, 1.0 + 0.6 * (drive.key[-1] % 3))
     dashes = broken > 0
     solid[dashes] += broken[dashes] * _periodic(s[dashes], along[dashes], *drive.section.dash)
-    side_road = _side_road_cover(drive, ground.d, s, along)
-    if side_road is not None:
-        inside = side_road > 0
-        cover = side_road[inside]
-        for plane, level_of in zip((blue, green, red), shade_of("asphalt", drive), strict=True):
+    tone, white = marks_near(view, ground)
+    for material, share in _covers(drive, ground.d, s, along):
+        inside = share > 0
+        cover = share[inside]
+        for plane, level_of in zip((blue, green, red), shade_of(material, drive), strict=True):
             plane[inside] += cover * (np.float32(level_of) - plane[inside])
-        grain[inside] += cover * (np.float32(MATERIALS["asphalt"][2]) - grain[inside])
+        grain[inside] += cover * (np.float32(grain_of(material, drive)) - grain[inside])
         jointed[inside] *= 1 - cover
         solid[inside] *= 1 - cover
-    tone, white = marks_near(view, ground)
-    tone *= 1 + grain * rough + np.float32(0.045) * worn - np.float32(0.25) * jointed
+        if material != "asphalt":
+            white[inside] *= 1 - cover
+    look = drive.look
+    tone *= (
+        1
+        + grain * (rough * np.float32(look.relief))
+        + np.float32(0.045 * look.blotches) * worn
+        - np.float32(0.25) * jointed
+    )
     white += solid
     painted = white > 0
-    cover = white[painted] * np.clip(0.85 + 0.2 * worn[painted], 0.3, 1.0)
-    for plane, paint_level in zip((blue, green, red), _PAINT, strict=True):
+    cover = white[painted] * np.clip(0.85 + 0.2 * worn[painted], 0.3, 1.0) * np.float32(look.worn_paint)
+    for plane, paint_level in zip((blue, green, red), look.paint, strict=True):
         plane *= tone
         plane[painted] += cover * (paint_level - plane[painted])
     return blue, green, red
@@ -76,19 +82,32 @@ def _periodic(s: Array, footprint: Array, length: float, period: float) -> Array
     return (filled(s + reach / 2) - filled(s - reach / 2)) / reach
 
 
-def _side_road_cover(drive: Drive, d: Array, s: Array, along: Array) -> Array | None:
-    if not drive.side_roads:
-        return None
+def _covers(drive: Drive, d: Array, s: Array, along: Array) -> Iterator[tuple[str, Array]]:
+    """Materials that lie over the section and the share, 0…1, that they cover of each ground pixel."""
+    if drive.side_roads:
+        yield "asphalt", _side_road_cover(drive, d, s, along)
+    if np.isfinite(drive.ends):
+        # Across the end of a road runs what lies beside others.
+        for material, start in (("curb", 0.0), ("pavement", 0.2), ("yard", 3.0)):
+            yield material, np.clip((s - (drive.ends + start)) / along + 0.5, 0, 1)
+
+
+def _side_road_cover(drive: Drive, d: Array, s: Array, along: Array) -> Array:
     cover = np.zeros_like(d)
-    for side, start, end in drive.side_roads:
-        beyond = d > drive.section.road[1] if side > 0 else d < drive.section.road[0]
-        inside = np.minimum((s - start) / along, (end - s) / along) + 0.5
-        cover = np.maximum(cover, np.clip(inside, 0, 1) * beyond)
+    for side_road in drive.side_roads:
+        beside, within = side_road.margin(drive.section.road, d, s)
+        cover = np.maximum(cover, np.clip(within / along + 0.5, 0, 1) * beside)
     return cover
 
 
-@lru_cache(maxsize=1)
-def _noise_tiles() -> tuple[Array, Array]:
-    rng = np.random.default_rng(20)
-    fine = cv2.GaussianBlur(rng.standard_normal((512, 512), dtype=np.float32), (0, 0), 0.8)
-    return fine / fine.std(), fractal_noise(rng, 512, (10, 40, 100))
+@cache
+def _noise_tiles(tile: int) -> tuple[Array, Array]:
+    """The fine and the coarse noise of texture ``tile``; 0 is the usual one."""
+    rng = np.random.default_rng(20 if tile == 0 else [20, tile])
+    white = rng.standard_normal((512, 512), dtype=np.float32)
+    if tile == 0:
+        fine = cv2.GaussianBlur(white, (0, 0), 0.8)
+        return fine / fine.std(), fractal_noise(rng, 512, (10, 40, 100))
+    fine = cv2.GaussianBlur(white, (0, 0), rng.uniform(0.5, 2.5), sigmaY=rng.uniform(0.5, 4.0))
+    cells = sorted(int(count) for count in rng.integers(4, 160, 3))
+    return fine / fine.std(), fractal_noise(rng, 512, tuple(cells))

@@ -5,21 +5,18 @@ Everything across the road keeps its ``d`` for the whole drive, so a picture is 
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 
 from segkit.road.calibration import Calibration
-from segkit.road.layout import CATEGORIES, PARTS, Category, Part
 from segkit.scenes.arrays import Array
-from segkit.scenes.camera import RIGS, make_calibration
-from segkit.scenes.objects import Thing, furnish
-from segkit.scenes.section import Section, make_section
+from segkit.scenes.camera import Rig
+from segkit.scenes.look import KITTI, Look
+from segkit.scenes.objects import SideRoad, Thing
+from segkit.scenes.section import Section
 
 NEAREST, FARTHEST = 2.0, 130.0
 """Ground is painted and labelled between these distances in metres; beyond stands the backdrop."""
-_DRIVE_FRAMES = (3, 6)
-_HEIGHT = 1.65
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,10 @@ class CentreLine:
 
 @dataclass(frozen=True)
 class Light:
-    """The drive's weather: ``shadow`` is metres (sideways, ahead) that a shadow falls per metre of height."""
+    """The drive's weather: ``shadow`` is metres (sideways, ahead) that a shadow falls per metre of height.
+
+    ``ground`` and ``things`` are the shares of daylight that reach them, 0…1, as at dusk or against the sun.
+    """
 
     sunny: bool
     shadow: tuple[float, float]
@@ -56,27 +56,34 @@ class Light:
     balance: tuple[float, float, float]
     contrast: float
     noise: float
+    ground: float = 1.0
+    things: float = 1.0
 
 
 # Compared by identity: a drive is drawn once, and its many things make a slow key for what is cached of it.
 @dataclass(frozen=True, eq=False)
 class Drive:
-    """Some consecutive frames along one road. ``key`` seeds whatever is drawn at random while painting."""
+    """Some consecutive frames along one road. ``key`` seeds whatever is drawn at random while painting.
+
+    The road goes on for ``ends`` metres, where a cross road closes it.
+    """
 
     key: tuple[int, ...]
-    rig: int
+    rig: Rig
     frames: int
     step: float
     line: CentreLine
     section: Section
     light: Light
-    side_roads: tuple[tuple[int, float, float], ...]
+    side_roads: tuple[SideRoad, ...]
     things: tuple[Thing, ...] = field(repr=False)
+    ends: float = np.inf
+    look: Look = KITTI
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of its pictures in pixels."""
-        return RIGS[self.rig][:2]
+        return self.rig[:2]
 
     def surface(self, d: Array, s: Array) -> tuple[Array, Array, Array]:
         """Which points (d, s) of the ground, metres, are (road, ego lane, not scored): three boolean arrays."""
@@ -86,10 +93,12 @@ class Drive:
         unscored = np.zeros_like(road)
         for left, right in section.unscored:
             unscored |= (d >= left) & (d < right)
-        for side, start, end in self.side_roads:
-            beyond = d >= section.road[1] if side > 0 else d < section.road[0]
-            unscored |= beyond & (s >= start) & (s < end)
-        return road, lane, unscored
+        for side_road in self.side_roads:
+            unscored |= side_road.inside(section.road, d, s)
+        ahead = s < self.ends
+        if self.look.every_road:
+            return (road | unscored) & ahead, lane & ahead, np.zeros_like(road)
+        return road & ahead, lane & ahead, unscored & ahead
 
 
 @dataclass(frozen=True)
@@ -116,73 +125,3 @@ class View:
     def surface(self, x: Array, z: Array) -> tuple[Array, Array, Array]:
         """Which points of the road plane, metres, are (road, ego lane, not scored): three boolean arrays."""
         return self.drive.surface(*self.drive_coordinates(x, z))
-
-
-def locate(seed: int, part: Part, category: Category, number: int) -> View:
-    """The view of picture ``number`` of a category: the same for a seed, whatever else is generated."""
-    key = (seed, PARTS.index(part), CATEGORIES.index(category))
-    lengths = np.random.default_rng([*key, 0])
-    drive, first = 0, 0
-    while number >= first + (frames := int(lengths.integers(*_DRIVE_FRAMES, endpoint=True))):
-        drive, first = drive + 1, first + frames
-    return _view(make_drive(seed, part, category, drive, frames), number - first)
-
-
-@lru_cache(maxsize=2)
-def make_drive(seed: int, part: Part, category: Category, number: int, frames: int) -> Drive:
-    """Draw drive ``number`` of a category."""
-    key = (seed, PARTS.index(part), CATEGORIES.index(category), 1 + number)
-    rng = np.random.default_rng(key)
-    curvature = 0.0 if rng.random() < 0.3 else rng.uniform(0.003, 0.012)
-    lengths = (rng.uniform(45, 75), rng.uniform(80, 120))
-    shares = (rng.uniform(0.3, 0.8), rng.uniform(0.2, 0.5))
-    line = CentreLine(
-        tuple(curvature * share * length**2 for share, length in zip(shares, lengths, strict=True)),
-        lengths,
-        tuple(rng.uniform(0, 2 * np.pi, 2)),
-    )
-    section = make_section(category, rng)
-    step = rng.uniform(4.0, 10.0)
-    way = frames * step + FARTHEST
-    side_roads: tuple[tuple[int, float, float], ...] = ()
-    if section.crossable and rng.random() < 0.45:
-        side, start = rng.choice(section.crossable), rng.uniform(14.0, frames * step + 35.0)
-        side_roads = ((int(side), start, start + rng.uniform(5.0, 8.0)),)
-    things = furnish(section, way, side_roads, frames, step, rng)
-    rig = int(rng.choice(len(RIGS), p=(0.55, 0.2, 0.15, 0.1)))
-    return Drive(key, rig, frames, step, line, section, _light(rng), side_roads, things)
-
-
-def _view(drive: Drive, frame: int) -> View:
-    rng = np.random.default_rng([*drive.key, 1 + frame])
-    # Between frames of a drive the car only sways; its road and its place in the lane stay.
-    calibration = make_calibration(
-        drive.rig,
-        height=_HEIGHT + float(rng.uniform(-0.08, 0.08)),
-        pitch=float(rng.normal(0.0, 0.007)),
-        roll=float(np.clip(rng.normal(0.0, 0.008), -0.03, 0.03)),
-    )
-    d = 0.25 * float(np.sin(1.3 * frame + drive.line.phases[0]))
-    return View(drive, frame, frame * drive.step, d, float(rng.normal(0.0, 0.008)), calibration)
-
-
-def _light(rng: np.random.Generator) -> Light:
-    sunny = bool(rng.random() < 0.72)
-    bright = bool(rng.random() < 0.35)
-    depth = rng.uniform(0.4, 0.58) if sunny else rng.uniform(0.8, 0.9)
-    blue, pale = rng.uniform(0, 30), rng.uniform(225, 255)
-    sky = (235.0 - blue / 2, 175.0 - blue, 110.0 - blue) if sunny and not bright else (pale, pale - 4, pale - 10)
-    warm = float(np.clip(rng.normal(0.0, 0.018), -0.035, 0.035))
-    return Light(
-        sunny=sunny,
-        shadow=(float(rng.choice((-1, 1)) * rng.uniform(0.35, 1.5)), float(rng.uniform(-1.0, 1.0))),
-        shade=(depth * 1.08, depth, depth * 0.95),
-        sky=sky,
-        horizon=(pale, pale - 5, pale - 14),
-        clouds=float(rng.uniform(0.0, 0.7)),
-        haze=float(rng.uniform(250.0, 900.0) if rng.random() < 0.8 else rng.uniform(110.0, 200.0)),
-        gain=float(np.exp(rng.uniform(-0.25, 0.2))),
-        balance=(1.0 - warm, 1.0 + float(rng.normal(0.0, 0.015)), 1.0 + warm),
-        contrast=float(rng.uniform(0.95, 1.2)),
-        noise=float(rng.uniform(1.0, 4.0)),
-    )

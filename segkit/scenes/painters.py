@@ -16,9 +16,33 @@ _CLOTHES: tuple[Colour, ...] = ((120, 60, 40), (50, 50, 140), (200, 200, 200), (
 _GLASS: Colour = (62, 55, 48)
 
 
+_CIRCLE = [(float(np.cos(turn)), float(np.sin(turn))) for turn in np.linspace(0, 2 * np.pi, 14, endpoint=False)]
+_TINTS = np.random.default_rng(23).uniform(0.35, 1.25, (97, 1)) * np.random.default_rng(24).uniform(0.75, 1.15, (97, 3))
+_COLOURS = np.random.default_rng(25).uniform(12, 235, (89, 1)) * np.random.default_rng(26).uniform(0.45, 1.08, (89, 3))
+
+
+def _tint(canvas: Canvas, thing: Thing) -> Colour:
+    """What a thing's texture is multiplied with: its own where textures are shared."""
+    if not canvas.view.drive.look.tinted:
+        return (1.0, 1.0, 1.0)
+    blue, green, red = _TINTS[thing.style % len(_TINTS)]
+    return (blue, green, red)
+
+
+def _painted(canvas: Canvas, thing: Thing, usual: tuple[Colour, ...], draw: int = 0) -> Colour:
+    """One of the usual colours, or, half the time where textures are tinted, any; ``draw`` tells several apart."""
+    style = thing.style if draw == 0 else thing.style // len(usual) ** draw
+    if canvas.view.drive.look.tinted and style // 7 % 2:
+        blue, green, red = _COLOURS[style % len(_COLOURS)]
+        return (blue, green, red)
+    return usual[style % len(usual)]
+
+
 def paint_thing(canvas: Canvas, thing: Thing) -> None:
     """Paint one thing; farther ones must have been painted before."""
-    _PAINTERS[thing.kind](canvas, thing)
+    reach = abs(thing.width) + 2.5  # as far as a lamp's arm
+    if not canvas.beside(thing.d - reach, thing.d + reach, thing.s, thing.s + thing.length + 1):
+        _PAINTERS[thing.kind](canvas, thing)
 
 
 def _front(canvas: Canvas, thing: Thing) -> None:
@@ -26,6 +50,7 @@ def _front(canvas: Canvas, thing: Thing) -> None:
     side = 1.0 if thing.width > 0 else -1.0
     texture = textures_of(canvas.view.drive)[thing.kind]
     picture = texture[thing.style % len(texture)]
+    tint = _tint(canvas, thing)
     near = max(thing.s, canvas.view.s + 1.2)
     end = thing.s + thing.length
     if end <= near + 0.1:
@@ -35,10 +60,12 @@ def _front(canvas: Canvas, thing: Thing) -> None:
         _roof(canvas, thing, near, end)
     if near == thing.s:
         ends: list[Point] = [(inner, near, top), (outer, near, top), (outer, near, 0), (inner, near, 0)]
-        canvas.textured(ends if side > 0 else [ends[1], ends[0], ends[3], ends[2]], picture, canvas.face_light((0, -1)))
+        canvas.textured(
+            ends if side > 0 else [ends[1], ends[0], ends[3], ends[2]], picture, canvas.face_light((0, -1)), 0.0, tint
+        )
     part = (near - thing.s) / thing.length
     face: list[Point] = [(inner, near, top), (inner, end, top), (inner, end, 0), (inner, near, 0)]
-    canvas.textured(face, picture, canvas.face_light((-side, 0)), part)
+    canvas.textured(face, picture, canvas.face_light((-side, 0)), part, tint)
     if thing.kind == "hedge":
         lid = [(d, s, top) for d in (inner, outer) for s in (near, end)]
         canvas.polygon(lid, (55, 120, 95), 0.9)
@@ -69,13 +96,19 @@ def _tree(canvas: Canvas, thing: Thing) -> None:
     ]  # fmt: skip
     canvas.polygon(trunk, (42, 52, 60), light)
     foot = (thing.d, s, max(bottom, 1.6))
-    canvas.sprite(foot, (thing.width * 1.15, thing.height - foot[2]), crowns[thing.style % len(crowns)], light)
+    canvas.sprite(
+        foot,
+        (thing.width * 1.15, thing.height - foot[2]),
+        crowns[thing.style % len(crowns)],
+        light,
+        _tint(canvas, thing),
+    )
 
 
 def _bush(canvas: Canvas, thing: Thing) -> None:
     bushes = textures_of(canvas.view.drive)["bush"]
     foot = (thing.d, thing.s, -thing.height * 0.25)
-    canvas.sprite(foot, (thing.width, thing.height * 1.3), bushes[thing.style % len(bushes)], 0.8)
+    canvas.sprite(foot, (thing.width, thing.height * 1.3), bushes[thing.style % len(bushes)], 0.8, _tint(canvas, thing))
 
 
 def _pole(canvas: Canvas, thing: Thing) -> None:
@@ -109,18 +142,17 @@ def _sign(canvas: Canvas, thing: Thing) -> None:
 
 
 def _disc(canvas: Canvas, centre: Point, radius: float, colour: Colour, light: float, along: bool = False) -> None:
-    turns = np.linspace(0, 2 * np.pi, 14, endpoint=False)
     d, s, h = centre
-    ring: list[Point] = []
-    for turn in turns:
-        shift = radius * float(np.cos(turn))
-        ring.append((d + (0 if along else shift), s + (shift if along else 0), h + radius * float(np.sin(turn))))
+    if along:
+        ring: list[Point] = [(d, s + radius * cosine, h + radius * sine) for cosine, sine in _CIRCLE]
+    else:
+        ring = [(d + radius * cosine, s, h + radius * sine) for cosine, sine in _CIRCLE]
     canvas.polygon(ring, colour, light)
 
 
 def _person(canvas: Canvas, thing: Thing) -> None:
     d, s, tall, light = thing.d, thing.s, thing.height, canvas.face_light((0, -1))
-    shirt, trousers = _CLOTHES[thing.style % 5], _CLOTHES[(thing.style // 5) % 5]
+    shirt, trousers = _painted(canvas, thing, _CLOTHES), _painted(canvas, thing, _CLOTHES, 1)
     saddle = 0.35 if thing.kind == "cyclist" else 0.0
     if saddle:
         for shift in (-0.5, 0.5):
@@ -135,7 +167,7 @@ def _person(canvas: Canvas, thing: Thing) -> None:
 def _car(canvas: Canvas, thing: Thing) -> None:
     if thing.s + thing.length < canvas.view.s + 2.5 or thing.s < canvas.view.s + 0.6:
         return
-    colour = _CAR_COLOURS[thing.style % len(_CAR_COLOURS)]
+    colour = _painted(canvas, thing, _CAR_COLOURS)
     back, front = thing.s, thing.s + thing.length
     left, right = thing.d - thing.width / 2, thing.d + thing.width / 2
     # Seen from the side that is nearer to the camera's own line.
@@ -147,6 +179,8 @@ def _car(canvas: Canvas, thing: Thing) -> None:
     canvas.polygon(box, (20, 20, 20), 0.6)
     canvas.polygon([(flank, s, h) for s in (back, front) for h in (0.28, belt)], colour, side)
     canvas.polygon([(d, s, belt) for d in (left, right) for s in (back, front)], colour, above)
+    if canvas.view.drive.look.tinted:
+        _gloss(canvas, thing, flank, colour, side)
     # The cabin stands back from the bonnet, which is the near end of an oncoming car.
     bonnet, boot = 0.24 * thing.length, (0.02 if thing.style % 2 else 0.12) * thing.length
     first, last = (back + bonnet, front - boot) if thing.oncoming else (back + boot, front - bonnet)
@@ -179,6 +213,37 @@ def _car(canvas: Canvas, thing: Thing) -> None:
         _upright(canvas, d, back, (belt - 0.24, belt - 0.06), 0.15, lamp, max(rear, 0.8))
 
 
+def _gloss(canvas: Canvas, thing: Thing, flank: float, colour: Colour, light: float) -> None:
+    """Bands along a car's side as if sky and road were mirrored in it, and the gap between two doors."""
+    blue, green, red = colour
+    back, front, belt = thing.s, thing.s + thing.length, 0.58 * thing.height
+    for number in range(thing.style % 3):
+        low = 0.3 + (belt - 0.4) * ((thing.style // 3 + 3 * number) % 7) / 9
+        share = (0.45, 0.7, 1.3, 1.7)[(thing.style // 21 + number) % 4]
+        tone = (min(blue * share, 250.0), min(green * share, 250.0), min(red * share, 250.0))
+        band = low + 0.06 + 0.04 * (thing.style // 84 % 5)
+        canvas.polygon([(flank, s, h) for s in (back, front) for h in (low, min(band, belt))], tone, light)
+    gap = (back + front) / 2
+    canvas.polygon([(flank, s, h) for s in (gap, gap + 0.03) for h in (0.3, belt)], (15, 15, 15), light)
+
+
+def _box(canvas: Canvas, thing: Thing) -> None:
+    """A box of any texture: its end, the flank that is seen, and its lid."""
+    textures = textures_of(canvas.view.drive)["box"]
+    picture, tint = textures[thing.style % len(textures)], _tint(canvas, thing)
+    near, far, top = max(thing.s, canvas.view.s + 1.2), thing.s + thing.length, thing.height
+    if far <= near + 0.05:
+        return
+    left, right = thing.d - thing.width / 2, thing.d + thing.width / 2
+    ((middle, _),) = canvas.pixels([(thing.d, near, 0.5)])
+    flank, towards = (left, -1.0) if middle > canvas.image.shape[1] / 2 else (right, 1.0)
+    canvas.polygon([(d, s, top) for d in (left, right) for s in (near, far)], _painted(canvas, thing, _CLOTHES))
+    side: list[Point] = [(flank, near, top), (flank, far, top), (flank, far, 0), (flank, near, 0)]
+    canvas.textured(side, picture, canvas.face_light((towards, 0)), 0.0, tint)
+    end: list[Point] = [(left, near, top), (right, near, top), (right, near, 0), (left, near, 0)]
+    canvas.textured(end, picture, canvas.face_light((0, -1)), 0.0, tint)
+
+
 _PAINTERS: dict[str, Callable[[Canvas, Thing], None]] = {
     "house": _front,
     "wall": _front,
@@ -190,4 +255,5 @@ _PAINTERS: dict[str, Callable[[Canvas, Thing], None]] = {
     "person": _person,
     "cyclist": _person,
     "car": _car,
+    "box": _box,
 }

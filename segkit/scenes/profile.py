@@ -23,6 +23,7 @@ MATERIALS = {
     "grass": ((45, 105, 85), 16.0, 0.30),
     "yard": ((50, 100, 88), 18.0, 0.30),
 }
+_YELLOW = (60, 150, 175)
 _SLABS = ("bicycle", "pavement", "parking", "tram", "gravel")
 RESOLUTION = 0.02
 """Metres of one column."""
@@ -33,6 +34,8 @@ LEVELS = 8
 
 def shade_of(material: str, drive: Drive) -> tuple[float, float, float]:
     """BGR in sunlight of a material on this drive."""
+    if material in drive.look.shades:
+        return drive.look.shades[material][0]
     colour, spread, _ = MATERIALS[material]
     rng = np.random.default_rng([*drive.key, sorted(MATERIALS).index(material)])
     lift, tint = rng.uniform(-spread, spread), rng.uniform(-4, 3)
@@ -40,6 +43,11 @@ def shade_of(material: str, drive: Drive) -> tuple[float, float, float]:
         # Slabs and pavers are as bright as the road, but warmer.
         tint = rng.uniform(8, 17) if rng.random() < 0.55 else rng.uniform(15, 34)
     return (colour[0] + lift - tint, colour[1] + lift - tint / 3, colour[2] + lift + tint)
+
+
+def grain_of(material: str, drive: Drive) -> float:
+    """How much a material's brightness varies from place to place on this drive, as a share of it."""
+    return drive.look.shades[material][1] if material in drive.look.shades else MATERIALS[material][2]
 
 
 @lru_cache(maxsize=2)
@@ -54,7 +62,7 @@ def profiles(drive: Drive) -> tuple[Array, Array]:
     rng = np.random.default_rng([*drive.key, 1000])
     for strip in drive.section.strips:
         inside = (d >= strip.left) & (d < strip.right)
-        colours[inside] = (*shade_of(strip.material, drive), MATERIALS[strip.material][2])
+        colours[inside] = (*shade_of(strip.material, drive), grain_of(strip.material, drive))
         if strip.material in ("pavement", "parking", "gutter", "curb"):
             paint[inside, 2] = 1.0
             if strip.material != "curb" and rng.random() < 0.7:
@@ -67,6 +75,9 @@ def profiles(drive: Drive) -> tuple[Array, Array]:
         under = np.abs(d - marking.d) < marking.width / 2
         paint[under, 1 if marking.dashed else 0] = 1.0
         paint[under, 2] = 0.0
+    for inset in drive.look.edge_lines:
+        for line in (drive.section.road[0] + inset, drive.section.road[1] - inset):
+            colours[np.abs(d - line) < 0.05, :3] = _YELLOW
     for rail in drive.section.rails:
         colours[np.abs(d - rail) < 0.09, :3] *= 0.6
         colours[np.abs(d - rail) < 0.035, :3] = (175, 178, 180)

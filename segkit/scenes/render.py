@@ -9,6 +9,7 @@ import numpy as np
 from segkit.data.records import IGNORE_INDEX
 from segkit.scenes.arrays import Array
 from segkit.scenes.canvas import Canvas
+from segkit.scenes.effects import mirror_ground, paint_bonnet, record
 from segkit.scenes.ground import paint_ground
 from segkit.scenes.layout import FARTHEST, Light, View
 from segkit.scenes.painters import paint_thing
@@ -47,8 +48,14 @@ def render(view: View) -> Picture:
     for thing in sorted(things, key=lambda thing: -(thing.s + thing.length)):
         if thing.s + thing.length - view.s > 2.5 and thing.s - view.s < FARTHEST - 5:
             paint_thing(canvas, thing)
+    look = view.drive.look
+    if look.wet:
+        mirror_ground(canvas, ground.top, look.wet)
+    if look.bonnet:
+        paint_bonnet(canvas, look.bonnet)
     road, lane, hidden = _labels(view, ground, canvas.hidden)
-    return Picture(_camera(canvas.image, ground.top, light, rng), road, lane, hidden)
+    image = _camera(canvas.image, ground.top, light, rng)
+    return Picture(record(image, look.lens) if look.lens else image, road, lane, hidden)
 
 
 def _lit(planes: tuple[Array, Array, Array], sun: Array, ground: Ground, light: Light) -> Array:
@@ -59,6 +66,7 @@ def _lit(planes: tuple[Array, Array, Array], sun: Array, ground: Ground, light: 
     for plane, shade, horizon in zip(planes, light.shade, light.horizon, strict=True):
         # Under a grey sky only what stands close above the ground darkens it.
         dark, full = (shade, 1.0) if light.sunny else (0.75 * shade, shade)
+        dark, full = dark * light.ground, full * light.ground
         brightness = np.float32(dark) + np.float32(full - dark) * sun
         lit.append(plane * brightness * clear + veil * np.float32(horizon))
     return cv2.convertScaleAbs(cv2.merge(lit))

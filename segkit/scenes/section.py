@@ -66,8 +66,24 @@ _VILLAGE_SIDES = (
 _LINE = 0.14
 
 
-def make_section(category: str, rng: np.random.Generator) -> Section:
-    """Draw the cross-section of a road of category ``um``, ``umm`` or ``uu``."""
+_VARIED_SIDES = (
+    *_URBAN_SIDES,
+    *_RURAL_SIDES,
+    *_VILLAGE_SIDES,
+    (("curb", 0.12, 0.25), ("pavement", 3.0, 8.0)),
+    (("curb", 0.14, 0.3), ("pavement", 1.0, 2.0), ("grass", 0.6, 2.0), ("bicycle", 1.5, 2.5)),
+    (("curb", 0.14, 0.3), ("tram", 5.4, 6.6), ("curb", 0.14, 0.3), ("grass", 0.5, 3.0)),
+    (("curb", 0.14, 0.3), ("tram", 5.4, 6.6), ("pavement", 1.5, 4.0)),
+    (("grass", 1.0, 6.0), ("bicycle", 2.0, 3.5), ("grass", 1.0, 6.0)),
+)
+
+
+def make_section(category: str, rng: np.random.Generator, varied: bool = False) -> Section:
+    """Draw the cross-section of a road of category ``um``, ``umm`` or ``uu``.
+
+    Its sides are those of towns, villages or the country, as the category has them; ``varied`` ones are any, also such
+    as are rare.
+    """
     markings: list[Marking] = []
     divided = False
     edge_lines = rng.random() < 0.5
@@ -105,7 +121,7 @@ def make_section(category: str, rng: np.random.Generator) -> Section:
     rails: list[float] = []
     for side in (-1, 1):
         edge = road[0] if side < 0 else road[1]
-        plan = list(_side_plan(category, rng))
+        plan = list(_VARIED_SIDES[int(rng.integers(len(_VARIED_SIDES)))] if varied else _side_plan(category, rng))
         if side < 0 and divided:
             middle = "tram" if rng.random() < 0.35 else "grass"
             median = ("curb", 0.15, 0.25), (middle, *((5.5, 6.5) if middle == "tram" else (1.0, 4.0)))

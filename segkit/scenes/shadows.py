@@ -24,6 +24,7 @@ def light_on_ground(view: View, ground: Ground, things: list[Thing]) -> Array:
         # Light falls through leaves in flecks.
         flecks = np.clip((cv2.resize(holes, shape[::-1]) - 1.1) * 200, 0, 170).astype(np.uint8)
         lit = np.minimum(lit, np.maximum(leaves, flecks))
+        _cast_unseen(view, lit)
     under = np.full(shape, 255, np.uint8)
     for thing in things:
         if thing.kind == "car":
@@ -51,6 +52,17 @@ def _darken(view: View, canvas: Array, points: list[tuple[float, float]]) -> Non
     places = [((d + _REACH) / _STEP, (s - view.s) / _STEP) for d, s in points]
     hull = cv2.convexHull(np.array(places, np.float32))
     cv2.fillConvexPoly(canvas, np.round(hull).astype(np.int32), 0)
+
+
+def _cast_unseen(view: View, canvas: Array) -> None:
+    """Shadows of houses, trees and bridges that stand where the camera does not look."""
+    rng = np.random.default_rng([*view.drive.key, 3001])
+    for _ in range(view.drive.look.casts):
+        centre = np.array((rng.uniform(-12, 12), view.s + rng.uniform(2, 45)))
+        turns = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 9))))
+        stretch = rng.uniform(0.5, 9, 2)
+        ring = centre + np.stack([np.cos(turns), np.sin(turns)], 1) * stretch * rng.uniform(0.6, 1.2, (len(turns), 1))
+        _darken(view, canvas, [(float(d), float(s)) for d, s in ring])
 
 
 def _cast(view: View, thing: Thing, canvas: Array) -> None:

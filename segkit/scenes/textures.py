@@ -49,6 +49,51 @@ def house_front(rng: np.random.Generator) -> Array:
     return front
 
 
+def shop_front(rng: np.random.Generator) -> Array:
+    """A front over a shop with a sign and large panes: (192, 384, 3) uint8 BGR."""
+    front = house_front(rng)
+    columns = 384 // int(rng.integers(1, 4))
+    first = int(rng.integers(100, 140))
+    for left in range(0, 384, columns):
+        sign = tuple(float(x) for x in rng.uniform(15, 230, 3))
+        cv2.rectangle(front, (left, first), (left + columns, 191), sign, cv2.FILLED)
+        glass = rng.uniform(10, 90)
+        pane = (glass * 1.1, glass, glass * rng.uniform(0.8, 1.2))
+        cv2.rectangle(front, (left + 6, first + 14), (left + columns - 6, 182), pane, cv2.FILLED)
+        for _ in range(int(rng.integers(0, 6))):
+            u, v = int(rng.integers(left + 6, left + columns - 20)), int(rng.integers(first + 16, 165))
+            goods = tuple(float(x) for x in rng.uniform(10, 200, 3))
+            cv2.rectangle(
+                front, (u, v), (u + int(rng.integers(4, 16)), v + int(rng.integers(4, 18))), goods, cv2.FILLED
+            )
+    return front
+
+
+def anything(rng: np.random.Generator) -> Array:
+    """Stripes, cells, blotches or rectangles in any colours: (96, 192, 3) uint8 BGR."""
+    rows, columns = 96, 192
+    share: Array
+    first, second = rng.uniform(10, 245, (2, 3))
+    if rng.random() < 0.5:  # as grey as a road
+        first, second = rng.uniform(20, 220, (2, 1)) + rng.normal(0, 5, (2, 3))
+    kind = int(rng.integers(4))
+    across, down = np.meshgrid(np.arange(columns), np.arange(rows))
+    if kind == 0:
+        share = (np.sin(across * rng.uniform(0.05, 0.6) + down * rng.uniform(0, 0.6)) > rng.uniform(-0.6, 0.6)) * 1.0
+    elif kind == 1:
+        cells = rng.random((int(rng.integers(2, 10)), int(rng.integers(2, 16))), dtype=np.float32)
+        share = cv2.resize(cells, (columns, rows), interpolation=cv2.INTER_NEAREST)
+    elif kind == 2:
+        share = 0.5 + 0.4 * smooth_noise(rng, (rows, columns), (int(rng.integers(2, 20)), int(rng.integers(2, 30))))
+    else:
+        share = np.zeros((rows, columns))
+    texture = first + share[..., None] * (second - first) + rng.uniform(0, 8) * rng.standard_normal((rows, columns, 1))
+    for _ in range(int(rng.integers(0, 5))):
+        (left, right), (top, bottom) = np.sort(rng.integers(0, columns, 2)), np.sort(rng.integers(0, rows, 2))
+        texture[top:bottom, left:right] = rng.uniform(10, 245, 3)
+    return np.clip(texture, 0, 255).astype(np.uint8)
+
+
 def stone_wall(rng: np.random.Generator) -> Array:
     """Courses of stones, or plain render or planks: (96, 256, 3) uint8 BGR."""
     palette = ((80, 105, 150), (110, 125, 140), (135, 140, 142), (90, 115, 135))
@@ -83,3 +128,22 @@ def crown(rng: np.random.Generator, ragged: float = 0.35) -> Array:
     inside = 0.78 - radius + ragged * 0.35 * fractal_noise(rng, size, (6, 14, 40))
     alpha = np.clip(inside * 14, 0, 1) * (radius < 0.99)
     return np.dstack([foliage(rng, (size, size)), (alpha * 255).astype(np.uint8)])
+
+
+def bare_crown(rng: np.random.Generator) -> Array:
+    """A tree's crown in winter: (128, 128, 4) uint8 BGRA, branches that fork and thin out."""
+    alpha = np.zeros((128, 128), np.uint8)
+    tips = [(64.0, 127.0, -np.pi / 2, 4.0)]
+    for _ in range(7):
+        grown = []
+        for u, v, angle, thickness in tips:
+            for turn in (rng.uniform(0.1, 0.6), -rng.uniform(0.1, 0.6)):
+                reach = rng.uniform(11, 21) * (0.55 + 0.11 * thickness)
+                end = u + reach * np.cos(angle + turn), v + reach * np.sin(angle + turn)
+                cv2.line(alpha, (int(u), int(v)), (int(end[0]), int(end[1])), 255, max(int(thickness), 1), cv2.LINE_AA)
+                grown.append((*end, angle + turn, thickness * 0.72))
+        tips = grown
+    haze = np.clip(cv2.GaussianBlur(alpha, (0, 0), 3.0) * rng.uniform(0.4, 1.2), 0, 255).astype(np.uint8)
+    bark = rng.uniform(25, 75) * np.array((0.9, 1.0, 1.08))
+    colour = np.clip(bark + 10 * rng.standard_normal((128, 128, 1)), 0, 255).astype(np.uint8)
+    return np.dstack([colour, np.maximum(alpha, haze)])

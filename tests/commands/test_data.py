@@ -65,10 +65,11 @@ def test_verify_is_silent_about_a_good_set_and_reports_a_bad_one(kitti_root: Pat
         data(tmp_path / "run", *arguments)
 
 
-def test_generate_then_train_on_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("looks", ["kitti", "varied"])
+def test_generate_then_train_on_it(looks: str, tmp_path: Path) -> None:
     root = tmp_path / "scenes"
-    result = data(tmp_path / "run", "action=generate", f"data.root={root}", "count=[6,3]", "seed=1")
-    assert result["count"] == [6, 3]
+    result = data(tmp_path / "run", "action=generate", f"data.root={root}", "count=[6,3]", "seed=1", f"looks={looks}")
+    assert (result["count"], result["looks"]) == ([6, 3], looks)
     checked = data(tmp_path / "run", "action=verify", f"data.root={root}", "data.split=fold", "data.fold=4")
     assert sum(checked["data"]["test"].values()) == 3
     with pytest.raises(UserError, match="already holds pictures"):

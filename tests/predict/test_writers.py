@@ -84,6 +84,25 @@ def test_only_what_is_asked_for_is_written(pictures: list[Path], tmp_path: Path)
     assert files(tmp_path / "two") == ["bev/a.png", "road.json"]
 
 
+def test_a_sheet_holds_every_picture_by_its_name_in_its_own_form(pictures: list[Path], tmp_path: Path) -> None:
+    write_rgb(pictures[0].with_name("d.png"), np.full((620, 310, 3), 90, np.uint8))
+    shown = [pictures[2], pictures[0].with_name("d.png"), pictures[0], pictures[1]]
+    pictures[1].write_bytes(b"")
+    (tmp_path / "out").mkdir()
+    done = painted(KnownRoad(), dict.fromkeys(shown), tmp_path / "out", "sheet")
+    assert files(tmp_path / "out") == ["sheet.jpg"]
+    assert done.written == {"sheet": 3}
+    sheet = decode_image(tmp_path / "out" / "sheet.jpg").astype(int)
+    # a, c and d: two of 375 × 1242 in a cell of 620, and one twice as high as wide; what is left over is black.
+    assert sheet.shape == (1240, 3 * 620, 3)
+    assert sheet[200:, :1230].max() < 40
+    known = KnownRoad()
+    road = known.decide(known.probabilities_at(np.zeros(0), (620, 310)))[0].numpy() == 1
+    (row, column) = (int(x) for x in np.argwhere(road).mean(0))
+    np.testing.assert_allclose(sheet[2 * row, 1240 + 2 * column], (45, 172, 45), atol=12)
+    np.testing.assert_allclose(sheet[1000, 1250], (90, 90, 90), atol=12)
+
+
 def test_each_picture_is_told_here_and_in_order_readable_or_not(pictures: list[Path], tmp_path: Path) -> None:
     pictures[1].write_bytes(b"")
     told: list[tuple[Path, bool]] = []

@@ -13,12 +13,18 @@ from segkit.errors import UserError
 from segkit.road.layout import CATEGORIES
 from segkit.scenes.camera import RIGS
 from segkit.scenes.generate import divide, generate_scenes
+from segkit.scenes.look import Looks
 
 RED, MAGENTA, BLACK = (255, 0, 0), (255, 0, 255), (0, 0, 0)
 
 
 def read_rgb(path: Path) -> np.ndarray:
     return cv2.imread(str(path))[..., ::-1]
+
+
+def generate(root: Path, count: tuple[int, int], looks: Looks, workers: int) -> dict[str, bytes]:
+    generate_scenes(root, count, seed=5, looks=looks, workers=workers)
+    return files_of(root)
 
 
 def files_of(root: Path) -> dict[str, bytes]:
@@ -84,6 +90,16 @@ def test_a_picture_depends_on_seed_and_name_alone(generated: Path, tmp_path: Pat
     generate_scenes(tmp_path / "other", (3, 0), seed=6, workers=1)
     other = files_of(tmp_path / "other")
     assert all(other[name] != more[name] for name in other)
+
+
+def test_varied_looks_have_the_same_layout_and_other_pictures(generated: Path, tmp_path: Path) -> None:
+    varied = generate(tmp_path / "two", (7, 3), "varied", 2)
+    assert varied == generate(tmp_path / "one", (7, 3), "varied", 1)
+    usual = files_of(generated)
+    assert set(varied) == set(usual)
+    assert not any(varied[name] == usual[name] for name in varied)
+    sizes = {read_rgb(path).shape[:2] for path in (tmp_path / "one").rglob("image_2/*.png")}
+    assert len(sizes) == 10
 
 
 @pytest.mark.parametrize("part", ["training", "testing"])
