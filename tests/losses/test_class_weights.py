@@ -24,6 +24,8 @@ def test_rules_for_class_weights_by_hand() -> None:
 
     by_hand = [1 / math.log(1.02 + share) for share in (0.6, 0.3, 0.1)]
     assert weights("enet", [600, 300, 100]) == pytest.approx(by_hand)
+    by_hand = [1 / math.log(1.10 + share) for share in (0.6, 0.3, 0.1)]
+    assert weights("dabnet", [600, 300, 100]) == pytest.approx(by_hand)
     assert weights("median_frequency", [600, 300, 100]) == pytest.approx([0.5, 1, 3])
     # Of classes that do not occur nothing can be learnt, and they are not part of the median.
     assert weights("enet", [600, 0, 400])[1] == 0
