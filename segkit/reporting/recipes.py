@@ -148,7 +148,7 @@ def recipes(comparison: Comparison) -> Recipes:
     found = [parts for parts in groups.values() if parts]
     if not any(len(rows) > 1 for parts in found for rows in parts.values()):
         return Recipes(comparison, (), (), ())
-    dropped = (*NOT_COMPARED, *(f"{key}=" for key in (SEED, FOLD, SPLIT)))
+    dropped = (*NOT_COMPARED, "sweep.", *(f"{key}=" for key in (SEED, FOLD, SPLIT)))
     first = [next(iter(parts.values()))[0] for parts in found]
     words = [[word for word in row.runs[0].overrides() if not word.startswith(dropped)] for row in first]
     common, names = words_apart(words)

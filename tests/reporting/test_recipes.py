@@ -35,7 +35,14 @@ def ablation(folder: Path) -> list[Run]:
                 place = folder / f"{step}_{split}_{seed}"
                 choices = {"augment": "street" if step else "flip"}
                 write_run(place, result, choices, data__split=split, seed=seed, **settings)
-                typed = ["experiment=camvid", "data.root=/here", f"data.split={split}", *words, f"seed={seed}"]
+                typed = [
+                    "experiment=camvid",
+                    "sweep.name=x",
+                    "data.root=/here",
+                    f"data.split={split}",
+                    *words,
+                    f"seed={seed}",
+                ]
                 (place / ".hydra" / "overrides.yaml").write_text(json.dumps(typed))
                 runs.append(read_run(place))
     return runs
