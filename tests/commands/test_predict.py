@@ -236,7 +236,9 @@ def test_a_single_format_may_be_a_word(checkpoint: Path, scenes: Path, tmp_path:
 
 @pytest.mark.parametrize("value", [[], ["overlay", "overlay"], ["overlay", "movie"], "movie", None, 3, [["bev"]]])
 def test_wrong_formats(value: object, checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^format=.*should be one or more of overlay, mask, confidence, bev, sub"):
+    with pytest.raises(
+        UserError, match=r"^format=.*should be one or more of overlay, mask, confidence, bev, sheet, sub"
+    ):
         predict(checkpoint, tmp_path, tmp_path / "out", format=value)
 
 

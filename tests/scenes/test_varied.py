@@ -11,12 +11,13 @@ from segkit.scenes.camera import RIGS, make_calibration
 from segkit.scenes.drives import locate
 from segkit.scenes.effects import record
 from segkit.scenes.layout import NEAREST, Light, View
-from segkit.scenes.look import Lens
+from segkit.scenes.look import Lens, Marks
 from segkit.scenes.objects import SideRoad, Thing
 from segkit.scenes.points import ground_points
 from segkit.scenes.render import render
 from tests.scenes.test_scenes import drawn_at, straight_view
 
+BARE = Marks(patches=0.0, cracks=0.0, arrows=0.0, crossing=0.0)
 VIEWS = [locate(0, "training", category, number, "varied") for category in CATEGORIES for number in range(40)]
 
 
@@ -172,3 +173,22 @@ def test_a_camera_at_the_road_of_another_rig_sees_the_same_points() -> None:
     x, z = np.array([-3.0, 0.0, 4.0]), np.array([8.0, 20.0, 50.0])
     once, twice = (drawn_at(make_calibration(rig, 1.7, 0.05, 0.02), x, z) for rig in (RIGS[0], double))
     np.testing.assert_allclose(twice, 2 * once, atol=0.5)
+
+
+@pytest.mark.parametrize("mark", ["stop_line", "box", "signs", "crossing", "arrows"])
+def test_marks_are_painted_on_the_road_and_change_no_label(mark: str) -> None:
+    view = straight_view()
+    bare, marked = (render(with_look(view, marks=replace(BARE, **{mark: chance}))) for chance in (0.0, 1.0))
+    np.testing.assert_array_equal(bare.road, marked.road)
+    brighter = marked.image.astype(int).mean(-1) - bare.image.mean(-1) > 25
+    assert brighter[bare.road == 1].sum() > 20
+    assert not brighter[bare.hidden].any()
+
+
+@pytest.mark.parametrize("mark", ["patches", "cracks", "stains", "resurfaced"])
+def test_worn_roads_change_their_tone_and_no_label(mark: str) -> None:
+    view = straight_view()
+    even, worn = (render(with_look(view, marks=replace(BARE, **{mark: chance}))) for chance in (0.0, 1.0))
+    np.testing.assert_array_equal(even.road, worn.road)
+    changed = np.abs(worn.image.astype(int).mean(-1) - even.image.mean(-1)) > 5
+    assert changed[even.road == 1].mean() > 0.003
