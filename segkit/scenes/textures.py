@@ -146,4 +146,7 @@ def bare_crown(rng: np.random.Generator) -> Array:
     haze = np.clip(cv2.GaussianBlur(alpha, (0, 0), 3.0) * rng.uniform(0.4, 1.2), 0, 255).astype(np.uint8)
     bark = rng.uniform(25, 75) * np.array((0.9, 1.0, 1.08))
     colour = np.clip(bark + 10 * rng.standard_normal((128, 128, 1)), 0, 255).astype(np.uint8)
-    return np.dstack([colour, np.maximum(alpha, haze)])
+    # The picture's border shall not show where branches leave it; the foot of the trunk does.
+    places = np.arange(128)
+    fade = np.outer(np.clip(places / 12, 0, 1), np.clip(np.minimum(places, 127 - places) / 12, 0, 1))
+    return np.dstack([colour, (np.maximum(alpha, haze) * fade).astype(np.uint8)])
