@@ -19,8 +19,8 @@ def weights_from_counts(rule: Rule, counts: Tensor) -> Tensor:
     """Float32 (C,) from pixels per class, int64 (C,).
 
     - ``enet``: 1 / ln(1.02 + share of the pixels), 1.4 … 50.5 (Paszke et al. 2016).
-    - ``dabnet``: 1 / ln(1.10 + share of the pixels), 1.3 … 10.5, as the code of DABNet (Li et al. 2019), LMFFNet and LETNet
-      has it. Rare classes weigh at most some 4 times as much as frequent ones, not 13 times.
+    - ``dabnet``: 1 / ln(1.10 + share of the pixels), 1.3 … 10.5, as the code of DABNet (Li et al. 2019), LMFFNet and
+      LETNet has it. Rare classes weigh at most some 4 times as much as frequent ones, not 13 times.
     - ``median_frequency``: median of the shares / share (Eigen and Fergus 2015). They count a class's share over the
       pictures that hold it; here it is over all pictures, as totals do not tell one from the other. The median is that
       of the classes that occur, of two in the middle the lower.
