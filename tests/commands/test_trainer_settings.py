@@ -180,7 +180,21 @@ def test_debug_profile_says_where_the_seconds_go(work: Path) -> None:
     assert "run_training_epoch" in report.read_text()
 
 
-@pytest.mark.parametrize("experiment", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
+EXPERIMENTS = sorted(
+    str(path.relative_to(CONF / "experiment").with_suffix("")) for path in (CONF / "experiment").rglob("*.yaml")
+)
+
+
+def test_the_ablation_ends_at_the_recipe() -> None:
+    last = [name for name in EXPERIMENTS if name.startswith("camvid_ablation/")][-1]
+    with initialize_config_dir(str(CONF), version_base=None):
+        recipes = [compose("train", [f"experiment={name}"]) for name in (last, "camvid")]
+    for recipe in recipes:
+        recipe.name, recipe.trainer.max_epochs = "", 1
+    assert recipes[0] == recipes[1]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_an_experiment_trains(experiment: str, work: Path, tmp_path: Path) -> None:
     data = "camvid" if experiment.startswith("camvid") else "kitti"
     words = [f"experiment={experiment}", f"data.root={work / data}", *DATA]
