@@ -97,10 +97,10 @@ def _hatching(
 def _letters(white: Array, foot: tuple[int, int], rng: np.random.Generator) -> None:
     """Letters for drivers: stretched along the road, to be read from here."""
     word = "".join(rng.choice(list("ABEKLNOPSTUWX0357"), int(rng.integers(1, 5))))
-    written = np.zeros((30, 24 * len(word)), np.float32)
-    cv2.putText(written, word, (1, 28), cv2.FONT_HERSHEY_SIMPLEX, 1.2, 1.0, 4)
+    written = np.zeros((30, 24 * len(word)), np.uint8)  # OpenCV 5 writes into no other type
+    cv2.putText(written, word, (1, 28), cv2.FONT_HERSHEY_SIMPLEX, 1.2, 1, 4)
     size = round(0.6 * len(word) / _STEP), round(rng.uniform(1.5, 3.0) / _STEP)
-    stretched = cv2.resize(written[::-1], size)
+    stretched = cv2.resize(written[::-1].astype(np.float32), size)
     u, v = max(foot[0], 0), max(foot[1], 0)
     place = white[v : v + size[1], u : u + size[0]]
     np.maximum(place, stretched[: place.shape[0], : place.shape[1]], out=place)

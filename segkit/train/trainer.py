@@ -13,7 +13,6 @@ from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 from segkit.config.schema import TrainerSettings
 from segkit.distributed.devices import Processes, lightning_precision
 from segkit.distributed.ranks import Ranks
-from segkit.errors import UserError
 from segkit.runs.folder import place
 from segkit.runs.study import Trial
 from segkit.train.callbacks.ema import ExponentialMovingAverage
@@ -24,6 +23,7 @@ from segkit.train.callbacks.pruning import Pruning
 from segkit.train.callbacks.seeding import EpochSeed
 from segkit.train.callbacks.step_losses import StepLosses
 from segkit.train.callbacks.sync_batchnorm_stats import SharedStatistics
+from segkit.train.callbacks.validation_epochs import ValidationEpochs
 from segkit.train.callbacks.validation_images import ValidationPictures
 from segkit.train.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
 from segkit.train.ddp import DataParallel
@@ -63,15 +63,7 @@ def build_trainer(
         ranks: this process among those that train together; None = it trains alone.
         trial: the trial of a study that the run is, which may end it early.
         own: the user's callbacks, called after segkit's own.
-
-    Raises:
-        UserError: the last epoch would not be validated.
     """
-    if validated and options.max_epochs % options.validate_every:
-        raise UserError(
-            f"trainer.validate_every={options.validate_every} does not divide trainer.max_epochs="
-            f"{options.max_epochs}: the last epoch would have no scores"
-        )
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it, as convolutions use by default
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in SILENCED:
@@ -89,6 +81,7 @@ def build_trainer(
         report,
         ProgressBar(losses, report),
         EpochSeed(seed),
+        ValidationEpochs(options.validate_every),
         SharedStatistics(),
         ValidationPictures(every=max(1, options.max_epochs // options.validate_every // 20)),
         Interruption(str(folder / "checkpoints" / "interrupted.ckpt")),
@@ -105,7 +98,6 @@ def build_trainer(
         strategy=DataParallel() if ranks else "auto",
         precision=lightning_precision(options.precision, on_gpu),
         max_epochs=options.max_epochs,
-        check_val_every_n_epoch=options.validate_every,
         accumulate_grad_batches=options.accumulate,
         gradient_clip_val=options.clip,
         deterministic=options.deterministic,

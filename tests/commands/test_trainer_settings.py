@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from torch import Tensor
 
 from segkit.config.compose import CONF
@@ -159,16 +160,10 @@ def test_debug_fast_is_two_batches_and_one_picture(work: Path) -> None:
 
 
 def test_validation_every_second_epoch(work: Path) -> None:
-    train(work, "every", "trainer.max_epochs=4", "trainer.validate_every=2")
+    train(work, "every", "trainer.max_epochs=3", "trainer.validate_every=2")
     found = result(work, "every")
-    assert [("val/iou" in epoch) for epoch in found["epochs"]] == [False, True, False, True]
-    assert found["best"]["epoch"] in (2, 4)
-
-
-def test_the_last_epoch_has_to_be_validated(work: Path) -> None:
-    words = [*TINY, *KITTI, "trainer.max_epochs=3", "trainer.validate_every=2", "name=uneven"]
-    done = segkit("train", *words, cwd=work)
-    assert (done.code, "trainer.validate_every=2 does not divide trainer.max_epochs=3" in done.err) == (2, True)
+    assert [("val/iou" in epoch) for epoch in found["epochs"]] == [False, True, True]  # the last one always
+    assert found["best"]["epoch"] in (2, 3)
 
 
 def test_debug_overfit_learns_four_pictures(work: Path) -> None:
@@ -189,7 +184,9 @@ def test_debug_profile_says_where_the_seconds_go(work: Path) -> None:
 def test_an_experiment_trains(experiment: str, work: Path, tmp_path: Path) -> None:
     data = "camvid" if experiment.startswith("camvid") else "kitti"
     words = [f"experiment={experiment}", f"data.root={work / data}", *DATA]
-    words += ["model.weights=null", "model.fc_channels=4", "predictions=0"]
+    with initialize_config_dir(str(CONF), version_base=None):
+        model = compose("train", [f"experiment={experiment}"]).model
+    words += ["model.weights=null", "predictions=0", *(["model.fc_channels=4"] if "fc_channels" in model else [])]
     words += ["trainer.max_epochs=1", "trainer.limit_batches=1", "trainer.compile=false"]
     if data == "kitti" and experiment != "seed":
         words.append("data.split=fraction")  # KittiSeg's split is of names that only the full set has

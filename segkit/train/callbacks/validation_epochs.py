@@ -1,0 +1,17 @@
+"""After which epochs a run is validated."""
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+
+class ValidationEpochs(Callback):
+    """Every ``every`` epochs, and after the last one: what training ends with is always scored.
+
+    Lightning's own setting, ``check_val_every_n_epoch``, knows multiples alone.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        trainer.check_val_every_n_epoch = 1 if last else self.every
