@@ -133,6 +133,16 @@ def test_a_callback_of_lightnings_ends_a_run_early(work: Path) -> None:
     assert len(result(work, "early_every")["epochs"]) == 4  # patience counts validations
 
 
+def test_early_stopping_needs_a_validation_part(work: Path) -> None:
+    words = [*TINY, *KITTI, "trainer=early_stopping", "data.train_on=[train,val]", "name=unwatched"]
+    done = segkit("train", *words, cwd=work)
+    assert (done.code, done.err.splitlines()[-1]) == (
+        2,
+        "error: trainer.callbacks: EarlyStopping watches val/iou, which there is not without a validation part; "
+        "leave it out",
+    )
+
+
 def test_the_csv_logger_has_every_step_and_every_epoch(work: Path) -> None:
     train(work, "csv", "trainer.logger=csv", "trainer.max_epochs=2")
     with (folder(work, "csv") / "csv" / "metrics.csv").open() as file:
