@@ -1,5 +1,6 @@
 """All painted pictures on one sheet, to be looked at together."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -8,15 +9,19 @@ from numpy.typing import NDArray
 
 from segkit.data.sheet import titled
 from segkit.data.writer import Prediction, Writer
+from segkit.errors import UserError
 from segkit.runs.files import write_whole
 
 COLUMNS = 3
 CELL_WIDTH = 620
 """Width in pixels of one picture of the sheet; its height follows."""
 
+LARGEST = 65500
+"""Pixels, the most that OpenCV writes into a JPEG in either direction."""
+
 
 class Sheet(Writer):
-    """``sheet.jpg``: every painted picture with its name, ``COLUMNS`` in a row, by their paths."""
+    """``sheet.jpg``: every painted picture with its name, by their paths; ``COLUMNS`` in a row, or more."""
 
     name = "sheet"
     per_picture = False
@@ -35,13 +40,29 @@ class Sheet(Writer):
         if not self._cells:
             return None
         cells = [self._cells[path] for path in sorted(self._cells)]
-        rows = []
-        for first in range(0, len(cells), COLUMNS):
-            row = cells[first : first + COLUMNS]
-            page = np.zeros((max(len(cell) for cell in row), COLUMNS * CELL_WIDTH, 3), np.uint8)
-            for number, cell in enumerate(row):
-                page[: len(cell), number * CELL_WIDTH : (number + 1) * CELL_WIDTH] = cell
-            rows.append(page)
-        encoded = cv2.imencode(".jpg", np.vstack(rows)[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 85))[1]
+        columns = COLUMNS
+        while _height(cells, columns) > LARGEST and columns < len(cells):
+            columns += COLUMNS
+        if max(_height(cells, columns), columns * CELL_WIDTH) > LARGEST:
+            raise UserError(f"format=sheet: {len(cells)} pictures do not go on one sheet; give fewer, or leave it out")
+        encoded = cv2.imencode(".jpg", _page(cells, columns)[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 85))[1]
         write_whole(folder / self.files[0], encoded.tobytes())
         return len(cells)
+
+
+def _rows(cells: Sequence[NDArray[np.uint8]], columns: int) -> list[Sequence[NDArray[np.uint8]]]:
+    return [cells[first : first + columns] for first in range(0, len(cells), columns)]
+
+
+def _height(cells: Sequence[NDArray[np.uint8]], columns: int) -> int:
+    return sum(max(map(len, row)) for row in _rows(cells, columns))
+
+
+def _page(cells: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
+    page = np.zeros((_height(cells, columns), columns * CELL_WIDTH, 3), np.uint8)
+    top = 0
+    for row in _rows(cells, columns):
+        for number, cell in enumerate(row):
+            page[top : top + len(cell), number * CELL_WIDTH : (number + 1) * CELL_WIDTH] = cell
+        top += max(map(len, row))
+    return page

@@ -15,6 +15,7 @@ from segkit.reporting.columns import Column, known_score, score_text, seconds_te
 from segkit.reporting.comparison import FOLD, SPLIT, Comparison, Row
 from segkit.reporting.spread import Spread, spread, spread_text, words_apart
 from segkit.reporting.swept import NOTHING, shown
+from segkit.runs.monitor import mode
 
 SEED = "seed"
 NOTHING_ELSE = "nothing else"
@@ -69,7 +70,7 @@ class Recipes:
     def columns(self) -> list[Column]:
         """A row per recipe: its name, seeds, scores of best and last epoch by split, mean over splits, seconds."""
         monitor = self.comparison.monitor
-        text = partial(score_text, monitor)
+        text, large = partial(score_text, monitor), mode(monitor) == "max"
         found = [_column("recipe", [recipe.name for recipe in self.recipes], numeric=False)]
         found.append(_column("seeds", [_seeds(recipe) for recipe in self.recipes]))
         for split in self.splits:
@@ -77,11 +78,12 @@ class Recipes:
             last = [recipe.last(split, monitor) for recipe in self.recipes]
             for title, values in ((monitor, best), (f"{monitor} in the end", last)):
                 title = f"{title}, {split}" if split else title
-                found.append(_column(title, [spread_text(own, text) for own in values], [_mean(own) for own in values]))
+                cells = [spread_text(own, text) for own in values]
+                found.append(_column(title, cells, [_mean(own) for own in values], largest_first=large))
         if len(self.splits) > 1:
             means = [self._over_splits(recipe) for recipe in self.recipes]
             cells = [NOTHING if value is None else text(value) for value in means]
-            found.append(_column(f"{monitor}, mean over splits", cells, means))
+            found.append(_column(f"{monitor}, mean over splits", cells, means, largest_first=large))
         seconds = [_seconds(recipe) for recipe in self.recipes]
         cells = [NOTHING if own is None else seconds_text(own.mean) for own in seconds]
         return [*found, _column("seconds of a run", cells, [None if own is None else own.mean for own in seconds])]
@@ -161,10 +163,14 @@ def recipes(comparison: Comparison) -> Recipes:
 
 
 def _column(
-    title: str, cells: Sequence[str], order: Sequence[float | None] | None = None, numeric: bool = True
+    title: str,
+    cells: Sequence[str],
+    order: Sequence[float | None] | None = None,
+    numeric: bool = True,
+    largest_first: bool = False,
 ) -> Column:
     places = order if order is not None else range(len(cells))
-    return Column(title, tuple(cells), tuple(places), numeric, largest_first=order is not None)
+    return Column(title, tuple(cells), tuple(places), numeric, largest_first)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -45,10 +45,10 @@ class Look:
     """``shades`` gives materials their colour (BGR in sunlight) and grain; those that lack one get the usual one.
 
     With ``every_road`` side roads and the opposite carriageway count as road, else they are not scored. ``tile`` picks
-    the road's texture, ``relief`` and ``blotches`` say how much of it is seen (1: as usual), ``tracks`` how much darker
-    wheels have made their tracks. ``edge_lines`` are yellow lines at so many metres from the road's edges. ``wet`` is
-    the share of light that the ground mirrors, ``bonnet`` the share of the picture's height that the own car hides,
-    ``casts`` the number of shadows of things that are not seen.
+    the road's texture, ``relief`` and ``blotches`` say how much of it is seen (1: as usual). ``edge_lines`` are yellow
+    lines at so many metres from the road's edges. ``wet`` is the share of light that the ground mirrors, ``bonnet`` the
+    share of the picture's height that the own car hides, ``casts`` the number of shadows of things that are not seen.
+    ``tinted`` drives take textures from a common stock, each thing in a tint of its own.
     """
 
     every_road: bool = False

@@ -70,6 +70,8 @@ def fit(
     validation = data.records("val")
     if validation:
         check_monitor(options.monitor, task, data)
+    else:
+        check_callbacks(callbacks)
     validated = bool(validation)
     trainer, report = build_trainer(options, last.parents[1], seed, validated, processes, ranks, trial, callbacks)
     if trainer.is_global_zero and trainer.logger is not None:
@@ -121,6 +123,21 @@ def check_resumable(checkpoint: Mapping[str, Any], task: SegmentationTask, optio
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise UserError(f"resume: the model settings are not those that the run began with ({reason})") from error
+
+
+def check_callbacks(callbacks: Sequence[Callback]) -> None:
+    """Hold callbacks against a run without validation.
+
+    Raises:
+        UserError: one of them, such as early stopping, watches a score of validation.
+    """
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(monitor, str) and monitor.startswith("val/"):
+            raise UserError(
+                f"trainer.callbacks: {type(callback).__name__} watches {monitor}, which there is not without a "
+                "validation part; leave it out"
+            )
 
 
 def check_monitor(monitor: str, task: SegmentationTask, data: SegmentationDataModule) -> None:

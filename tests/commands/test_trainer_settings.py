@@ -129,6 +129,18 @@ def test_a_callback_of_lightnings_ends_a_run_early(work: Path) -> None:
     stop = f"trainer.callbacks=[{{_target_: pytorch_lightning.callbacks.EarlyStopping, {options}}}]"
     train(work, "early", stop, "trainer.max_epochs=5")
     assert len(result(work, "early")["epochs"]) == 2  # no score is better than the first by 2
+    train(work, "early_every", stop, "trainer.max_epochs=9", "trainer.validate_every=2")
+    assert len(result(work, "early_every")["epochs"]) == 4  # patience counts validations
+
+
+def test_early_stopping_needs_a_validation_part(work: Path) -> None:
+    words = [*TINY, *KITTI, "trainer=early_stopping", "data.train_on=[train,val]", "name=unwatched"]
+    done = segkit("train", *words, cwd=work)
+    assert (done.code, done.err.splitlines()[-1]) == (
+        2,
+        "error: trainer.callbacks: EarlyStopping watches val/iou, which there is not without a validation part; "
+        "leave it out",
+    )
 
 
 def test_the_csv_logger_has_every_step_and_every_epoch(work: Path) -> None:
@@ -164,6 +176,13 @@ def test_validation_every_second_epoch(work: Path) -> None:
     found = result(work, "every")
     assert [("val/iou" in epoch) for epoch in found["epochs"]] == [False, True, True]  # the last one always
     assert found["best"]["epoch"] in (2, 3)
+
+
+def test_without_a_validation_part_the_last_epoch_is_kept_however_seldom_it_would_be(work: Path) -> None:
+    train(work, "all", "data.train_on=[train,val]", "trainer.max_epochs=3", "trainer.validate_every=2")
+    found = result(work, "all")
+    assert found["best"]["epoch"] == 3
+    assert found["scores"] == {"mean_loss": found["epochs"][-1]["mean_loss"]}
 
 
 def test_debug_overfit_learns_four_pictures(work: Path) -> None:

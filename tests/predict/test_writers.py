@@ -15,7 +15,9 @@ from segkit.data.images import decode_image
 from segkit.data.overlay import paint
 from segkit.data.records import SegmentationClass
 from segkit.data.writer import Prediction, Writer
+from segkit.errors import UserError
 from segkit.predict.predictor import Predictor
+from segkit.predict.sheet import LARGEST, Sheet
 from segkit.predict.writers import Painted, paint_pictures, writers_of
 from segkit.road import BirdsEyeView, Calibration
 from segkit.road.writers import road_class, road_writers
@@ -101,6 +103,24 @@ def test_a_sheet_holds_every_picture_by_its_name_in_its_own_form(pictures: list[
     (row, column) = (int(x) for x in np.argwhere(road).mean(0))
     np.testing.assert_allclose(sheet[2 * row, 1240 + 2 * column], (45, 172, 45), atol=12)
     np.testing.assert_allclose(sheet[1000, 1250], (90, 90, 90), atol=12)
+
+
+def test_a_sheet_of_many_pictures_gets_more_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sheet(count: int) -> np.ndarray:
+        writer = Sheet()
+        image, grey = np.full((100, 310, 3), 90, np.uint8), np.zeros((100, 310), np.uint8)
+        for number in range(count):
+            writer.encode(Prediction(Path(f"{number}.png"), image, grey, grey, {}, (BACKGROUND, ROAD)))
+        assert writer.finish(tmp_path, True) == count
+        return decode_image(tmp_path / "sheet.jpg")
+
+    encoded = [cv2.imencode(".jpg", np.zeros((side, 1, 3), np.uint8))[0] for side in (LARGEST, LARGEST + 1)]
+    assert encoded == [True, False]
+    monkeypatch.setattr("segkit.predict.sheet.LARGEST", 6 * 620)
+    assert sheet(3 * 18).shape[:2] == (18 * 200, 3 * 620)
+    assert sheet(3 * 18 + 1).shape[:2] == (10 * 200, 6 * 620)
+    with pytest.raises(UserError, match="format=sheet: 109 pictures"):
+        sheet(6 * 18 + 1)
 
 
 def test_each_picture_is_told_here_and_in_order_readable_or_not(pictures: list[Path], tmp_path: Path) -> None:

@@ -84,6 +84,16 @@ def test_an_ablation_is_one_row_per_recipe_with_columns_per_split(tmp_path: Path
     ]
 
 
+def test_what_is_good_comes_first_when_a_column_is_sorted(tmp_path: Path) -> None:
+    for monitor in ("iou", "loss"):
+        for seed in range(2):
+            result = finished(0.5) | {"scores": {monitor: 0.5}}
+            write_run(tmp_path / f"{monitor}{seed}", result, seed=seed, trainer__monitor=f"val/{monitor}")
+        found = of([read_run(tmp_path / f"{monitor}{seed}") for seed in range(2)])
+        large = {column.title for column in found.columns() if column.largest_first}
+        assert large == ({"iou", "iou in the end"} if monitor == "iou" else set())
+
+
 def test_the_classes_of_each_recipe_and_split(tmp_path: Path) -> None:
     table = of(ablation(tmp_path)).class_rows()
     assert table[0] == ["recipe", "split", "road", "sky", "pole", "sign symbol"]

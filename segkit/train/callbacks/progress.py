@@ -68,15 +68,17 @@ class EpochReport(Callback):
         self.images_per_second = self.images / (time.perf_counter() - self.epoch_started)
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        if not trainer.num_val_batches or not sum(trainer.num_val_batches):
-            self._update_rate()  # nobody has since the last batch was sent to the device
         number = trainer.current_epoch + 1
+        validated = bool(trainer.num_val_batches) and sum(trainer.num_val_batches) > 0
+        validated = validated and number % trainer.check_val_every_n_epoch == 0  # type: ignore[operator]
+        if not validated:
+            self._update_rate()  # nobody has since the last batch was sent to the device
         figures = {
             "loss": self.losses.last,
             "mean_loss": fmean(self.losses.epoch_losses),
             "images_per_second": self.images_per_second,
         }
-        if number % trainer.check_val_every_n_epoch == 0:  # type: ignore[operator]  # else they are an earlier epoch's
+        if validated:  # else they are an earlier epoch's
             scores = trainer.callback_metrics.items()
             figures |= {name: float(value) for name, value in scores if name.startswith("val/")}
         self.epochs.append({"epoch": number} | figures)
