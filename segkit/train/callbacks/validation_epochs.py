@@ -6,8 +6,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 class ValidationEpochs(Callback):
     """Every ``every`` epochs, and after the last one: what training ends with is always scored.
 
-    Lightning's own setting, ``check_val_every_n_epoch``, knows multiples alone. The trainer is built with it all the same:
-    early stopping asks for it once, before the first epoch.
+    Lightning's own setting, ``check_val_every_n_epoch``, knows multiples alone. The trainer is built with it all the
+    same: early stopping asks for it once, before the first epoch.
     """
 
     def __init__(self, every: int) -> None:
