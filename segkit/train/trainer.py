@@ -98,6 +98,7 @@ def build_trainer(
         strategy=DataParallel() if ranks else "auto",
         precision=lightning_precision(options.precision, on_gpu),
         max_epochs=options.max_epochs,
+        check_val_every_n_epoch=options.validate_every,
         accumulate_grad_batches=options.accumulate,
         gradient_clip_val=options.clip,
         deterministic=options.deterministic,
