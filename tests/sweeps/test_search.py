@@ -331,7 +331,7 @@ class StubTrainer:
     """What the callback sees of a trainer: rank 0, or another rank that hears what rank 0 has decided."""
 
     def __init__(self, epoch: int, score: float, heard: bool | None = None) -> None:
-        self.current_epoch, self.check_val_every_n_epoch = epoch, 1
+        self.current_epoch, self.check_val_every_n_epoch, self.num_val_batches = epoch, 1, [1]
         self.callback_metrics = {"val/iou": torch.tensor(score)}
         self.is_global_zero = heard is None
         self.strategy = SimpleNamespace(broadcast=lambda value: value if heard is None else heard)

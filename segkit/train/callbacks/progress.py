@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from segkit.console import progress_bar
 from segkit.runs.folder import write_result
 from segkit.train.callbacks.step_losses import StepLosses
+from segkit.train.callbacks.validation_epochs import is_validated
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +70,7 @@ class EpochReport(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         number = trainer.current_epoch + 1
-        validated = bool(trainer.num_val_batches) and sum(trainer.num_val_batches) > 0
-        validated = validated and number % trainer.check_val_every_n_epoch == 0  # type: ignore[operator]
+        validated = is_validated(trainer)
         if not validated:
             self._update_rate()  # nobody has since the last batch was sent to the device
         figures = {
@@ -78,7 +78,7 @@ class EpochReport(Callback):
             "mean_loss": fmean(self.losses.epoch_losses),
             "images_per_second": self.images_per_second,
         }
-        if validated:  # else they are an earlier epoch's
+        if validated:
             scores = trainer.callback_metrics.items()
             figures |= {name: float(value) for name, value in scores if name.startswith("val/")}
         self.epochs.append({"epoch": number} | figures)

@@ -4,6 +4,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from segkit.errors import Pruned
 from segkit.runs.study import Trial, unpromising
+from segkit.train.callbacks.validation_epochs import is_validated
 
 
 class Pruning(Callback):
@@ -23,8 +24,7 @@ class Pruning(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         score = trainer.callback_metrics.get(self.monitor)
-        validated = (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch == 0  # type: ignore[operator]
-        if score is None or not validated:  # of no score the checkpoint that is chosen by it says what is wrong
+        if score is None or not is_validated(trainer):  # of no score best.ckpt's choice says what is wrong
             return
         ended = trainer.is_global_zero and unpromising(self.trial, trainer.current_epoch, float(score))
         if trainer.strategy.broadcast(ended):
