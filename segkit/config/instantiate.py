@@ -5,6 +5,7 @@ Hydra; Hydra's own ``instantiate`` knows neither ranges nor whose code may be ru
 """
 
 import importlib
+import inspect
 from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
@@ -53,6 +54,9 @@ def build(
     arguments = {name: _built(f"{key}.{name}", value, allowed) for name, value in config.items() if name not in SPECIAL}
     if config.get("_partial_"):
         return partial(target, **arguments, **given)
+    if inspect.isabstract(target):
+        missing = " and ".join(sorted(target.__abstractmethods__))
+        raise UserError(f"{key}._target_={config['_target_']}: has no {missing} yet, which its base class asks for")
     try:
         made = target(**arguments, **given)
     except (ValueError, TypeError) as error:

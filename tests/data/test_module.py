@@ -169,7 +169,7 @@ def test_a_set_lies_on_the_gpu_where_it_fits_and_is_augmented_there(kitti_root, 
     data = module(kitti_root, augment=augment)
     data.setup()
     monkeypatch.setattr("segkit.data.module.fits", lambda entries, device: fits)
-    monkeypatch.setattr("segkit.data.module.ResidentLoader", lambda *given: SimpleNamespace(sampler=given[4]))
+    monkeypatch.setattr("segkit.data.module.ResidentLoader", lambda *given: SimpleNamespace(sampler=given[5]))
     strategy = SimpleNamespace(root_device=torch.device("cuda"))
     data.trainer = SimpleNamespace(current_epoch=3, world_size=1, global_rank=0, strategy=strategy)
     loader = data.train_dataloader()
