@@ -194,6 +194,15 @@ def test_an_unknown_class_is_named_with_those_that_there_are() -> None:
         made(pictures(), paste=0.5, paste_classes=["car", "lorry"])
 
 
+def test_pasting_goes_by_the_classes_that_are_named() -> None:
+    assert Augmentation().paste == 0
+    assert Augmentation(paste_classes=["car"]).paste == 0.5
+    assert Augmentation(paste=0.2, paste_classes=["car"]).paste == 0.2
+    assert Augmentation(paste=0, paste_classes=["car"]).paste == 0
+    with pytest.raises(UserError, match=r"augment\.paste=0\.2: nothing is pasted without augment\.paste_classes"):
+        Augmentation(paste=0.2)
+
+
 @pytest.mark.parametrize("shape", [SHAPE, (20, 60)])
 @pytest.mark.parametrize("settings", [{}, {"flip": 0.5, "classmix": 0.5}, ALL])
 def test_nothing_asks_the_device_for_a_value(settings: dict, shape: tuple[int, int]) -> None:
