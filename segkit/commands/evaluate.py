@@ -57,6 +57,8 @@ def prepare(typed: Typed) -> Typed:
     inherited = {key: value for key, value in settings.items() if key not in NOT_INHERITED}
     if inherited.get("resize") == settings["image_shape"]:
         del inherited["resize"]  # it goes with image_shape, also where another one is given
+    if (value_of(typed.words, "data.split") or inherited.get("split")) == "official":
+        inherited.pop("held_out", None)  # it goes with another split
     if "data._target_" in added:  # no matter of the chosen file then
         inherited["_target_"] = settings["_target_"]
     if asked is not None and asked != chosen:

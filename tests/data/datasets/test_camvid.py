@@ -86,6 +86,12 @@ def test_whole_drives_are_held_out_by_name(camvid_root, tmp_path):
     assert data.summary() == {"train": {"0016E5": 3}, "val": {"0001TP": 6}, "test": {}}
 
 
+def test_drives_to_hold_out_go_with_their_split(camvid_root, tmp_path):
+    assert module(camvid_root, tmp_path, split="drive").held_out == ("0001TP",)
+    with pytest.raises(UserError, match=r"data\.held_out=\[0001TP\]: .*; give data\.split=drive too"):
+        module(camvid_root, tmp_path, held_out=["0001TP"])
+
+
 @pytest.mark.parametrize(
     ("held_out", "problem"),
     [
