@@ -42,7 +42,7 @@ class CamVidDataModule(SegmentationDataModule):
         classes: ``all`` = the 11 classes, ``road`` = road against the rest.
         split: ``official`` = the folders, whose validation pictures are from a drive that is also in training;
             ``drive`` = the pictures of both folders, those of ``held_out`` for validation.
-        held_out: drives (``0001TP``, the beginning of their pictures' names) that ``drive`` validates on; None = 0001TP.
+        held_out: drives (``0001TP``, how the names of their pictures begin) that ``drive`` validates on; None = 0001TP.
         **common: as ``SegmentationDataModule``.
 
     Raises:
