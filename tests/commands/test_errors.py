@@ -47,7 +47,7 @@ def segkit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("+augment.flap=1", "augment.flap: no such setting; did you mean augment.flip?"),
         ("augment.flip=2", "augment.flip=2: should be less than or equal to 1"),
         ("augment.scale=0.5", "augment.scale=0.5: should be greater than or equal to 1"),
-        ("augment.paste_classes=road", "augment.paste_classes=road: should be a valid"),
+        ("augment.paste_classes=road", "augment.paste_classes=road: should be a list, such as [road]"),
         ("hydra.verbose=true", "hydra.verbose: segkit does not read this setting of Hydra's"),
         ("--info", "--info: no such option; there are --help, --cfg job"),
         ("--config-dir=nowhere", "nowhere is no folder"),
@@ -213,5 +213,5 @@ def test_a_broken_file_of_settings_is_named(tmp_path: Path) -> None:
     (tmp_path / "own" / "augment" / "mine.yaml").write_text("- {flip: 0.5}")
     done = segkit("train", "augment=mine", "--config-dir", "own", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "error: augment=[{'flip':0.5}]: should be an object\n"
+    assert done.stderr == "error: augment=[{flip:0.5}]: should be an object\n"
     assert [path.name for path in tmp_path.iterdir()] == ["own"]
