@@ -12,6 +12,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from segkit.config.names import keys_of, no_such_setting
 from segkit.config.signature import Signature, read_signature
+from segkit.errors import did_you_mean
 
 SPECIAL = {"_target_", "_partial_"}
 """Keys of a group that are for ``build`` itself."""
@@ -137,8 +138,13 @@ def _lines(schema: type[BaseModel], config: Any, above: str, known: Collection[s
             if "should be a valid array" in texts:
                 texts[texts.index("should be a valid array")] = f"should be a list{_example(schema, config, place)}"
             value = problems[0]["input"] if len(problems) == 1 else _value(config, place)
-            yield f"{key}={shown(value)}: " + " or ".join(
-                [texts[0], *(text.removeprefix("should ") for text in texts[1:])]
+            names = [
+                name for each in problems for name in re.findall("'([^']+)'", each.get("ctx", {}).get("expected", ""))
+            ]
+            yield (
+                f"{key}={shown(value)}: "
+                + " or ".join([texts[0], *(text.removeprefix("should ") for text in texts[1:])])
+                + did_you_mean(value, names)
             )
 
 

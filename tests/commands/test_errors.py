@@ -56,8 +56,15 @@ def segkit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("trainer.clip=inf", "trainer.clip=inf: should be a finite number"),
         ("+anything=1", "anything: no such setting"),
         ("+model.anything=0.1", "model.anything: no such setting"),
-        ("model=fcn9", "Could not find 'model/fcn9' Available options in 'model': "),
-        ("experiment=nothing", "Could not find 'experiment/nothing'"),
+        ("model=fcn9", "model=fcn9: no such file under conf/model/; did you mean fcn8? There are deeplabv3plus, fcn16"),
+        (
+            "augment=steet",
+            "augment=steet: no such file under conf/augment/; did you mean street? There are albumentations",
+        ),
+        ("experiment=camvid_bset", "no such file under conf/experiment/; did you mean camvid_best? There are camvid, "),
+        ("experiment=camvid_ablation/3_adam", "conf/experiment/; did you mean camvid_ablation/3_adamw? There are"),
+        ("experiment=nothing", "experiment=nothing: no such file under conf/experiment/; there are camvid, "),
+        ("data.unscored=raod", "data.unscored=raod: should be 'ignore' or 'road'; did you mean road?"),
         ("resume=nowhere", "resume=nowhere: no run folder of segkit train"),
         ("data.root", "data.root"),
     ],
@@ -99,7 +106,7 @@ def test_a_traceback_is_shown_when_asked_for(tmp_path: Path, monkeypatch: pytest
 def test_unknown_command_lists_the_commands(tmp_path: Path) -> None:
     done = segkit("trian", cwd=tmp_path)
     assert done.returncode == 2
-    assert "train, predict, evaluate, average, report, data, bench" in done.stderr
+    assert "no command 'trian'; did you mean train? There are train, predict, evaluate, average" in done.stderr
 
 
 def test_the_version_is_told(tmp_path: Path) -> None:

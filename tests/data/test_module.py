@@ -194,7 +194,7 @@ def test_progress_counts_every_picture(kitti_root):
 
 
 def test_a_wrong_augmentation_is_refused_before_any_file_is_opened(kitti_root):
-    with pytest.raises(UserError, match=r"augment\.paste_classes: there is no class lorry\."):
+    with pytest.raises(UserError, match=r"augment\.paste_classes: there is no class lorry;"):
         module(kitti_root, augment=Augmentation(paste=0.5, paste_classes=["road", "lorry"])).prepare()
     with pytest.raises(UserError, match=r"data\.image_shape=\[16, 48\]"):
         module(kitti_root, augment=AlbumentationsList([{"name": "RandomScale", "p": 1.0}])).prepare()

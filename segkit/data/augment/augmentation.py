@@ -17,7 +17,7 @@ from segkit.data.augment.mixing import VALUES, pasted, random_half
 from segkit.data.augment.sending import sent, sent_together
 from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
-from segkit.errors import UserError
+from segkit.errors import UserError, choices
 
 Share = Annotated[float, Ge(0), Le(1)]
 Amount = Annotated[float, Ge(0)]
@@ -106,7 +106,7 @@ class Augmentation(BatchAugmentation):
         names = [item.name for item in class_list]
         for name in self.paste_classes:
             if name not in names:
-                raise UserError(f"augment.paste_classes: there is no class {name}. There are {', '.join(names)}")
+                raise UserError(f"augment.paste_classes: there is no class {name}{choices(name, names)}")
         self.pasted_values = np.isin(np.arange(VALUES), [names.index(name) for name in self.paste_classes])
 
     def __call__(self, picture: Callable[[int], Picture], key: Key) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

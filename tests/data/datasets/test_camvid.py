@@ -95,7 +95,10 @@ def test_drives_to_hold_out_go_with_their_split(camvid_root, tmp_path):
 @pytest.mark.parametrize(
     ("held_out", "problem"),
     [
-        (["0001TP", "0016e5"], "data.held_out=0016e5: there is no such drive, but 0001TP, 0016E5"),
+        (
+            ["0001TP", "0016e5"],
+            "data.held_out=0016e5: there is no such drive; did you mean 0016E5[?] There are 0001TP, 0016E5",
+        ),
         (["0001TP", "0016E5"], "data.held_out leaves no drive to train on"),
     ],
 )
