@@ -88,6 +88,21 @@ def test_only_finished_runs_are_reported(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "entry").iterdir()] == [".lock"]
 
 
+def test_what_holds_no_scores_is_said_to_be_what_it_is(tmp_path: Path) -> None:
+    other = tmp_path / "data" / "kitti"
+    other.mkdir(parents=True)
+    with pytest.raises(UserError, match=r"kitti: no finished run of segkit train or segkit evaluate \(") as said:
+        report(other, tmp_path / "entry")
+    assert "resume" not in str(said.value)
+    soup = write_run(tmp_path / "average", {"checkpoint": ["a", "b"], "output": "a/checkpoints/soup.ckpt"})
+    with pytest.raises(UserError, match=r"average: no run folder; give one of segkit train or segkit evaluate$"):
+        report(soup, tmp_path / "entry")
+    (soup / ".hydra" / "hydra.yaml").write_text("job: {name: average}\n")
+    made = r"average: a folder of segkit average, which holds no scores; segkit evaluate checkpoint=a/checkpoints/soup"
+    with pytest.raises(UserError, match=made):
+        report(soup, tmp_path / "entry")
+
+
 def write_evaluation(folder: Path, severity: int) -> Path:
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra" / "overrides.yaml").write_text(f"- checkpoint=a\n- severity={severity}\n")
