@@ -10,7 +10,7 @@ from typing import Any
 from segkit.errors import UserError
 from segkit.evaluation.entry import Evaluation, commands, figures, labels, score_rows
 from segkit.reporting.class_scores import pictures_text, recipes, side_by_side
-from segkit.reporting.markdown import WRITTEN, made_on, table
+from segkit.reporting.markdown import WRITTEN, made_on, say_what_is_replaced, table
 from segkit.reporting.overlays import overlays, small_jpeg, spread
 from segkit.road.entry import has_road_scores
 from segkit.road.entry import score_rows as road_rows
@@ -48,6 +48,7 @@ def write_entry(folder: Path, sources: Sequence[Path], question: str, count: int
         kept = {str(item.folder): item.result for item in evaluations} if len(evaluations) > 1 else results[0]
         if len(evaluations) > 1 and not has_road_scores(results[0]):
             kept = {"recipes": [recipe.result() for recipe in recipes(evaluations)], "evaluations": kept}
+    say_what_is_replaced(folder, text)
     for name, path in pictures.items():
         write_whole(folder / f"{name}.jpg", small_jpeg(path))
     write_result(folder, kept)

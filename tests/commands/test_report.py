@@ -79,6 +79,17 @@ def test_only_entries_are_written_over(tmp_path: Path) -> None:
     assert (into / "README.md").read_text() == "my own notes"
 
 
+def test_an_entry_about_something_else_is_replaced_with_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, into = write_run(tmp_path / "a", RESULT), tmp_path / "entry"
+    second = write_run(tmp_path / "b", RESULT | {"seconds": {"fit": 13.57}})
+    for source in (first, first, second):
+        assert "replaces" not in caplog.text
+        report(source, into)
+    assert f"into={into}: this replaces the entry that was there, “Why?”" in caplog.text
+
+
 def test_only_finished_runs_are_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no finished run of segkit train or segkit evaluate"):
         report(tmp_path / "nothing", tmp_path / "entry")
