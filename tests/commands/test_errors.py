@@ -156,6 +156,19 @@ def test_help_says_values_and_meanings_at_a_readable_width(tmp_path: Path) -> No
     assert segkit("train", "--help", "seed=7", cwd=tmp_path).stdout.count("seed = 7") == 1
 
 
+def test_help_keeps_a_list_a_list(tmp_path: Path) -> None:
+    lines = segkit("predict", "--help", cwd=tmp_path).stdout.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("format = "))
+    column = [line[36:] for line in lines[start : start + 14]]
+    assert column[:4] == [
+        "What is written, one or more of",
+        "overlay     the classes painted on the picture, with the free",
+        "            road ahead in metres where there is a calibration",
+        "mask        class numbers, shown in the classes' colours",
+    ]
+    assert "and, where there are calibrations, road.json: metres of free" in column
+
+
 def test_the_config_is_printed_as_it_is_composed(tmp_path: Path) -> None:
     plain = segkit("train", "seed=3", "--cfg", "job", cwd=tmp_path).stdout
     assert yaml.safe_load(plain)["data"]["seed"] == "${seed}"
