@@ -31,8 +31,11 @@ def _count_seen(trained: TrainedRun, data: Mapping[str, Any], records: Sequence[
     own = trained.settings()["data"]
     if own["_target_"] != data["_target_"] or _place(own["root"]) != _place(data["root"]):
         return None  # pictures of other data sets may have the same names
+    own = own | {"augment": None}
+    if own.get("split") == "official":
+        own.pop("held_out", None)  # runs of older versions name drives that they did not hold out
     try:
-        module = build("data", {**own, "augment": None}, SegmentationDataModule)
+        module = build("data", own, SegmentationDataModule)
         overfit = trained.settings()["trainer"].get("overfit")
         if overfit is not None:
             module.keep_only(overfit)

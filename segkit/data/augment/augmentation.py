@@ -81,7 +81,7 @@ class Augmentation(BatchAugmentation):
         if paste and not paste_classes:
             raise UserError(
                 f"augment.paste={paste:g}: nothing is pasted without augment.paste_classes; name them, such as "
-                f"'augment.paste_classes=[pole,bicyclist]', or leave augment.paste out"
+                f"'augment.paste_classes=[pole,bicyclist]', or give augment.paste=null"
             )
         once = min(strength, 1)
         self.scale, self.rotation, self.flip = scale**strength, rotation * strength, flip * once
