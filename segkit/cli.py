@@ -11,7 +11,7 @@ from contextlib import nullcontext
 
 from segkit import __version__
 from segkit.distributed.ranks import Ranks, as_leader
-from segkit.errors import UserError
+from segkit.errors import UserError, choices
 
 COMMANDS = {
     "train": "train a network and leave a run folder under outputs/",
@@ -40,7 +40,7 @@ def main(leading: list[str] | None = None) -> None:
         return
     command, arguments = words[0], words[1:]
     if command not in COMMANDS:
-        print(f"error: no command {command!r}; there are {', '.join(COMMANDS)} (segkit --help)", file=sys.stderr)
+        print(f"error: no command {command!r}{choices(command, list(COMMANDS))} (segkit --help)", file=sys.stderr)
         sys.exit(2)
     from segkit.commands.runner import run_command
 

@@ -1,7 +1,8 @@
 """Mistakes that the user can put right, and the ends of a run that are no mistakes."""
 
+import difflib
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -30,3 +31,16 @@ class Interrupted(SystemExit):
 def shortlist(names: Sequence[str]) -> str:
     """The first few of ``names`` and how many more there are."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The end of a line about a ``name`` that there is not: the one of ``known`` that is like it; empty for none."""
+    lower = {other.lower(): other for other in known}
+    near = difflib.get_close_matches(str(name).lower(), lower, n=1)
+    return f"; did you mean {lower[near[0]]}?" if near else ""
+
+
+def choices(name: object, known: Sequence[str], words: str = "there are") -> str:
+    """As ``did_you_mean``, and all that there are, after ``words``."""
+    near = did_you_mean(name, known)
+    return f"{near} {words.capitalize()} {', '.join(known)}" if near else f"; {words} {', '.join(known)}"

@@ -29,10 +29,10 @@ def resident_table(modules: Mapping[str, SegmentationDataModule], device: torch.
             continue
         entries = data.training_set().entries
         sampler = EpochSampler(len(entries), 0, 0, 1, True)
-        loader = ResidentLoader(entries, data.augment, 0, data.batch_size, sampler, device)
+        height, width = data.picture_input.image_shape
+        loader = ResidentLoader(entries, data.augment, 0, (height, width), data.batch_size, sampler, device)
         batches = chain.from_iterable(repeat(loader))
         step_ms = median_step_ms(lambda batches=batches: next(batches), device, STEPS, WARM_UP)  # type: ignore[misc]
-        height, width = data.picture_input.image_shape
         rows.append(
             {
                 "what": f"augment={name}",

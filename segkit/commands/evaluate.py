@@ -57,6 +57,8 @@ def prepare(typed: Typed) -> Typed:
     inherited = {key: value for key, value in settings.items() if key not in NOT_INHERITED}
     if inherited.get("resize") == settings["image_shape"]:
         del inherited["resize"]  # it goes with image_shape, also where another one is given
+    if (value_of(typed.words, "data.split") or inherited.get("split")) == "official":
+        inherited.pop("held_out", None)  # it goes with another split
     if "data._target_" in added:  # no matter of the chosen file then
         inherited["_target_"] = settings["_target_"]
     if asked is not None and asked != chosen:
@@ -153,6 +155,7 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
     from segkit.evaluation.corruptions import Corruption
     from segkit.evaluation.folds import held_out_parts
     from segkit.evaluation.network import Corrupt, Part, score_networks
+    from segkit.evaluation.seen import seen_in_training
 
     gpu = one_gpu(settings["gpus"], "gpus")
     networks = [[trained] for trained in runs]
@@ -178,12 +181,11 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
             )
         if trained.folder is not None and not trained.finished():
             log.warning("checkpoint: %s has not finished; scored is what it came to so far", trained.folder)
-        if settings["part"] == "val" and "val" in trained.settings().get("data", {}).get("train_on", []):
-            log.warning("checkpoint: %s was trained on part=val too; its score says nothing of others", trained.folder)
-    if len(networks) == 1:
-        _say_other_pictures(runs)
     data = held[0][0]
     records = [record for _, part in held for record in part]
+    if len(networks) == 1 and settings["part"] != "train":
+        for warning in seen_in_training(runs, settings["data"], records):
+            log.warning("checkpoint: %s", warning)
     benchmark = data.evaluation(settings["view"])
     if benchmark is not None:
         benchmark.check(records)
@@ -216,22 +218,6 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
         "precision": parts[0].precision,
     }
     return _Outcome(data, records, scored, source, benchmark, gpu)
-
-
-def _say_other_pictures(runs: list[TrainedRun]) -> None:
-    """Warn of networks that are averaged with the first one, and were trained on another part of the pictures."""
-    own = runs[0].settings().get("data", {})
-    for trained in runs[1:]:
-        data = trained.settings().get("data", own)
-        keys = [key for key in own if data.get(key) != own[key] and key not in NOT_INHERITED | SIZE]
-        if keys:
-            log.warning(
-                "checkpoint: data settings are those of %s; %s had others (%s), and may have been trained on pictures "
-                "that are scored",
-                runs[0].folder,
-                trained.folder,
-                ", ".join(f"data.{key}" for key in keys),
-            )
 
 
 def _data_module(settings: dict[str, Any]) -> "SegmentationDataModule":

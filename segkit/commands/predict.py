@@ -61,7 +61,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     writers = writers_of(formats, road_writers(formats, predictor.class_list, calibrations))
     if "submission" in formats:
         writers.append(Submission(_data_root(settings), predictor.class_list, calibrations))
-    claim(folder.path, writers, paths)
+    claim(folder.path, writers, paths, [str(path) for path in checkpoints])
     with progress_bar() as bar:
         row = bar.add_task("painting", total=len(paths), note="")
         painted = paint_pictures(predictor, paths, folder.path, writers, lambda path: bar.advance(row))

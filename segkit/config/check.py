@@ -1,7 +1,9 @@
 """Values held against types and ranges: those of a command's own settings, and those that a constructor's signature
 names."""
 
+import copy
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,6 +12,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from segkit.config.names import keys_of, no_such_setting
 from segkit.config.signature import Signature, read_signature
+from segkit.errors import did_you_mean
 
 SPECIAL = {"_target_", "_partial_"}
 """Keys of a group that are for ``build`` itself."""
@@ -38,12 +41,19 @@ def schema_problems(
         above: the dotted key at which ``config`` stands, with a dot at its end.
         known: dotted keys that may have been meant by an unknown one.
     """
+    return list(_lines(schema, config, above, known))
+
+
+def _wrong(schema: type[BaseModel], config: Any) -> dict[str, list[Any]]:
+    """What pydantic finds, by the place in ``config``."""
+    wrong: dict[str, list[Any]] = {}
     try:
         # As JSON, because a list is then good for any sequence, and a text for a path.
         schema.model_validate_json(json.dumps(config, default=str))
     except ValidationError as error:
-        return list(_lines(error, config, above, known))
-    return []
+        for problem in error.errors(include_url=False):
+            wrong.setdefault(".".join(_place(problem, config)), []).append(problem)
+    return wrong
 
 
 def target_problems(
@@ -111,10 +121,8 @@ def _aliased(name: str, annotation: Any, default: Any) -> Any:
     return (annotation, Field(alias=name) if default is ... else Field(default, alias=name))
 
 
-def _lines(error: ValidationError, config: Any, above: str, known: Collection[str]) -> Iterator[str]:
-    wrong: dict[str, list[Any]] = {}
-    for problem in error.errors(include_url=False):
-        wrong.setdefault(".".join(_place(problem, config)), []).append(problem)
+def _lines(schema: type[BaseModel], config: Any, above: str, known: Collection[str]) -> Iterator[str]:
+    wrong = _wrong(schema, config)
     for place, problems in wrong.items():
         if any(other.startswith(f"{place}.") for other in wrong):
             continue  # one of several types that would do; what is wrong inside of it says more
@@ -125,12 +133,38 @@ def _lines(error: ValidationError, config: Any, above: str, known: Collection[st
             yield no_such_setting(key, [*known, *keys_of(config, above)])
         else:
             texts = [each["msg"].removeprefix("Value error, ").removeprefix("Input ") for each in problems]
-            texts = [text.replace("Value should", "should").partition(" after validation")[0] for text in texts]
+            texts = [re.sub("^(Value|List) should", "should", text).partition(" after validation")[0] for text in texts]
             texts = list(dict.fromkeys(texts))
+            if "should be a valid array" in texts:
+                texts[texts.index("should be a valid array")] = f"should be a list{_example(schema, config, place)}"
             value = problems[0]["input"] if len(problems) == 1 else _value(config, place)
-            yield f"{key}={shown(value)}: " + " or ".join(
-                [texts[0], *(text.removeprefix("should ") for text in texts[1:])]
+            names = [
+                name for each in problems for name in re.findall("'([^']+)'", each.get("ctx", {}).get("expected", ""))
+            ]
+            yield (
+                f"{key}={shown(value)}: "
+                + " or ".join([texts[0], *(text.removeprefix("should ") for text in texts[1:])])
+                + did_you_mean(value, names)
             )
+
+
+def _example(schema: type[BaseModel], config: Any, place: str) -> str:
+    """The value that stands at ``place`` as a list, where that would do, or would do with more beside it."""
+    changed, value = copy.deepcopy(config), _value(config, place)
+    *outer, last = place.split(".")
+    inner = _value(changed, ".".join(outer)) if outer else changed
+    inner[int(last) if isinstance(inner, list) else last] = [value]
+    problems = [
+        problem
+        for where, found in _wrong(schema, changed).items()
+        if f"{where}.".startswith(f"{place}.")
+        for problem in found
+    ]
+    if not isinstance(value, str | int | float) or (
+        problems and all(problem["type"] not in ("too_short", "missing") for problem in problems)
+    ):
+        return " in brackets, […]"
+    return f", such as [{shown(value)}{',…' if problems else ''}]"
 
 
 def _place(problem: Any, config: Any) -> list[str]:
@@ -158,4 +192,8 @@ def shown(value: Any) -> str:
         return value
     if isinstance(value, bool | None):
         return {None: "null", True: "true", False: "false"}[value]
-    return str(value).replace(" ", "")
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(shown, value))}]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{shown(item)}" for key, item in value.items()) + "}"
+    return str(value)

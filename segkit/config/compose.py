@@ -14,10 +14,11 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.errors import ConfigCompositionException, HydraException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -25,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from segkit.config.messages import readable
 from segkit.config.names import keys_of, no_such_setting
 from segkit.config.overrides import quoted
-from segkit.errors import UserError
+from segkit.errors import UserError, did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
@@ -128,6 +129,8 @@ def compose(name: str, words: list[str]) -> DictConfig:
     try:
         config = hydra.compose(name, words, return_hydra_config=True)
     except ConfigCompositionException as error:
+        if isinstance(error, MissingConfigException):
+            raise UserError(_no_such_file(error, parsed(words))) from error
         unknown = re.search(r"Could not override '([^']+)'", str(error))
         if unknown is None:
             raise
@@ -142,6 +145,28 @@ def compose(name: str, words: list[str]) -> DictConfig:
         if not f"{key}.".startswith(tuple(f"{read}." for read in READ)):
             raise UserError(f"{key}: segkit does not read this setting of Hydra's; it reads {', '.join(READ)}")
     return config
+
+
+def _no_such_file(error: MissingConfigException, words: list[Override]) -> str:
+    """A line about a word that chooses a file which is not there; as Hydra has it where no word did."""
+    for override in words:
+        chosen, group = override.value(), override.key_or_group
+        for name in chosen if isinstance(chosen, list) else [chosen]:
+            if f"{group}/{name}" == error.missing_cfg_file:
+                files = list(_files(group))
+                known = dict.fromkeys(re.sub("/.*", "/…", file) for file in files)
+                near, there = did_you_mean(name, files), ", ".join(known)
+                listed = f"{near} There are {there}" if near else f"; there are {there}"
+                return f"{group}={name}: no such file under conf/{group}/{listed}"
+    return readable(error)
+
+
+def _files(group: str, above: str = "") -> Iterator[str]:
+    """The files of a group, those in folders of it included."""
+    loader = GlobalHydra.instance().config_loader()
+    yield from (f"{above}{name}" for name in loader.get_group_options(group))
+    for folder in loader.get_group_options(group, ObjectType.GROUP):
+        yield from _files(f"{group}/{folder}", f"{above}{folder}/")
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:

@@ -13,6 +13,7 @@ from segkit.config.check import shown
 from segkit.config.compose import CONF
 
 WIDTH, LEFT = 100, 36
+ITEM = re.compile(r"\w+ {2,}")
 LINE = re.compile(r"( *)([\w/]+):(?: +(.*?))?(?:\s+#\s*(.*))?$")
 
 
@@ -81,10 +82,26 @@ def _short(value: Any) -> str:
 
 def _columns(left: str, right: str) -> list[str]:
     """A line with ``right`` in a column of its own, or beginning below where ``left`` needs the room."""
-    column = textwrap.wrap(right, WIDTH - LEFT)
+    column = [line for part in right.splitlines() for line in _wrapped(part)]
     if len(left) < LEFT and column:
         return [f"{left:<{LEFT}}{column[0]}", *(f"{'':<{LEFT}}{line}" for line in column[1:])]
     return [left, *(f"{'':<{LEFT}}{line}" for line in column)]
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines of the right column; of an item of a list, ``name  meaning``, the meaning stays below itself."""
+    item = ITEM.match(text)
+    return textwrap.wrap(text, WIDTH - LEFT, subsequent_indent=" " * len(item[0]) if item else "")
+
+
+def _paragraphs(lines: list[str]) -> str:
+    """A comment as one paragraph, but for items of a list in it, which stand deeper: a line each."""
+    text, listed = "", False
+    for line in lines:
+        item = line.startswith("#   ")
+        text += ("\n" if item or listed else " ") + line.lstrip("# ")
+        listed = item
+    return text.strip()
 
 
 def _meanings(files: list[Path]) -> dict[str, str]:
@@ -95,14 +112,14 @@ def _meanings(files: list[Path]) -> dict[str, str]:
         above: list[str] = []
         for line in file.read_text().splitlines():
             if line.lstrip().startswith("#"):
-                above.append(line.strip().lstrip("# "))
+                above.append(line.strip())
                 continue
             match = LINE.match(line)
             if match:
                 indent = len(match[1])
                 open_keys = [(depth, key) for depth, key in open_keys if depth < indent]
                 open_keys.append((indent, match[2]))
-                text = match[4] or " ".join(above)
+                text = match[4] or _paragraphs(above)
                 if text:
                     found.setdefault(".".join(key for _, key in open_keys), text)
             above = []

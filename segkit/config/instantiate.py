@@ -5,6 +5,8 @@ Hydra; Hydra's own ``instantiate`` knows neither ranges nor whose code may be ru
 """
 
 import importlib
+import inspect
+import sys
 from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 
 from segkit.config.check import SPECIAL, nested_targets, target_problems
 from segkit.config.signature import inspected_signature, read_signature
-from segkit.errors import UserError
+from segkit.errors import UserError, did_you_mean
 
 ROOMS = ("data", "losses", "metrics", "models", "optim", "road", "train")
 TRUSTED = (
@@ -53,6 +55,9 @@ def build(
     arguments = {name: _built(f"{key}.{name}", value, allowed) for name, value in config.items() if name not in SPECIAL}
     if config.get("_partial_"):
         return partial(target, **arguments, **given)
+    if inspect.isabstract(target):
+        missing = " and ".join(sorted(target.__abstractmethods__))
+        raise UserError(f"{key}._target_={config['_target_']}: has no {missing} yet, which its base class asks for")
     try:
         made = target(**arguments, **given)
     except (ValueError, TypeError) as error:
@@ -92,7 +97,9 @@ def import_class(path: str, base: type | None, key: str, allowed: Collection[str
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError, SyntaxError) as error:
-        raise UserError(f"{key}={path}: no such class ({error}); run from the folder that holds it") from error
+        beside = dir(sys.modules[module]) if module in sys.modules else []
+        near = did_you_mean(name, beside) or "; run from the folder that holds it"
+        raise UserError(f"{key}={path}: no such class ({error}){near}") from error
     if base is not None and isinstance(found, type) and not issubclass(found, base):
         raise UserError(f"{key}={path}: is no subclass of {base.__module__}.{base.__qualname__}")
     if not callable(found):

@@ -13,7 +13,7 @@ from pydantic import field_validator
 
 from segkit.config.check import Strict, nested_targets, schema_problems, target_problems
 from segkit.config.names import keys_of
-from segkit.errors import UserError
+from segkit.errors import UserError, did_you_mean
 
 Positive = Annotated[int, Gt(0)]
 Count = Annotated[int, Ge(0)]
@@ -167,7 +167,8 @@ class PredictSettings(Strict):
         words = value if isinstance(value, list) else [value]
         if words and all(word in FORMATS and words.count(word) == 1 for word in words):
             return value
-        raise ValueError(f"should be one or more of {', '.join(FORMATS)}, each once")
+        near = "".join(did_you_mean(word, FORMATS) for word in words if word not in FORMATS)
+        raise ValueError(f"should be one or more of {', '.join(FORMATS)}, each once{near}")
 
 
 class EvaluateSettings(Strict):

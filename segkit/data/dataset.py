@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from segkit.data.augment.base import Key, Picture, SampleAugmentation
+from segkit.data.augment.base import Key, Picture, SampleAugmentation, check_made
 from segkit.data.cache import Entry, load
 from segkit.data.records import IGNORE_INDEX
 from segkit.data.sampler import SampleKey
@@ -18,17 +18,25 @@ Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], str]
 
 
 class TrainingSet(Dataset[Sample]):
-    """Augmented pictures with labels at the training shape."""
+    """Augmented pictures with labels at the training shape.
 
-    def __init__(self, entries: Sequence[Entry], augmentation: SampleAugmentation, seed: int) -> None:
-        self.entries, self.augmentation, self.seed = entries, augmentation, seed
+    Raises:
+        UserError: from a sample, where the augmentation makes something else of it.
+    """
+
+    def __init__(
+        self, entries: Sequence[Entry], augmentation: SampleAugmentation, seed: int, image_shape: tuple[int, int]
+    ) -> None:
+        self.entries, self.augmentation, self.seed, self.image_shape = entries, augmentation, seed, image_shape
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def __getitem__(self, key: SampleKey) -> Sample:
         epoch, number, counts = key
-        image, label = self.augmentation(self._picture, Key(self.seed, epoch, number))
+        made = self.augmentation(self._picture, Key(self.seed, epoch, number))
+        check_made(made, self.augmentation, (*self.image_shape, 3), self.image_shape)
+        image, label = made
         if not counts:
             label = np.full_like(label, IGNORE_INDEX)
         return image, label, self.entries[number].record.name

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from segkit.data.ahead import ahead
-from segkit.data.augment.base import BatchAugmentation, Key
+from segkit.data.augment.base import BatchAugmentation, Key, check_made
 from segkit.data.augment.sending import sent
 from segkit.data.cache import Entry, entry_shape, load
 from segkit.data.records import IGNORE_INDEX
@@ -35,6 +35,7 @@ class ResidentLoader:
         entries: the training pictures, all of one size.
         augmentation: makes the samples, prepared.
         seed: that of the augmentation.
+        image_shape: height and width of the samples.
         batch_size: pictures in a batch; the last of an epoch may have fewer.
         sampler: the order; Lightning tells it the epoch.
         device: where the set and its batches lie.
@@ -45,11 +46,13 @@ class ResidentLoader:
         entries: Sequence[Entry],
         augmentation: BatchAugmentation,
         seed: int,
+        image_shape: tuple[int, int],
         batch_size: int,
         sampler: EpochSampler,
         device: torch.device,
     ) -> None:
-        self.augmentation, self.seed, self.batch_size, self.sampler = augmentation, seed, batch_size, sampler
+        self.augmentation, self.seed, self.image_shape = augmentation, seed, image_shape
+        self.batch_size, self.sampler = batch_size, sampler
         self.names = [entry.record.name for entry in entries]
         self.pictures: torch.Tensor | None = None
         for number, (_, pixels) in enumerate(ahead(lambda entry: load(entry.pixels), entries)):
@@ -61,12 +64,18 @@ class ResidentLoader:
         return -(-len(self.sampler) // self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Batches of ``image`` uint8 (B, 3, H, W) in channels-last memory, ``label`` uint8 (B, H, W) and ``name``."""
+        """Batches of ``image`` uint8 (B, 3, H, W) in channels-last memory, ``label`` uint8 (B, H, W) and ``name``.
+
+        Raises:
+            UserError: the augmentation makes something else.
+        """
         assert self.pictures is not None
         keys = iter(self.sampler)
         while part := list(islice(keys, self.batch_size)):
             own = [Key(self.seed, key.epoch, key.number) for key in part]
-            image, label = self.augmentation.batch(self.pictures, own)
+            made, count = self.augmentation.batch(self.pictures, own), len(own)
+            check_made(made, self.augmentation, (count, 3, *self.image_shape), (count, *self.image_shape))
+            image, label = made
             if not all(key.counts for key in part):
                 unscored = sent(np.array([not key.counts for key in part]), label.device)
                 label = label.masked_fill(unscored[:, None, None], IGNORE_INDEX)

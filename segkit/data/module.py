@@ -13,7 +13,7 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from segkit.data.augment import Augmentation, SampleAugmentation
-from segkit.data.augment.base import BatchAugmentation
+from segkit.data.augment.base import BatchAugmentation, class_path
 from segkit.data.cache import Entry, PictureCache
 from segkit.data.checks import NO_IMAGES, DataSetError, Layout, Problem, report
 from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, collate_training
@@ -68,7 +68,10 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         self.picture_input = PictureInput.of(image_shape, resize, window, overlap)
         self.batch_size, self.seed, self.train_on = batch_size, seed, tuple(train_on)
         if not isinstance(augment, SampleAugmentation | None):
-            raise UserError(f"data.augment={augment}: is no augmentation; give it a _target_, as conf/augment/ does")
+            remedy = "give it a _target_, as conf/augment/ does"
+            if not isinstance(augment, str | dict | list | bool | int | float):
+                augment, remedy = class_path(augment), "let its class inherit segkit.data.augment.SampleAugmentation"
+            raise UserError(f"data.augment={augment}: is no augmentation; {remedy}")
         self.augment = augment or Augmentation()
         self.workers, self.cache_dir = workers, Path(cache_dir).expanduser()
         self._entries: dict[str, list[Entry]] = {}
@@ -137,7 +140,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
 
     def training_set(self) -> TrainingSet:
         """The samples that the network is trained on, by ``SampleKey``; after ``prepare``."""
-        return TrainingSet(self._entries["train"], self.augment, self.seed)
+        return TrainingSet(self._entries["train"], self.augment, self.seed, self.picture_input.image_shape)
 
     def train_dataloader(self) -> DataLoader | ResidentLoader:
         entries, augment = self._entries["train"], self.augment
@@ -145,7 +148,8 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         loader: DataLoader | ResidentLoader
         if device.type == "cuda" and isinstance(augment, BatchAugmentation) and fits(entries, device):
             sampler = self._sampler(len(entries), True)
-            loader = ResidentLoader(entries, augment, self.seed, self.batch_size, sampler, device)
+            shape = self.picture_input.image_shape
+            loader = ResidentLoader(entries, augment, self.seed, shape, self.batch_size, sampler, device)
         else:
             loader = self._loader(self.training_set(), True)
         # Lightning starts the first iterator of a resumed run before it tells the sampler the epoch.

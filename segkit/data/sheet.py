@@ -1,6 +1,7 @@
 """A data set in one picture: as it lies on the disk, or as the network sees it in training."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -10,11 +11,16 @@ from segkit.data.checks import DataSetError, report
 from segkit.data.images import decode_image, resize_image
 from segkit.data.module import SegmentationDataModule
 from segkit.data.overlay import paint
-from segkit.data.records import IGNORE_INDEX, Record
+from segkit.data.records import IGNORE_INDEX, Record, SegmentationClass
 from segkit.data.sampler import SampleKey
 
 CELL_WIDTH = 414
 """Width in pixels of one picture of the sheet."""
+
+LINE = 28
+"""Height in pixels of a line of the legend."""
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 AUGMENTED = (6, 3)
 """Rows and columns of samples."""
@@ -24,7 +30,8 @@ UNSCORED = ((90, 90, 90), (150, 150, 150))
 
 
 def sheet(module: SegmentationDataModule, per_group: int = 3) -> NDArray[np.uint8]:
-    """Pictures of each group beside each other, one row per group, evenly spread over it, labels painted over.
+    """Pictures of each group beside each other, one row per group, evenly spread over it, labels painted over; below
+    them a legend of the classes.
 
     Unlabelled pictures stand in only for groups without labels. Returns RGB uint8 (H, W, 3).
 
@@ -47,7 +54,23 @@ def sheet(module: SegmentationDataModule, per_group: int = 3) -> NDArray[np.uint
         height = height or round(CELL_WIDTH * images[0].shape[0] / images[0].shape[1])
         cells = [resize_image(image, (height, CELL_WIDTH)) for image in images]
         rows.append(np.hstack([titled(cell, record.name) for cell, record in zip(cells, chosen, strict=True)]))
-    return np.vstack(rows)
+    return _with_legend(np.vstack(rows), module.class_list)
+
+
+def _with_legend(page: NDArray[np.uint8], class_list: Sequence[SegmentationClass]) -> NDArray[np.uint8]:
+    """The page, below it the names of several classes beside their colours; one colour needs no names."""
+    painted = {item.name: item.colour for item in class_list if item.colour is not None}
+    if len(painted) < 2:
+        return page
+    widest = max(cv2.getTextSize(name, FONT, 0.5, 1)[0][0] for name in painted)
+    columns = max(1, page.shape[1] // (LINE + widest + LINE))
+    rows = -(-len(painted) // columns)
+    strip = np.full((rows * LINE, page.shape[1], 3), 255, np.uint8)
+    for place, (name, colour) in enumerate(painted.items()):
+        top, left = place // columns * LINE, place % columns * (LINE + widest + LINE)
+        cv2.rectangle(strip, (left + 5, top + 5), (left + LINE - 5, top + LINE - 5), colour, cv2.FILLED)
+        cv2.putText(strip, name, (left + LINE, top + LINE - 8), FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.vstack([page, strip])
 
 
 def _painted(module: SegmentationDataModule, record: Record) -> NDArray[np.uint8]:
@@ -58,7 +81,7 @@ def _painted(module: SegmentationDataModule, record: Record) -> NDArray[np.uint8
 def titled(image: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
     """``image`` (H, W, 3) uint8 with a title written into it, at its upper left."""
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(image, title, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thickness, cv2.LINE_AA)
+        cv2.putText(image, title, (6, 18), FONT, 0.5, colour, thickness, cv2.LINE_AA)
     return image
 
 
@@ -81,7 +104,8 @@ def augmented_sheet(module: SegmentationDataModule) -> NDArray[np.uint8]:
         shown = resize_image(image, (height, CELL_WIDTH))
         classes = cv2.resize(label, (CELL_WIDTH, height), interpolation=cv2.INTER_NEAREST_EXACT)
         cells.append(titled(np.hstack([shown, _label_over(shown, classes, module)]), name))  # type: ignore[arg-type]
-    return np.vstack([np.hstack(cells[row * columns : (row + 1) * columns]) for row in range(rows)])
+    page = np.vstack([np.hstack(cells[row * columns : (row + 1) * columns]) for row in range(rows)])
+    return _with_legend(page, module.class_list)
 
 
 def _label_over(

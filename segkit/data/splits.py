@@ -8,7 +8,7 @@ from typing import Literal
 
 from segkit.data.checks import SPLIT, Layout, Problem
 from segkit.data.records import Record
-from segkit.errors import UserError
+from segkit.errors import UserError, choices
 
 Split = Literal["kittiseg", "fold", "fraction", "none"]
 FOLDS = 5
@@ -65,7 +65,7 @@ def hold_out(found: Layout, groups: Sequence[str]) -> Layout:
     val = [record for record in records if record.group in groups]
     there = sorted({record.group for record in records})
     problems = [
-        Problem(SPLIT, f"data.held_out={name}: there is no such drive, but {', '.join(there)}")
+        Problem(SPLIT, f"data.held_out={name}: there is no such drive{choices(name, there)}")
         for name in groups
         if name not in there
     ]

@@ -19,6 +19,9 @@ OWN = ("figures/*/confusion.png", "figures/*/worst_[0-9]_*.png")
 WORST = 4
 """Pictures that are shown."""
 
+APART = 10
+"""Frames of a drive between two of them at least, where there are others."""
+
 
 def write_figures(folder: Path, scored: Mapping[str, Scored]) -> None:
     """Write ``figures/<condition>/confusion.png``, and ``worst_<rank>_<name>.png`` beside it.
@@ -51,10 +54,19 @@ def write_figures(folder: Path, scored: Mapping[str, Scored]) -> None:
 def worst(pictures: Sequence[PictureScore], count: int) -> list[PictureScore]:
     """At most ``count`` pictures with the lowest mean IoU, the lowest first; equal ones in the order of their names.
 
-    Pictures of which nothing is scored are left out.
+    Neighbouring frames of a drive show the same mistake, so of those within ``APART`` frames the worst one is there;
+    where that leaves too few, they are taken after all. Pictures of which nothing is scored are left out.
     """
     known = [picture for picture in pictures if not math.isnan(picture.mean_iou)]
-    return sorted(known, key=lambda picture: (picture.mean_iou, picture.name))[:count]
+    place = {picture.name: i for i, picture in enumerate(sorted(pictures, key=lambda each: (each.group, each.name)))}
+    ordered = sorted(known, key=lambda picture: (picture.mean_iou, picture.name))
+    chosen: list[PictureScore] = []
+    for picture in ordered:
+        of_its_drive = [place[other.name] for other in chosen if other.group == picture.group]
+        if len(chosen) < count and all(abs(other - place[picture.name]) >= APART for other in of_its_drive):
+            chosen.append(picture)
+    left = [picture for picture in ordered if picture not in chosen]
+    return sorted([*chosen, *left][:count], key=ordered.index)
 
 
 def _write(path: Path, picture: NDArray[np.uint8]) -> None:

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from segkit.errors import UserError
+from segkit.errors import UserError, did_you_mean
 
 
 class WeightedSum(nn.Module):
@@ -16,7 +16,8 @@ class WeightedSum(nn.Module):
     def __init__(self, terms: dict[str, nn.Module], factors: dict[str, float]) -> None:
         super().__init__()
         if terms.keys() != factors.keys() or not terms:
-            raise UserError(f"loss.factors: give one for each of loss.terms ({', '.join(terms)})")
+            near = "".join(did_you_mean(name, terms) for name in factors.keys() - terms.keys())
+            raise UserError(f"loss.factors: give one for each of loss.terms ({', '.join(terms)}){near}")
         self.terms = nn.ModuleDict(terms)
         self.factors = dict(factors)
 

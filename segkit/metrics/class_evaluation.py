@@ -47,13 +47,14 @@ class ClassEvaluation:
             near: the same around boundaries alone, see :func:`segkit.metrics.trimap.trimap`.
         """
         self.records.append(record)
-        self._matrices.append(confusion_matrix(predicted, label, len(self.class_list)))
-        self._trimap.append(confusion_matrix(predicted, near, len(self.class_list)))
+        # Not on the GPU, where many pictures of many classes would take the room of the network.
+        self._matrices.append(confusion_matrix(predicted, label, len(self.class_list)).cpu())
+        self._trimap.append(confusion_matrix(predicted, near, len(self.class_list)).cpu())
 
     def matrices(self) -> Tensor:
         """The pictures' confusion matrices in the order in which they were added: int64 (pictures, classes, classes),
         on the CPU."""
-        return torch.stack(self._matrices).cpu()
+        return torch.stack(self._matrices)
 
     def pictures(self) -> list[PictureScore]:
         """The scores of each picture, in the order in which they were added."""
@@ -72,7 +73,7 @@ class ClassEvaluation:
         """
         matrices = self.matrices()
         report = class_report(matrices.sum(0), self.class_list)
-        near = class_report(torch.stack(self._trimap).cpu().sum(0), self.class_list)
+        near = class_report(torch.stack(self._trimap).sum(0), self.class_list)
         holding = (matrices.sum(2) > 0).sum(0).tolist()
         mean, per_class = iou_intervals(matrices)
         names = {item.name: number for number, item in enumerate(self.class_list) if item.name in report["iou"]}

@@ -10,7 +10,7 @@ from torchvision import models
 from torchvision.models.segmentation.deeplabv3 import ASPPPooling
 from torchvision.models.segmentation.lraspp import LRASPP
 
-from segkit.errors import UserError
+from segkit.errors import UserError, choices
 from segkit.models.encoders.features import IMAGENET_MEAN, IMAGENET_STD
 from segkit.models.resampling import resize
 from segkit.models.weights import find_state, take_state
@@ -43,7 +43,7 @@ class TorchvisionNetwork(nn.Module):
         super().__init__()
         names = models.list_models(module=models.segmentation)
         if name not in names:
-            raise UserError(f"model.name={name} is no segmentation network of torchvision: give {', '.join(names)}.")
+            raise UserError(f"model.name={name}: torchvision has no such network{choices(name, names, 'give')}")
         options = {} if name.startswith("lraspp") else {"aux_loss": True}
         self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(3, 1, 1))

@@ -1,22 +1,33 @@
 """What prediction may write: its own files of before, and nothing else that is there."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from segkit.config.check import shown
 from segkit.data.writer import Writer
 from segkit.errors import UserError
 from segkit.runs.files import write_whole
+from segkit.runs.read import read_result
+
+log = logging.getLogger(__name__)
 
 MANIFEST = ".files.json"
 """The names of all files that prediction has written into a folder, or was about to."""
 
 
-def claim(folder: Path, writers: Sequence[Writer], pictures: Sequence[Path]) -> None:
+def claim(folder: Path, writers: Sequence[Writer], pictures: Sequence[Path], networks: Sequence[str]) -> None:
     """Make ready to write what ``writers`` make of ``pictures`` into ``folder``; nothing is touched before all is well.
 
     What was written there earlier may be replaced, and what was of all pictures together (``road.json``) is removed:
-    it would pass for these pictures' own.
+    it would pass for these pictures' own. A line says so where that was the work of other networks.
+
+    Args:
+        folder: where to write.
+        writers: of one picture each, or of all together.
+        pictures: what they are to show.
+        networks: the checkpoints.
 
     Raises:
         UserError: a file in the way that is not known to be segkit's, a link, or one of ``pictures``.
@@ -34,6 +45,11 @@ def claim(folder: Path, writers: Sequence[Writer], pictures: Sequence[Path]) -> 
             raise UserError(f"{place} is a link, or lies behind one; remove it or give another output=")
         if name not in own and path.exists():
             raise UserError(f"{place} is there, and not known to be segkit's; remove it or give another output=")
+    lost = [name for name in own if (name in names or "/" not in name) and (folder / name).exists()]
+    before = read_result(folder).get("checkpoint")
+    if lost and before != list(networks):
+        of = "an earlier prediction" if before is None else f"checkpoint={shown(before)}"
+        log.warning("output=%s: %d files of %s are replaced", folder, len(lost), of)
     for name in own:
         if "/" not in name:
             (folder / name).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from typing import Any
 from segkit.evaluation.entry import NOT_COMPARED, Evaluation
 from segkit.evaluation.tables import number, number_with_interval
 from segkit.reporting.markdown import table
-from segkit.reporting.recipes import NOTHING_ELSE
+from segkit.reporting.recipes import ONLY_COMMON
 from segkit.reporting.spread import spread, spread_text, words_apart
 
 SEED = "seed="
@@ -108,7 +108,7 @@ def recipes(evaluations: Sequence[Evaluation]) -> list[Recipe]:
         groups.setdefault(json.dumps(_identity(item)), []).append(item)
     found = []
     for members in groups.values():
-        seeds = {json.dumps(_typed(item, lambda word: word.startswith(SEED))) for item in members}
+        seeds = {json.dumps(_seeds(item)) for item in members}
         if len(seeds) == len(members):
             found.append(members)
             continue
@@ -118,7 +118,7 @@ def recipes(evaluations: Sequence[Evaluation]) -> list[Recipe]:
     _, names = words_apart([word for own in _recipe(items[0]) for word in own] for items in found)
     _, scored = words_apart(_scoring(items[0]) for items in found)
     titles = [
-        (name or NOTHING_ELSE, how, pictures_text(items[0].result), _average(items[0].result))
+        (name or ONLY_COMMON, how, pictures_text(items[0].result), _average(items[0].result))
         for name, how, items in zip(names, scored, found, strict=True)
     ]
     made = []
@@ -145,6 +145,11 @@ def _identity(item: Evaluation) -> list[Any]:
 def _recipe(item: Evaluation) -> list[list[str]]:
     """How each network was trained, but for its seed."""
     return _typed(item, lambda word: not word.startswith((*NOT_COMPARED, SEED)))
+
+
+def _seeds(item: Evaluation) -> list[str]:
+    """The seed of each network; one that was not typed is 0."""
+    return [(["seed=0", *own])[-1] for own in _typed(item, lambda word: word.startswith(SEED))]
 
 
 def _typed(item: Evaluation, wanted: Callable[[str], bool]) -> list[list[str]]:

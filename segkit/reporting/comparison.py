@@ -76,8 +76,10 @@ class Comparison:
 
     @cached_property
     def short(self) -> dict[str, str]:
-        """What the swept settings are called where there is little room."""
-        return short_names(self.keys)
+        """What the swept settings are called where there is little room; a class that was given, as its group."""
+        groups = {key: key.removesuffix("._target_") for key in self.keys}
+        names = short_names(list(groups.values()))
+        return {key: names[group] for key, group in groups.items()}
 
     @cached_property
     def singles(self) -> tuple[Row, ...]:

@@ -10,13 +10,13 @@ from typing import Any
 from segkit.errors import UserError
 from segkit.evaluation.entry import Evaluation, commands, figures, labels, score_rows
 from segkit.reporting.class_scores import pictures_text, recipes, side_by_side
-from segkit.reporting.markdown import WRITTEN, made_on, table
+from segkit.reporting.markdown import WRITTEN, made_on, say_what_is_replaced, table
 from segkit.reporting.overlays import overlays, small_jpeg, spread
 from segkit.road.entry import has_road_scores
 from segkit.road.entry import score_rows as road_rows
 from segkit.runs.files import write_whole
 from segkit.runs.folder import write_result
-from segkit.runs.read import read_overrides, run_folders
+from segkit.runs.read import command_of, is_training, read_overrides, run_folders
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ def write_entry(folder: Path, sources: Sequence[Path], question: str, count: int
         kept = {str(item.folder): item.result for item in evaluations} if len(evaluations) > 1 else results[0]
         if len(evaluations) > 1 and not has_road_scores(results[0]):
             kept = {"recipes": [recipe.result() for recipe in recipes(evaluations)], "evaluations": kept}
+    say_what_is_replaced(folder, text)
     for name, path in pictures.items():
         write_whole(folder / f"{name}.jpg", small_jpeg(path))
     write_result(folder, kept)
@@ -88,10 +89,16 @@ def _finished(source: Path) -> dict[str, Any]:
         raise UserError(
             f"run={source}: no finished run of segkit train or segkit evaluate ({error.filename} does not exist)"
         ) from error
-    scored = any(key in result for key in ("perspective", "bev", "classes"))
-    if not scored and result.get("status") != "finished":
+    if any(key in result for key in ("perspective", "bev", "classes")) or result.get("status") == "finished":
+        return result
+    if "epochs" in result or is_training(source):
         raise UserError(f"run={source}: this run has not finished (status {result.get('status')}): resume={source}")
-    return result
+    owner = command_of(source)
+    what = f"a folder of segkit {owner}, which holds no scores" if owner else "no run folder"
+    remedy = "give one of segkit train or segkit evaluate"
+    if owner == "average":
+        remedy = f"segkit evaluate checkpoint={result['output']} makes some"
+    raise UserError(f"run={source}: {what}; {remedy}")
 
 
 def evaluations_entry(question: str, evaluations: Sequence[Evaluation], pictures: Sequence[str]) -> str:

@@ -1,13 +1,14 @@
 """Recipes of a comparison: runs that differ in their seed alone, told as mean ± standard deviation.
 
-Runs of another ``data.split`` are scored on other pictures: their scores stand in columns of their own.
+Runs of another split or another data set are scored on other pictures: their scores stand in columns of their own.
 """
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from segkit.evaluation.entry import NOT_COMPARED
@@ -18,7 +19,11 @@ from segkit.reporting.swept import NOTHING, shown
 from segkit.runs.monitor import mode
 
 SEED = "seed"
-NOTHING_ELSE = "nothing else"
+HELD_OUT = "data.held_out"
+PARTING = (SEED, SPLIT, HELD_OUT)
+"""What runs of one recipe may differ in."""
+
+ONLY_COMMON = "only what all have"
 """The name of the recipe that all others add something to."""
 
 MANY_CLASSES = 3
@@ -33,8 +38,8 @@ class Recipe:
 
     Attributes:
         name: the settings, as they were typed, that not all recipes share.
-        settings: the swept ones by dotted keys, but for seed and split.
-        parts: its rows by ``data.split``; under an empty name where all runs have the same.
+        settings: the swept ones by dotted keys, but for seed, split and the drives that are held out.
+        parts: its rows by what they were scored on; under an empty name where that is the same for all runs.
     """
 
     name: str
@@ -136,10 +141,11 @@ def recipes(comparison: Comparison) -> Recipes:
     if SEED not in comparison.keys:
         return Recipes(comparison, (), (), ())
     order = {run.folder: place for place, run in enumerate(comparison.runs)}
+    roots = {_root(row) for row in comparison.rows}
     groups: dict[str, dict[str, list[Row]]] = {}
     for row in sorted(comparison.rows, key=lambda row: order[row.runs[0].folder]):
-        others = {key: value for key, value in row.values.items() if key not in (SEED, SPLIT)}
-        split = shown(row.values[SPLIT]) if SPLIT in row.values else ""
+        others = {key: value for key, value in row.values.items() if key not in PARTING}
+        split = _scored_on(row, roots)
         groups.setdefault(json.dumps(others), {}).setdefault(split, []).append(row)
     for parts in groups.values():
         for split, rows in list(parts.items()):
@@ -150,16 +156,29 @@ def recipes(comparison: Comparison) -> Recipes:
     found = [parts for parts in groups.values() if parts]
     if not any(len(rows) > 1 for parts in found for rows in parts.values()):
         return Recipes(comparison, (), (), ())
-    dropped = (*NOT_COMPARED, "sweep.", *(f"{key}=" for key in (SEED, FOLD, SPLIT)))
+    dropped = (*NOT_COMPARED, "sweep.", *(f"{key}=" for key in (*PARTING, FOLD)))
     first = [next(iter(parts.values()))[0] for parts in found]
     words = [[word for word in row.runs[0].overrides() if not word.startswith(dropped)] for row in first]
     common, names = words_apart(words)
-    settings = [{key: value for key, value in row.values.items() if key not in (SEED, SPLIT)} for row in first]
+    settings = [{key: value for key, value in row.values.items() if key not in PARTING} for row in first]
     if len(set(names)) < len(names):  # what differs was typed in other ways, in a file for instance
         names = [" ".join(f"{comparison.short[key]}={shown(value)}" for key, value in own.items()) for own in settings]
     splits = list(dict.fromkeys(split for parts in found for split in parts))
-    made = [Recipe(name or NOTHING_ELSE, *own) for name, *own in zip(names, settings, found, strict=True)]
+    made = [Recipe(name or ONLY_COMMON, *own) for name, *own in zip(names, settings, found, strict=True)]
     return Recipes(comparison, common, made, splits)
+
+
+def _scored_on(row: Row, roots: Collection[str]) -> str:
+    """The pictures that a run was scored on, as far as not all runs have the same: ``drive 0016E5, scenes``."""
+    split = shown(row.values[SPLIT]) if SPLIT in row.values else ""
+    drives = row.values.get(HELD_OUT) if row.runs[0].settings["data"].get("split") != "official" else None
+    words = [" ".join([*filter(None, [split]), *(drives or ())]), _root(row) if len(roots) > 1 else ""]
+    return ", ".join(filter(None, words))
+
+
+def _root(row: Row) -> str:
+    """The name of the data set's folder: its place may be another one on each machine."""
+    return Path(row.runs[0].settings["data"].get("root", "")).name
 
 
 def _column(

@@ -9,7 +9,7 @@ from typing import Any
 from segkit.reporting.about import About, describe, failures, summary
 from segkit.reporting.columns import aligned, cell_rows, columns, csv_text, score_text, screen_text
 from segkit.reporting.comparison import Comparison, Row, compare
-from segkit.reporting.markdown import WRITTEN, made_on, table
+from segkit.reporting.markdown import WRITTEN, made_on, say_what_is_replaced, table
 from segkit.reporting.overlays import Shown, same_pictures, small_jpeg
 from segkit.reporting.recipes import Recipes, recipes
 from segkit.runs.files import write_whole
@@ -42,8 +42,9 @@ def write_report(folder: Path, runs: Sequence[Run], base: Path, title: str, coun
     from segkit.reporting.page import page
 
     drawn, painted = figures(comparison), painted_pictures(comparison, count)
-    _remove_images(folder)
     readme = entry(title, by_recipe, about, list(drawn), painted)
+    say_what_is_replaced(folder, readme, growing=True)
+    _remove_images(folder)
     write_whole(folder / "README.md", readme.encode())  # first: it marks the folder as the report's
     for name, png in drawn.items():
         write_whole(folder / f"{name}.png", png)

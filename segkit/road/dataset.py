@@ -34,7 +34,7 @@ from segkit.data.writer import Writer
 from segkit.errors import UserError
 from segkit.road.benchmark import RoadBenchmark
 from segkit.road.calibration import calibration_of
-from segkit.road.layout import PUBLISHED, calibration_path
+from segkit.road.layout import PUBLISHED, calibration_path, how_to_come_by
 from segkit.road.metric import RoadViews
 from segkit.road.writers import road_writers
 
@@ -138,8 +138,7 @@ class KittiRoadDataModule(SegmentationDataModule):
             raise DataSetError("\n".join(wrong))
 
     def scan(self) -> Layout:
-        remedy = f"segkit data action=download data.root={self.root} fetches the data set, action=generate draws one"
-        root = find_root(self.root, [IMAGES, LABELS], remedy)
+        root = find_root(self.root, [IMAGES, LABELS], how_to_come_by(self.root))
         images, problems = _named(root, IMAGES, IMAGE_NAME)
         labels, more = _named(root, LABELS, LABEL_NAME)
         tests, most = _named(root, TEST_IMAGES, IMAGE_NAME) if (root / TEST_IMAGES).is_dir() else ({}, [])

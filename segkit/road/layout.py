@@ -21,6 +21,13 @@ PUBLISHED: dict[Part, dict[Category, int]] = {
 }
 """Pictures of the published set by part and category."""
 
+GENERATED = {
+    "demo": "'count=[160,12]' seed=0",
+    "scenes": "'count=[289,290]' seed=0",
+    "sim2real": "'count=[6000,300]' seed=0 looks=varied",
+}
+"""How the scenes of the experiments are drawn, by the folder's name."""
+
 
 def calibration_path(image: Path) -> Path:
     """Where the calibration of a picture belongs: ``calib/um_000000.txt`` for ``image_2/um_000000.png``."""
@@ -46,3 +53,11 @@ def find_calibrations(pictures: Sequence[Path], folder: str | None) -> list[Path
     if missing:
         raise UserError(f"calibration={folder}: {len(missing)} of {len(files)} files are missing: {shortlist(missing)}")
     return list(files)
+
+
+def how_to_come_by(root: Path) -> str:
+    """What to do where ``root`` is not there: fetch KITTI road, or draw the scenes that an experiment is made for."""
+    command = f"segkit data action=generate data.root={root}"
+    if root.name in GENERATED:
+        return f"{command} {GENERATED[root.name]} draws the scenes"
+    return f"segkit data action=download data.root={root} fetches the data set, action=generate draws one"

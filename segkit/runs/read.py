@@ -143,6 +143,14 @@ def read_overrides(folder: Path) -> list[str]:
     return [str(word) for word in OmegaConf.load(folder / CONFIG / "overrides.yaml")]
 
 
+def command_of(folder: Path) -> str | None:
+    """The segkit command that wrote ``folder``; None where none has, or nobody knows."""
+    try:
+        return str(OmegaConf.load(folder / CONFIG / "hydra.yaml").job.name)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, AttributeError):
+        return None
+
+
 def is_locked(folder: Path) -> bool:
     """Whether a process is writing the run folder. The lock is tried shared and let go at once: nobody is kept out."""
     try:

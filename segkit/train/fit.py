@@ -14,7 +14,7 @@ from segkit.config.schema import TrainerSettings
 from segkit.data.module import SegmentationDataModule
 from segkit.distributed.devices import Processes
 from segkit.distributed.ranks import Ranks
-from segkit.errors import UserError
+from segkit.errors import UserError, choices
 from segkit.models.trained import read_checkpoint
 from segkit.runs.study import Trial
 from segkit.train.loggers import log_config
@@ -156,4 +156,4 @@ def check_monitor(monitor: str, task: SegmentationTask, data: SegmentationDataMo
         hints = "".join(
             f"; {count} of {len(records)} validation pictures have no {what}" for what, count in lacking.items()
         )
-        raise UserError(f"trainer.monitor={monitor}: no such score{hints}; there are {', '.join(names)}")
+        raise UserError(f"trainer.monitor={monitor}: no such score{hints}{choices(monitor, names)}")

@@ -64,8 +64,8 @@ def test_the_new_checkpoint_is_the_mean_and_predicts(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["checkpoint=[a]", "output=x.ckpt"], "checkpoint=['a']: List should have at least 2 items"),
-        (["checkpoint=a", "output=x.ckpt"], "checkpoint=a: should be a valid array"),
+        (["checkpoint=[a]", "output=x.ckpt"], "checkpoint=[a]: should have at least 2 items"),
+        (["checkpoint=a", "output=x.ckpt"], "checkpoint=a: should be a list, such as [a,…]"),
         (["checkpoint=[a,b]", "output=x.pt"], "output=x.pt: should be the name of a new file, ending in .ckpt"),
         (["checkpoint=[a,b]"], "output is missing: give output=…"),
         (["checkpoint=[a,b]", "output=there.ckpt"], "output=there.ckpt is there already; remove it or give another"),

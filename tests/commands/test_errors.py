@@ -47,7 +47,7 @@ def segkit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("+augment.flap=1", "augment.flap: no such setting; did you mean augment.flip?"),
         ("augment.flip=2", "augment.flip=2: should be less than or equal to 1"),
         ("augment.scale=0.5", "augment.scale=0.5: should be greater than or equal to 1"),
-        ("augment.paste_classes=road", "augment.paste_classes=road: should be a valid"),
+        ("augment.paste_classes=road", "augment.paste_classes=road: should be a list, such as [road]"),
         ("hydra.verbose=true", "hydra.verbose: segkit does not read this setting of Hydra's"),
         ("--info", "--info: no such option; there are --help, --cfg job"),
         ("--config-dir=nowhere", "nowhere is no folder"),
@@ -56,8 +56,15 @@ def segkit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("trainer.clip=inf", "trainer.clip=inf: should be a finite number"),
         ("+anything=1", "anything: no such setting"),
         ("+model.anything=0.1", "model.anything: no such setting"),
-        ("model=fcn9", "Could not find 'model/fcn9' Available options in 'model': "),
-        ("experiment=nothing", "Could not find 'experiment/nothing'"),
+        ("model=fcn9", "model=fcn9: no such file under conf/model/; did you mean fcn8? There are deeplabv3plus, fcn16"),
+        (
+            "augment=steet",
+            "augment=steet: no such file under conf/augment/; did you mean street? There are albumentations",
+        ),
+        ("experiment=camvid_bset", "no such file under conf/experiment/; did you mean camvid_best? There are camvid, "),
+        ("experiment=camvid_ablation/3_adam", "conf/experiment/; did you mean camvid_ablation/3_adamw? There are"),
+        ("experiment=nothing", "experiment=nothing: no such file under conf/experiment/; there are camvid, "),
+        ("data.unscored=raod", "data.unscored=raod: should be 'ignore' or 'road'; did you mean road?"),
         ("resume=nowhere", "resume=nowhere: no run folder of segkit train"),
         ("data.root", "data.root"),
     ],
@@ -99,7 +106,7 @@ def test_a_traceback_is_shown_when_asked_for(tmp_path: Path, monkeypatch: pytest
 def test_unknown_command_lists_the_commands(tmp_path: Path) -> None:
     done = segkit("trian", cwd=tmp_path)
     assert done.returncode == 2
-    assert "train, predict, evaluate, average, report, data, bench" in done.stderr
+    assert "no command 'trian'; did you mean train? There are train, predict, evaluate, average" in done.stderr
 
 
 def test_the_version_is_told(tmp_path: Path) -> None:
@@ -147,6 +154,19 @@ def test_help_says_values_and_meanings_at_a_readable_width(tmp_path: Path) -> No
     ):
         assert expected in told
     assert segkit("train", "--help", "seed=7", cwd=tmp_path).stdout.count("seed = 7") == 1
+
+
+def test_help_keeps_a_list_a_list(tmp_path: Path) -> None:
+    lines = segkit("predict", "--help", cwd=tmp_path).stdout.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("format = "))
+    column = [line[36:] for line in lines[start : start + 14]]
+    assert column[:4] == [
+        "What is written, one or more of",
+        "overlay     the classes painted on the picture, with the free",
+        "            road ahead in metres where there is a calibration",
+        "mask        class numbers, shown in the classes' colours",
+    ]
+    assert "and, where there are calibrations, road.json: metres of free" in column
 
 
 def test_the_config_is_printed_as_it_is_composed(tmp_path: Path) -> None:
@@ -213,5 +233,5 @@ def test_a_broken_file_of_settings_is_named(tmp_path: Path) -> None:
     (tmp_path / "own" / "augment" / "mine.yaml").write_text("- {flip: 0.5}")
     done = segkit("train", "augment=mine", "--config-dir", "own", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "error: augment=[{'flip':0.5}]: should be an object\n"
+    assert done.stderr == "error: augment=[{flip:0.5}]: should be an object\n"
     assert [path.name for path in tmp_path.iterdir()] == ["own"]

@@ -298,18 +298,15 @@ def test_several_networks_are_averaged_over_the_pictures_of_the_first(
 ) -> None:
     import segkit
 
-    places = [trained, folds / "1", folds / "3"]
+    places = [trained, folds / "1", folds / "4"]
     with caplog.at_level("INFO"):
         result = evaluate(tmp_path / "out", f"checkpoint=[{','.join(map(str, places))}]", "view=perspective")
     assert result["checkpoint"] == [str(place / "checkpoints" / "best.ckpt") for place in places]
     assert (result["average"], result["networks"], len(result["training"])) == ([], 3, 3)
     assert result["pictures"] == {"um": 2, "umm": 2, "uu": 2}
     assert caplog.text.count("mean of 3 networks:\n") == 2
-    others = [
-        line for line in caplog.messages if line.startswith(f"checkpoint: data settings are those of {trained}; ")
-    ]
-    for line, (place, keys) in zip(others, ((1, "split, data.fold"), (3, "split, data.fold")), strict=True):
-        assert f"{folds / str(place)} had others (data.{keys}, data.val_fraction), and may have been trained on" in line
+    (seen,) = [line for line in caplog.messages if " was trained on " in line]  # fold 4 has held them out too
+    assert f"{folds / '1'} was trained on 6 of the 6 pictures that are scored" in seen
     networks = [segkit.load(place) for place in places]
     expected = scored_by_hand(root, lambda image: torch.stack([each.probabilities(image) for each in networks]).mean(0))
     for name, figures in expected.items():
@@ -407,7 +404,14 @@ def test_every_part_that_has_labels_is_scored(camvid: Path, tmp_path: Path, capl
     words = [f"checkpoint={camvid}"]
     with pytest.raises(UserError, match=r"^part=test: none of its 2 pictures has a label, so nothing can be scored$"):
         evaluate(tmp_path / "a", *words, "part=test")
+    assert "was trained on" not in caplog.text
     assert evaluate(tmp_path / "b", *words, "part=all")["pictures"] == {"0001TP": 6, "0016E5": 3}
+    assert f"{camvid} was trained on 6 of the 9 pictures that are scored" in caplog.text
+    caplog.clear()
+    drive = evaluate(tmp_path / "g", *words, "data.split=drive")
+    assert drive["pictures"] == {"0001TP": 6}
+    assert f"{camvid} was trained on 6 of the 6 pictures that are scored" in caplog.text
+    caplog.clear()
     root = tmp_path / "camvid"
     shutil.copytree(camvid.parent / "camvid", root)
     (root / "testannot").mkdir()
@@ -416,6 +420,7 @@ def test_every_part_that_has_labels_is_scored(camvid: Path, tmp_path: Path, capl
     words.append(f"data.root={root}")
     assert evaluate(tmp_path / "c", *words, "part=test")["pictures"] == {"Seq05VD": 2}
     assert evaluate(tmp_path / "d", *words, "part=train")["pictures"] == {"0001TP": 6}
+    assert "was trained on" not in caplog.text  # that of another folder nobody can tell, and part=train asks for them
     assert evaluate(tmp_path / "e", *words, "part=all")["pictures"] == {"0001TP": 6, "0016E5": 3, "Seq05VD": 2}
 
 

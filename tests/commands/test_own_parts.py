@@ -57,6 +57,31 @@ class Halved(nn.Module):
 """
 
 
+AUGMENT = """
+import numpy as np
+from segkit.data.augment import SampleAugmentation
+
+class Soft(SampleAugmentation):
+    def __init__(self, what: str = "float"):
+        self.what = what
+
+    def __call__(self, picture, key):
+        image, label = picture(key.number)[..., :3].copy(), picture(key.number)[..., 3].copy()
+        if self.what == "float":
+            return image.astype(np.float32) / 255, label
+        if self.what == "smaller":
+            return image[4:], label[4:]
+        return (image, label[4:]) if self.what == "label" else image
+
+class Bare:
+    def __call__(self, picture, key):
+        return picture(key.number)
+
+class Unfinished(SampleAugmentation):
+    pass
+"""
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder with data, a network and a loss."""
@@ -64,6 +89,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_kitti(work / "kitti", count=3, tests=1)
     (work / "mine.py").write_text(MINE)
     (work / "losses.py").write_text(LOSS)
+    (work / "augments.py").write_text(AUGMENT)
     for group, name, text in (("model", "mine", MODEL), ("loss", "halved", "_target_: losses.Halved\nshare: 0.5\n")):
         (work / "conf" / group).mkdir(parents=True)
         (work / "conf" / group / f"{name}.yaml").write_text(text)
@@ -127,6 +153,30 @@ def test_its_values_are_held_against_its_signature(word: str, message: str, work
     assert done.code == 2
     assert done.err.startswith(f"error: {message}")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["Soft"], "it returns float32 (32, 64, 3), uint8 (32, 64)"),
+        (["Soft", "+augment.what=smaller"], "it returns uint8 (28, 64, 3), uint8 (28, 64)"),
+        (["Soft", "+augment.what=label"], "it returns uint8 (32, 64, 3), uint8 (28, 64)"),
+        (["Soft", "+augment.what=alone", "data.workers=1"], "it returns uint8 (32, 64, 3)"),
+        (["Bare"], "augments.Bare: is no augmentation; let its class inherit segkit.data.augment.SampleAugmentation"),
+        (["Unfinished"], "augments.Unfinished: has no __call__ yet, which its base class asks for"),
+    ],
+)
+def test_an_augmentation_that_makes_no_sample_is_told_what_it_has_to_return(
+    words: list[str], message: str, work: Path, tmp_path: Path
+) -> None:
+    name, *more = words
+    done = train(work, tmp_path / "run", "~augment", f"+augment._target_=augments.{name}", *more)
+    assert done.code == 2, done.out
+    assert done.err.count("\n") == 1
+    assert message in done.err
+    if name == "Soft":
+        wanted = "has to return image uint8 (32, 64, 3) and label uint8 (32, 64) for data.image_shape=[32, 64]"
+        assert f"augment: augments.Soft {wanted}" in done.err
 
 
 @pytest.mark.parametrize("use", ["resume", "predict", "evaluate"])

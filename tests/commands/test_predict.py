@@ -364,6 +364,17 @@ def test_what_a_run_before_left_is_not_taken_for_this_ones(checkpoint: Path, sce
     assert cv2.imread(str(tmp_path / "out" / "overlay" / "um_000000.png")).shape[:2] == (30, 50)
 
 
+def test_files_of_another_network_are_replaced_with_a_line(
+    checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_rgb(tmp_path / "in" / "a.png", noise(30, 50))
+    shutil.copy(checkpoint, tmp_path / "other.ckpt")
+    for place in (checkpoint, checkpoint, tmp_path / "other.ckpt"):
+        assert "are replaced" not in caplog.text
+        predict(place, tmp_path / "in", tmp_path / "out", format=["overlay", "mask"])
+    assert f"output={tmp_path / 'out'}: 2 files of checkpoint=[{checkpoint}] are replaced" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["overlay/a.png", "road.json", "submission.zip", "notes.txt"])
 def test_files_of_others_are_neither_replaced_nor_removed(checkpoint: Path, tmp_path: Path, name: str) -> None:
     """Those that are in the way are named; ``road.json`` of a run without calibrations is not."""

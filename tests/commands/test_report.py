@@ -79,6 +79,17 @@ def test_only_entries_are_written_over(tmp_path: Path) -> None:
     assert (into / "README.md").read_text() == "my own notes"
 
 
+def test_an_entry_about_something_else_is_replaced_with_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, into = write_run(tmp_path / "a", RESULT), tmp_path / "entry"
+    second = write_run(tmp_path / "b", RESULT | {"seconds": {"fit": 13.57}})
+    for source in (first, first, second):
+        assert "replaces" not in caplog.text
+        report(source, into)
+    assert f"into={into}: this replaces the entry that was there, “Why?”" in caplog.text
+
+
 def test_only_finished_runs_are_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no finished run of segkit train or segkit evaluate"):
         report(tmp_path / "nothing", tmp_path / "entry")
@@ -86,6 +97,21 @@ def test_only_finished_runs_are_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has not finished \(status interrupted\): resume="):
         report(unfinished, tmp_path / "entry")
     assert [path.name for path in (tmp_path / "entry").iterdir()] == [".lock"]
+
+
+def test_what_holds_no_scores_is_said_to_be_what_it_is(tmp_path: Path) -> None:
+    other = tmp_path / "data" / "kitti"
+    other.mkdir(parents=True)
+    with pytest.raises(UserError, match=r"kitti: no finished run of segkit train or segkit evaluate \(") as said:
+        report(other, tmp_path / "entry")
+    assert "resume" not in str(said.value)
+    soup = write_run(tmp_path / "average", {"checkpoint": ["a", "b"], "output": "a/checkpoints/soup.ckpt"})
+    with pytest.raises(UserError, match=r"average: no run folder; give one of segkit train or segkit evaluate$"):
+        report(soup, tmp_path / "entry")
+    (soup / ".hydra" / "hydra.yaml").write_text("job: {name: average}\n")
+    made = r"average: a folder of segkit average, which holds no scores; segkit evaluate checkpoint=a/checkpoints/soup"
+    with pytest.raises(UserError, match=made):
+        report(soup, tmp_path / "entry")
 
 
 def write_evaluation(folder: Path, severity: int) -> Path:

@@ -1,15 +1,17 @@
 """The set on the device as a whole gives the very batches that the loader with worker processes gives."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from segkit.data.augment import Augmentation
+from segkit.data.augment import Augmentation, Key
 from segkit.data.cache import Entry
 from segkit.data.gpu_loader import ResidentLoader, fits
 from segkit.data.sampler import EpochSampler
+from segkit.errors import UserError
 from segkit.road.dataset import KittiRoadDataModule
 
 LIGHT = {"brightness": 0.3, "contrast": 0.3, "gamma": 0.3, "saturation": 0.4, "cast": 0.1}
@@ -25,7 +27,7 @@ def test_same_batches_as_the_loader(kitti_root: Path, tmp_path: Path, augment: d
     data.prepare()
     plain = data.train_dataloader()
     sampler = EpochSampler(len(data.records("train")), 3, 0, 1, True)
-    resident = ResidentLoader(data._entries["train"], data.augment, 3, 4, sampler, torch.device("cpu"))
+    resident = ResidentLoader(data._entries["train"], data.augment, 3, (17, 33), 4, sampler, torch.device("cpu"))
     assert len(resident) == len(plain)
     seen: list[dict] = [{}, {}]
     for epoch in range(2):
@@ -42,13 +44,30 @@ def test_same_batches_as_the_loader(kitti_root: Path, tmp_path: Path, augment: d
     assert bool(changed) == (bool(augment) or resize != [17, 33])
 
 
+class Halves(Augmentation):
+    """Forgets to turn its pictures into bytes again."""
+
+    def batch(self, pictures: torch.Tensor, keys: Sequence[Key]) -> tuple[torch.Tensor, torch.Tensor]:
+        image, label = super().batch(pictures, keys)
+        return image / 2, label
+
+
+def test_batches_of_another_kind_are_refused(kitti_root: Path, tmp_path: Path) -> None:
+    data = KittiRoadDataModule(kitti_root, (16, 32), 2, augment=Halves(), cache_dir=tmp_path / "cache", split="none")
+    data.prepare()
+    entries, sampler = data._entries["train"], EpochSampler(2, 0, 0, 1, True)
+    loader = ResidentLoader(entries, data.augment, 0, (16, 32), 2, sampler, torch.device("cpu"))
+    with pytest.raises(UserError, match=r"Halves has to return image uint8 \(2, 3, 16, 32\) .* returns float32"):
+        next(iter(loader))
+
+
 def test_samples_that_do_not_count_have_no_scored_pixel(kitti_root: Path, tmp_path: Path) -> None:
     data = KittiRoadDataModule(kitti_root, (16, 32), 2, workers=0, cache_dir=tmp_path / "cache", split="none")
     data.prepare()
     entries = data._entries["train"][:3]
     data.augment.count = 3
     second = EpochSampler(3, 0, 1, 2, True)  # of two processes: one picture, and one that makes the round full
-    batches = list(ResidentLoader(entries, data.augment, 0, 1, second, torch.device("cpu")))
+    batches = list(ResidentLoader(entries, data.augment, 0, (16, 32), 1, second, torch.device("cpu")))
     assert len(batches) == 2
     assert (batches[0]["label"] != 255).any()
     assert (batches[1]["label"] == 255).all()

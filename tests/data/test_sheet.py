@@ -1,7 +1,7 @@
 import numpy as np
 
 from segkit.data.augment import Augmentation
-from segkit.data.datasets.camvid import CamVidDataModule
+from segkit.data.datasets.camvid import CLASSES, CamVidDataModule
 from segkit.data.sheet import UNSCORED, augmented_sheet, sheet
 from segkit.road.dataset import KittiRoadDataModule
 
@@ -12,7 +12,16 @@ def test_the_sheet_shows_each_group_with_its_labels_painted(kitti_root, camvid_r
     assert (picture.dtype, picture.shape) == (np.uint8, (3 * 138, 2 * 414, 3))
     greenish = (picture[..., 1].astype(int) - picture[..., 0] > 100).mean()
     assert greenish > 0.05
-    assert sheet(CamVidDataModule(camvid_root, [15, 20], 2), per_group=1).shape == (2 * 310, 414, 3)
+
+
+def test_below_stand_the_names_of_several_classes_beside_their_colours(camvid_root):
+    narrow, wide = (sheet(CamVidDataModule(camvid_root, [15, 20], 2), per_group=count) for count in (1, 6))
+    assert narrow.shape[0] > wide.shape[0] == 2 * 310 + 28  # less wide, the names take several lines
+    for page in (narrow, wide):
+        legend = page[2 * 310 :].reshape(-1, 3)
+        for item in CLASSES:
+            assert (legend == item.colour).all(1).sum() > 200
+    assert sheet(CamVidDataModule(camvid_root, [15, 20], 2, classes="road"), per_group=1).shape == (2 * 310, 414, 3)
 
 
 def test_the_augmented_sheet_shows_samples_beside_their_labels(camvid_root, tmp_path):
@@ -24,10 +33,10 @@ def test_the_augmented_sheet_shows_samples_beside_their_labels(camvid_root, tmp_
         return augmented_sheet(data)
 
     first = painted(0)
-    assert (first.dtype, first.shape) == (np.uint8, (6 * 310, 3 * 2 * 414, 3))
+    assert (first.dtype, first.shape) == (np.uint8, (6 * 310 + 28, 3 * 2 * 414, 3))
     np.testing.assert_array_equal(painted(0), first)
     assert (painted(1) != first).any()
-    cells = first.reshape(6, 310, 6, 414, 3).swapaxes(1, 2)
+    cells = first[: 6 * 310].reshape(6, 310, 6, 414, 3).swapaxes(1, 2)
     pictures, labels = (cells[:, side::2].reshape(-1, 310, 414, 3) for side in (0, 1))
     for picture, label in zip(pictures, labels, strict=True):
         padding = (picture[40:] == 0).all(-1)

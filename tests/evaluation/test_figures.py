@@ -74,6 +74,15 @@ def test_the_worst_come_first_and_unscored_pictures_not_at_all() -> None:
     assert [picture.name for picture in worst(pictures, 9)] == ["b", "a", "c", "e"]
 
 
+def test_of_neighbouring_frames_the_worst_one_is_shown() -> None:
+    drives = [("a", i, 0.1 + abs(i - 20) / 100) for i in range(40)] + [("b", i, 0.3 + i / 100) for i in range(3)]
+    pictures = [PictureScore(f"{drive}{i:02}", drive, iou, 0.5) for drive, i, iou in drives]
+    assert [picture.name for picture in worst(pictures, 3)] == ["a20", "a10", "a30"]
+    assert [picture.name for picture in worst(pictures, 4)] == ["a20", "a10", "a30", "b00"]
+    few = [picture for picture in pictures if picture.group == "b"]
+    assert [picture.name for picture in worst(few, 2)] == ["b00", "b01"]
+
+
 def test_the_files_of_an_evaluation(tmp_path: Path) -> None:
     label = np.ones((30, 40), np.uint8)
     evaluation = ClassEvaluation(CLASSES)

@@ -60,7 +60,7 @@ def test_a_batch_of_one_is_normalised_by_running_statistics_which_stay() -> None
 
 
 def test_an_unknown_name_is_answered_with_the_known() -> None:
-    with pytest.raises(UserError, match=r"model.name=deeplab .*deeplabv3_resnet50"):
+    with pytest.raises(UserError, match=r"model.name=deeplab: .*deeplabv3_resnet50"):
         TorchvisionNetwork(3, "deeplab")
 
 

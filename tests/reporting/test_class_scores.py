@@ -50,14 +50,14 @@ def test_seeds_of_one_recipe_are_one_row() -> None:
             evaluation(0.7, "loss=dice", "seed=2"),
         ]
     )
-    assert [(recipe.name, len(recipe.evaluations)) for recipe in found] == [("nothing else", 1), ("loss=dice", 3)]
+    assert [(recipe.name, len(recipe.evaluations)) for recipe in found] == [("only what all have", 1), ("loss=dice", 3)]
     _, _, *overall, _, _, _, head, _, plain, dice, _ = "\n".join(side_by_side(found)).split("\n")
     assert overall[0] == "| recipe | seeds | mean IoU | trimap IoU | mean recall | accuracy |"
-    assert overall[2] == "| nothing else | 1 | 30.00 (10.0–20.0) | 10.00 | 40.00 | 90.00 |"
+    assert overall[2] == "| only what all have | 1 | 30.00 (10.0–20.0) | 10.00 | 40.00 | 90.00 |"
     # 0.6, 0.8, 0.7: mean 0.7, sample standard deviation 0.1.
     assert overall[3] == "| loss=dice | 3 | 52.50 ± 7.50 | 17.50 ± 2.50 | 70.00 ± 10.00 | 90.00 ± 0.00 |"
     assert head == "| recipe | sky | pole |"
-    assert plain == "| nothing else | 40.00 (30.0–40.0) | 20.00 |"
+    assert plain == "| only what all have | 40.00 (30.0–40.0) | 20.00 |"
     assert dice == "| loss=dice | 70.00 ± 10.00 | 35.00 ± 5.00 |"
     result = found[1].result()
     assert result["evaluations"] == ["eval/0.6", "eval/0.8", "eval/0.7"]
@@ -89,7 +89,7 @@ def test_averaged_scores_say_so_even_where_all_are() -> None:
     averaged = [evaluation(0.5, f"seed={seed}", average=["flip", 1.25], scored=("average=x",)) for seed in (0, 1)]
     rows = side_by_side(recipes(averaged))[2].split("\n")
     assert rows[0].startswith("| recipe | average | seeds |")
-    assert rows[2].startswith("| nothing else | flip, 1.25 | 2 |")
+    assert rows[2].startswith("| only what all have | flip, 1.25 | 2 |")
     rows = side_by_side(recipes([*averaged, evaluation(0.5, "seed=0", average=[])]))[2].split("\n")
     assert [row.split("|")[2].strip() for row in rows[2:]] == ["flip, 1.25", ""]
 
@@ -98,7 +98,7 @@ def test_other_pictures_and_another_way_of_scoring_have_columns() -> None:
     plain, other = evaluation(0.5, "seed=0"), evaluation(0.5, "seed=0", part="test", scored=("part=test", "data.x=1"))
     rows = side_by_side(recipes([plain, other]))[2].split("\n")
     assert rows[0].startswith("| recipe | scored with | pictures | seeds |")
-    assert rows[3].startswith("| nothing else | data.x=1 | test, 0016E5 3 | 1 |")
+    assert rows[3].startswith("| only what all have | data.x=1 | test, 0016E5 3 | 1 |")
 
 
 def test_corrupted_pictures_have_a_column() -> None:
@@ -115,9 +115,16 @@ def test_the_same_seed_twice_is_said_and_told_apart_by_the_checkpoints(caplog: p
         found = recipes([first, second])
     assert "because several of these evaluations have the same: eval/0.5, eval/0.6" in caplog.text
     assert [recipe.name for recipe in found] == [
-        "nothing else runs/seed=0/checkpoints/best.ckpt",
-        "nothing else elsewhere/best.ckpt",
+        "only what all have runs/seed=0/checkpoints/best.ckpt",
+        "only what all have elsewhere/best.ckpt",
     ]
+
+
+def test_a_seed_that_was_not_typed_is_0(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert len(recipes([evaluation(0.5), evaluation(0.6, "seed=0")])) == 2
+    assert "because several of these evaluations have the same" in caplog.text
+    assert len(recipes([evaluation(0.5), evaluation(0.6, "seed=1")])) == 1
 
 
 def test_the_entry(tmp_path: Path) -> None:
@@ -132,7 +139,7 @@ def test_the_entry(tmp_path: Path) -> None:
     (tmp_path / "entry").mkdir()
     write_entry(tmp_path / "entry", places, "", 4)
     text = (tmp_path / "entry" / "README.md").read_text()
-    assert "| nothing else | 2 | 37.50 ± 10.61 | 12.50 ± 3.54 | 50.00 ± 14.14 | 90.00 ± 0.00 |" in text
+    assert "| only what all have | 2 | 37.50 ± 10.61 | 12.50 ± 3.54 | 50.00 ± 14.14 | 90.00 ± 0.00 |" in text
     assert "segkit evaluate -m checkpoint=0.4,0.6" in text
     assert "- Pictures: val, 0016E5 3\n" in text
     result = json.loads((tmp_path / "entry" / "result.json").read_text())

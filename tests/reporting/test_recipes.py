@@ -73,7 +73,7 @@ def test_an_ablation_is_one_row_per_recipe_with_columns_per_split(tmp_path: Path
     last = f"{stdev([0.50, 0.49]):.4f}"
     assert (best, last) == ("0.0071", "0.0071")
     assert [row[:2] for row in rows(found)] == [
-        ("nothing else", "2"),
+        ("only what all have", "2"),
         ("augment=street", "2"),
         ("augment=street loss=dice", "2"),
     ]
@@ -97,7 +97,7 @@ def test_what_is_good_comes_first_when_a_column_is_sorted(tmp_path: Path) -> Non
 def test_the_classes_of_each_recipe_and_split(tmp_path: Path) -> None:
     table = of(ablation(tmp_path)).class_rows()
     assert table[0] == ["recipe", "split", "road", "sky", "pole", "sign symbol"]
-    assert table[1] == ["nothing else", "official", "60.5 ± 0.7", "60.5 ± 0.7", "30.2 ± 0.4", "–"]
+    assert table[1] == ["only what all have", "official", "60.5 ± 0.7", "60.5 ± 0.7", "30.2 ± 0.4", "–"]
     assert table[4] == ["augment=street", "drive", "50.5 ± 0.7", "50.5 ± 0.7", "25.2 ± 0.4", "12.6 ± 0.2"]
     assert len(table) == 7
 
@@ -105,7 +105,7 @@ def test_the_classes_of_each_recipe_and_split(tmp_path: Path) -> None:
 def test_the_result_has_every_score_of_each_recipe_and_split(tmp_path: Path) -> None:
     first, *_ = of(ablation(tmp_path)).result()
     assert (first["recipe"], first["split"], first["seeds"], first["finished"]) == (
-        "nothing else",
+        "only what all have",
         "official",
         [0, 1],
         2,
@@ -154,7 +154,7 @@ def test_folds_of_several_seeds_are_pooled_before_they_are_averaged(tmp_path: Pa
             (place / "counts.json").write_text(json.dumps({"classes": classes}))
             runs.append(read_run(place))
     ((name, seeds, iou, last, seconds),) = rows(of(runs))
-    assert (name, seeds, iou, last) == ("nothing else", "2", "0.7000 ± 0.1414", "–")
+    assert (name, seeds, iou, last) == ("only what all have", "2", "0.7000 ± 0.1414", "–")
     assert seconds == "300"
 
 
@@ -164,7 +164,7 @@ def test_the_same_seed_twice_is_said_and_not_averaged(tmp_path: Path, caplog: py
     with caplog.at_level(logging.WARNING):
         found = of([read_run(tmp_path / name) for name in "abcde"])
     assert "because several of these runs have the same: a, b, c" in caplog.text
-    assert [recipe.name for recipe in found.recipes] == ["nothing else"]
+    assert [recipe.name for recipe in found.recipes] == ["only what all have"]
 
 
 def test_recipes_that_were_typed_alike_are_told_by_their_settings(tmp_path: Path) -> None:
@@ -187,3 +187,31 @@ def test_the_report_shows_recipes_first(tmp_path: Path, caplog: pytest.LogCaptur
     assert "0.8050 ± 0.0071" in caplog.text
     assert "0.8050 ± 0.0071" in (tmp_path / "entry" / "report.html").read_text()
     assert len(json.loads((tmp_path / "entry" / "result.json").read_text())["recipes"]) == 6
+
+
+def test_other_drives_and_other_data_sets_have_columns_of_their_own(tmp_path: Path) -> None:
+    for drives in (["0001TP"], ["0006R0"]):
+        for seed in (0, 1):
+            settings = {"data__split": "drive", "data__held_out": drives, "data__root": "/here/camvid"}
+            write_run(tmp_path / f"{drives[0]}_{seed}", finished(0.5), seed=seed, **settings)
+    places = sorted(path for path in tmp_path.iterdir())
+    assert [column.title for column in of([read_run(place) for place in places]).columns()][2::2] == [
+        "iou, 0001TP",
+        "iou, 0006R0",
+        "iou, mean over splits",
+    ]
+    for seed in (0, 1):  # the same set in another place is the same one
+        write_run(tmp_path / f"scenes_{seed}", finished(0.5), seed=seed, data__split="fraction", data__root="/x/scenes")
+        write_run(tmp_path / f"moved_{seed}", finished(0.5), seed=seed + 2, data__split="fraction", data__root="scenes")
+    found = of([read_run(place) for place in sorted(tmp_path.iterdir())])
+    assert found.splits == ["drive 0001TP, camvid", "drive 0006R0, camvid", "fraction, scenes"]
+    assert [recipe.name for recipe in found.recipes] == ["only what all have"]
+    assert [len(own) for own in found.recipes[0].parts.values()] == [2, 2, 4]
+
+
+def test_a_loss_given_by_its_class_is_called_a_loss(tmp_path: Path) -> None:
+    for number, (loss, seed) in enumerate([("mine.Soft", 0), ("mine.Soft", 1), ("mine.Hard", 0)]):
+        place = write_run(tmp_path / str(number), finished(0.5), loss={"_target_": loss}, seed=seed)
+        (place / ".hydra" / "overrides.yaml").write_text(f"- seed={seed}\n")
+    found = of([read_run(tmp_path / str(number)) for number in range(3)])
+    assert [recipe.name for recipe in found.recipes] == ["loss=mine.Soft", "loss=mine.Hard"]

@@ -139,7 +139,7 @@ def test_what_the_page_shows(entry: Path) -> None:
     page = Page((entry / "report.html").read_text())
     (titles, recipe), (head, *rows) = page.rows[:2], page.rows[2:]
     assert titles == ["recipe", "seeds", "iou", "iou in the end", "seconds of a run"]
-    assert recipe == ["nothing else", "3 of 5", "0.7333 ± 0.1528", "0.3667 ± 0.0764", "60.0"]
+    assert recipe == ["only what all have", "3 of 5", "0.7333 ± 0.1528", "0.3667 ± 0.0764", "60.0"]
     assert head == ["#", "seed", "iou", "mean_iou", "accuracy", "loss", "best epoch", "seconds", "status"]
     assert rows[0] == ["1", "1", "0.9000", "0.4500", "0.9000", "0.1000", "2", "60.0", ""]
     assert [row[1] for row in rows] == ["1", "2", "0", "4", "3"]

@@ -5,8 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
+from segkit.config.compose import CONF
 from segkit.errors import UserError
 from segkit.road.dataset import KittiRoadDataModule
+from segkit.road.layout import GENERATED
 from tests.fixtures import BLACK, MAGENTA, RED, write_rgb
 
 
@@ -160,3 +162,15 @@ def test_the_real_fragment_trains_on_lanes(shared_data, tmp_path):
     batch = next(iter(data.train_dataloader()))
     assert batch["image"].shape == (2, 3, 40, 144)
     assert [tuple(x.shape) for x in next(iter(data.val_dataloader()))["label"]] == [(375, 1242)] * 2
+
+
+@pytest.mark.parametrize("experiment", ["demo", "scenes", "sim2real"])
+def test_an_experiment_on_scenes_is_told_how_they_are_drawn(experiment, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = refused(Path("data") / experiment, tmp_path)
+    command = f"segkit data action=generate data.root=data/{experiment} {GENERATED[experiment]}"
+    assert "does not exist; looked for training/image_2/ and training/gt_image_2/. Set data.root to " in said
+    assert said.endswith(f"; {command} draws the scenes.")
+    head = (CONF / "experiment" / f"{experiment}.yaml").read_text().partition("defaults:")[0]
+    assert command in head
+    assert f"root: data/{experiment}\n" in (CONF / "experiment" / f"{experiment}.yaml").read_text()

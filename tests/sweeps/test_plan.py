@@ -211,7 +211,7 @@ def test_the_sweeps_folder_and_how_to_go_on(here: Path) -> None:
     [
         (["trainer.epochs=1,2"], "trainer.epochs: no such setting; segkit has trainer.max_epochs"),
         (["trainer.gpu=1", "seed=1,2"], "trainer.gpu: no such setting"),
-        (["model=fcn8,fcn9"], "Could not find 'model/fcn9'"),
+        (["model=fcn8,fcn9"], "model=fcn9: no such file under conf/model/; did you mean fcn8?"),
         (["+anything=1,2"], "anything: no such setting"),
         (["data.split=random", "seed=1,2"], "data.split=random: should be"),
         (["trainer.max_epochs=0,-1"], "trainer.max_epochs=0: should be greater than 0"),
@@ -228,7 +228,10 @@ def test_the_sweeps_folder_and_how_to_go_on(here: Path) -> None:
         (["seed=1,2", "resume=x"], "resume= goes on with a single run"),
         (["seed=1,2", "--config-dir=nowhere"], "nowhere is no folder"),
         (["seed=1,2", "--config-name=other"], "--config-name=other: no such option"),
-        (["seed=1,2", "hydra/launcher=everywhere"], "Could not find 'hydra/launcher/everywhere'"),
+        (
+            ["seed=1,2", "hydra/launcher=everywhere"],
+            "hydra/launcher=everywhere: no such file under conf/hydra/launcher/",
+        ),
     ],
 )
 def test_mistakes_are_told_before_anything_is_written(words: list[str], message: str, here: Path) -> None:

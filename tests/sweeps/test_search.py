@@ -295,7 +295,7 @@ def test_a_study_is_about_the_same_settings_always(search: Any) -> None:
         (["model.dropout=tag(log,choice(0,1))"], "the only tag there is is log"),
         (["optimizer.learning_rate=tag(log,interval(0,1))"], "optimizer.learning_rate=tag(log,interval(0,1)): "),
         (["optimizer.learning_rate=interval(1,0.1)"], "optimizer.learning_rate=interval(1,0.1): "),
-        (["model=fcn8,fcn9"], "Could not find 'model/fcn9'"),
+        (["model=fcn8,fcn9"], "model=fcn9: no such file under conf/model/"),
         ([DROPOUT, "trainer.max_epochs=0"], "trainer.max_epochs=0: should be greater than 0"),
         (["model.dropout=interval(2,3)"], "model.dropout=2.0: should be less than 1"),
     ],

@@ -87,6 +87,7 @@ def test_several_processes_exchange_the_gradients_of_what_learns_again(tmp_path:
     ("freeze", "message"),
     [
         (["neck"], r"trainer\.freeze: the network has no part 'neck'; it has encoder, decoder"),
+        (["encodre"], r"no part 'encodre'; it has encoder, decoder; did you mean encoder\?"),
         (["encoder.features"], r"no part 'encoder\.features'; it has encoder\.0, encoder\.1"),
         (["decoder.weight"], r"no part 'decoder\.weight'; it has no parts"),
         (["encoder", "decoder"], r"nothing is left to train"),

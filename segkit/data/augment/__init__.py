@@ -2,6 +2,6 @@
 
 from segkit.data.augment.albumentations_list import AlbumentationsList
 from segkit.data.augment.augmentation import Augmentation
-from segkit.data.augment.base import Key, SampleAugmentation
+from segkit.data.augment.base import BatchAugmentation, Key, SampleAugmentation
 
-__all__ = ["AlbumentationsList", "Augmentation", "Key", "SampleAugmentation"]
+__all__ = ["AlbumentationsList", "Augmentation", "BatchAugmentation", "Key", "SampleAugmentation"]

@@ -18,7 +18,7 @@ from segkit.data.augment.drawing import drawn
 from segkit.data.augment.geometry import Geometry
 from segkit.data.picture_input import PictureInput
 from segkit.data.records import IGNORE_INDEX, SegmentationClass
-from segkit.errors import UserError
+from segkit.errors import UserError, choices
 
 # albumentations asks a server for updates when it is imported.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -125,12 +125,14 @@ def _build(settings: Mapping[str, Any], key: str) -> Any:
     transform: Any = getattr(albumentations, str(name), None)
     if name is None or not _is_picture_transform(transform):
         names = sorted(n for n in dir(albumentations) if _is_picture_transform(getattr(albumentations, n)))
-        raise UserError(f"{key}: name={name} is no albumentations transform for pictures. There are {', '.join(names)}")
+        near = choices(name, names)
+        raise UserError(f"{key}: name={name} is no albumentations transform for pictures{near}")
     parameters = inspect.signature(transform).parameters
     known = list(parameters)
     unknown = [argument for argument in arguments if argument not in known]
     if unknown:
-        raise UserError(f"{key}: {name} has no argument {', '.join(unknown)}. It has {', '.join(known)}")
+        near = choices(unknown[0], known, "it has")
+        raise UserError(f"{key}: {name} has no argument {', '.join(unknown)}{near}")
     forced = {"mask_interpolation": 0} if "mask_interpolation" in known else {}
     # None (of the dropouts) leaves the label as it is; a number is what the transform pads with.
     if "fill_mask" in known and parameters["fill_mask"].default is not None:

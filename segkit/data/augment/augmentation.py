@@ -17,10 +17,13 @@ from segkit.data.augment.mixing import VALUES, pasted, random_half
 from segkit.data.augment.sending import sent, sent_together
 from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
-from segkit.errors import UserError
+from segkit.errors import UserError, choices
 
 Share = Annotated[float, Ge(0), Le(1)]
 Amount = Annotated[float, Ge(0)]
+
+PASTE = 0.5
+"""The probability of pasting where classes are named and it is not."""
 
 Pictures = Callable[[NDArray[np.int64]], Tensor]
 """Training pictures by their numbers (B,): uint8 (B, H, W, 4)."""
@@ -47,10 +50,14 @@ class Augmentation(BatchAugmentation):
         noise: standard deviation, share of full white.
         blur: standard deviation of a Gaussian, pixels.
         shadow: share of the light that a cast shadow takes; half of the pictures have shadows.
-        paste: probability that all pixels of ``paste_classes`` in another picture are pasted in.
-        paste_classes: their names; without any, nothing is pasted.
+        paste: probability that all pixels of ``paste_classes`` in another picture are pasted in; None = 0.5 where
+            there are such classes.
+        paste_classes: their names.
         classmix: probability that a random half of the classes of another picture is pasted in (Olsson et al., 2021,
             https://arxiv.org/abs/2007.07936).
+
+    Raises:
+        UserError: something is to be pasted, but nobody has said what.
     """
 
     def __init__(
@@ -67,10 +74,15 @@ class Augmentation(BatchAugmentation):
         noise: Amount = 0.0,
         blur: Amount = 0.0,
         shadow: Share = 0.0,
-        paste: Share = 0.0,
+        paste: Share | None = None,
         paste_classes: Sequence[str] = (),
         classmix: Share = 0.0,
     ) -> None:
+        if paste and not paste_classes:
+            raise UserError(
+                f"augment.paste={paste:g}: nothing is pasted without augment.paste_classes; name them, such as "
+                f"'augment.paste_classes=[pole,bicyclist]', or give augment.paste=null"
+            )
         once = min(strength, 1)
         self.scale, self.rotation, self.flip = scale**strength, rotation * strength, flip * once
         self.brightness, self.contrast, self.saturation, self.cast, self.gamma = (
@@ -78,7 +90,8 @@ class Augmentation(BatchAugmentation):
         )
         self.noise, self.blur, self.shadow = noise * strength, blur * strength, min(shadow * strength, 1)
         self.paste_classes = list(paste_classes)
-        self.paste, self.classmix = paste * once if self.paste_classes else 0, classmix * once
+        share = PASTE if paste is None and self.paste_classes else paste or 0
+        self.paste, self.classmix = share * once, classmix * once
         self.tones = max(self.brightness, self.contrast, self.cast, self.gamma) > 1
 
     @property
@@ -93,7 +106,7 @@ class Augmentation(BatchAugmentation):
         names = [item.name for item in class_list]
         for name in self.paste_classes:
             if name not in names:
-                raise UserError(f"augment.paste_classes: there is no class {name}. There are {', '.join(names)}")
+                raise UserError(f"augment.paste_classes: there is no class {name}{choices(name, names)}")
         self.pasted_values = np.isin(np.arange(VALUES), [names.index(name) for name in self.paste_classes])
 
     def __call__(self, picture: Callable[[int], Picture], key: Key) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

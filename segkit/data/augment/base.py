@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
+from segkit.errors import UserError
 
 
 class Key(NamedTuple):
@@ -66,3 +67,35 @@ class BatchAugmentation(SampleAugmentation):
         Args:
             pictures: all training pictures, uint8 (N, H, W, 4).
         """
+
+
+def check_made(made: Any, augmentation: SampleAugmentation, image: tuple[int, ...], label: tuple[int, ...]) -> None:
+    """Hold what an augmentation has made, a sample or a batch, against what it has to be.
+
+    Args:
+        made: what it returned.
+        augmentation: which one.
+        image: the shape that the picture has to have.
+        label: that of the label.
+
+    Raises:
+        UserError: naming the augmentation, what it has to return and what it does return.
+    """
+    parts = made if isinstance(made, tuple) else (made,)
+    wanted, got = [f"uint8 {image}", f"uint8 {label}"], [*map(_described, parts)]
+    if got != wanted:
+        raise UserError(
+            f"augment: {class_path(augmentation)} has to return image {wanted[0]} and label {wanted[1]} for "
+            f"data.image_shape={list(image[:2] if len(label) == 2 else image[2:])}; it returns {', '.join(got)}"
+        )
+
+
+def _described(part: Any) -> str:
+    if not isinstance(part, np.ndarray | Tensor):
+        return type(part).__name__
+    return f"{str(part.dtype).removeprefix('torch.')} {tuple(part.shape)}"
+
+
+def class_path(thing: Any) -> str:
+    """The dotted path of a thing's class, as ``_target_`` has it."""
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"

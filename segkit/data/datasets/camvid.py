@@ -16,6 +16,7 @@ from segkit.data.images import decode_values
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import IGNORE_INDEX, SegmentationClass
 from segkit.data.splits import hold_out
+from segkit.errors import UserError
 
 CLASSES = (
     SegmentationClass("sky", (128, 128, 128)),
@@ -31,6 +32,7 @@ CLASSES = (
     SegmentationClass("bicyclist", (0, 128, 192)),
 )
 ROAD, VOID = 3, 11
+DUSK = ("0001TP",)
 
 
 class CamVidDataModule(SegmentationDataModule):
@@ -40,8 +42,11 @@ class CamVidDataModule(SegmentationDataModule):
         classes: ``all`` = the 11 classes, ``road`` = road against the rest.
         split: ``official`` = the folders, whose validation pictures are from a drive that is also in training;
             ``drive`` = the pictures of both folders, those of ``held_out`` for validation.
-        held_out: drives (``0001TP``, the beginning of their pictures' names) that ``drive`` validates on.
+        held_out: drives (``0001TP``, how the names of their pictures begin) that ``drive`` validates on; None = 0001TP.
         **common: as ``SegmentationDataModule``.
+
+    Raises:
+        UserError: drives are named that no split holds out.
     """
 
     def __init__(
@@ -49,11 +54,17 @@ class CamVidDataModule(SegmentationDataModule):
         *args: Any,
         classes: Literal["all", "road"] = "all",
         split: Literal["official", "drive"] = "official",
-        held_out: Annotated[Sequence[str], Len(1)] = ("0001TP",),
+        held_out: Annotated[Sequence[str], Len(1)] | None = None,
         **common: Any,
     ) -> None:
         super().__init__(*args, **common)
-        self.classes, self.split, self.held_out = classes, split, held_out
+        if split != "drive" and held_out is not None:
+            drives = f"[{','.join(held_out)}]"
+            raise UserError(
+                f"data.held_out={drives}: data.split={split} holds out no drive; give data.split=drive too, or "
+                f"data.held_out=null"
+            )
+        self.classes, self.split, self.held_out = classes, split, held_out or DUSK
 
     @property
     def class_list(self) -> tuple[SegmentationClass, ...]:

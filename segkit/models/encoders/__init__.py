@@ -4,7 +4,7 @@ from typing import get_args
 
 from torch import nn
 
-from segkit.errors import UserError
+from segkit.errors import UserError, choices
 from segkit.models.encoders.vgg import EncoderName, VGGEncoder
 
 VGG_NAMES: tuple[str, ...] = get_args(EncoderName)
@@ -31,7 +31,7 @@ def build_encoder(name: str, in_channels: int = 3, output_stride: int = 32) -> n
         return TimmEncoder(name, in_channels, output_stride)
     known = (*VGG_NAMES, *TORCHVISION_NAMES)
     if name not in known:
-        raise UserError(f"model.encoder={name} is unknown: give {', '.join(known)} or timm/<name>.")
+        raise UserError(f"model.encoder={name}: no such encoder{choices(name, known, 'give')} or timm/<name>")
     if output_stride != 32 and name not in DILATING:
         raise UserError(
             f"model.output_stride={output_stride}: model.encoder={name} cannot be dilated.\n"

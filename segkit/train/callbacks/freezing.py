@@ -8,7 +8,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from segkit.errors import UserError
+from segkit.errors import UserError, did_you_mean
 
 
 class Freezing(Callback):
@@ -66,6 +66,7 @@ def find_part(network: nn.Module, name: str) -> nn.Module:
         children = dict(found.named_children())
         if word not in children:
             there = ", ".join(f"{known}{child}" for child in children) or "no parts"
-            raise UserError(f"trainer.freeze: the network has no part {name!r}; it has {there}")
+            near = did_you_mean(word, children)
+            raise UserError(f"trainer.freeze: the network has no part {name!r}; it has {there}{near}")
         found, known = children[word], f"{known}{word}."
     return found

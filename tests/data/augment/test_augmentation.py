@@ -190,8 +190,19 @@ def test_pictures_of_other_sizes_and_a_partner_of_another_one() -> None:
 
 
 def test_an_unknown_class_is_named_with_those_that_there_are() -> None:
-    with pytest.raises(UserError, match=r"paste_classes: there is no class lorry\. There are road, car, pole, sky"):
+    with pytest.raises(UserError, match=r"paste_classes: there is no class lorry; there are road, car, pole, sky"):
         made(pictures(), paste=0.5, paste_classes=["car", "lorry"])
+    with pytest.raises(UserError, match=r"there is no class pool; did you mean pole\? There are road"):
+        made(pictures(), paste=0.5, paste_classes=["pool"])
+
+
+def test_pasting_goes_by_the_classes_that_are_named() -> None:
+    assert Augmentation().paste == 0
+    assert Augmentation(paste_classes=["car"]).paste == 0.5
+    assert Augmentation(paste=0.2, paste_classes=["car"]).paste == 0.2
+    assert Augmentation(paste=0, paste_classes=["car"]).paste == 0
+    with pytest.raises(UserError, match=r"augment\.paste=0\.2: nothing is pasted without augment\.paste_classes"):
+        Augmentation(paste=0.2)
 
 
 @pytest.mark.parametrize("shape", [SHAPE, (20, 60)])

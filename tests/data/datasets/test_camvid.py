@@ -86,10 +86,19 @@ def test_whole_drives_are_held_out_by_name(camvid_root, tmp_path):
     assert data.summary() == {"train": {"0016E5": 3}, "val": {"0001TP": 6}, "test": {}}
 
 
+def test_drives_to_hold_out_go_with_their_split(camvid_root, tmp_path):
+    assert module(camvid_root, tmp_path, split="drive").held_out == ("0001TP",)
+    with pytest.raises(UserError, match=r"data\.held_out=\[0001TP\]: .*; give data\.split=drive too"):
+        module(camvid_root, tmp_path, held_out=["0001TP"])
+
+
 @pytest.mark.parametrize(
     ("held_out", "problem"),
     [
-        (["0001TP", "0016e5"], "data.held_out=0016e5: there is no such drive, but 0001TP, 0016E5"),
+        (
+            ["0001TP", "0016e5"],
+            "data.held_out=0016e5: there is no such drive; did you mean 0016E5[?] There are 0001TP, 0016E5",
+        ),
         (["0001TP", "0016E5"], "data.held_out leaves no drive to train on"),
     ],
 )

@@ -81,7 +81,11 @@ def test_fewer_input_channels_add_up_to_what_grey_pictures_gave() -> None:
 @pytest.mark.parametrize(
     ("name", "stride", "words"),
     [
-        ("resnet19", 32, ["model.encoder=resnet19 is unknown", "resnet18", "convnext_tiny", "timm/<name>"]),
+        (
+            "resnet19",
+            32,
+            ["model.encoder=resnet19: no such encoder; did you mean resnet18?", "convnext_tiny", "timm/<name>"],
+        ),
         ("vgg16", 16, ["model.output_stride=16", "vgg16 cannot", "output_stride=32", "resnet50"]),
         ("convnext_tiny", 16, ["convnext_tiny cannot", "mobilenet_v3_large"]),
     ],

@@ -1,0 +1,49 @@
+"""Which of the pictures that are scored a network was trained on, as far as its run's own settings tell."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segkit.config.instantiate import build
+from segkit.data.module import SegmentationDataModule
+from segkit.data.records import Record
+from segkit.errors import UserError
+from segkit.runs.read import TrainedRun
+
+
+def seen_in_training(runs: Sequence[TrainedRun], data: Mapping[str, Any], records: Sequence[Record]) -> Iterator[str]:
+    """A line for each run that was trained on some of ``records``, or, other than the first one, may have been.
+
+    ``data`` is the ``data`` group that the records are of.
+    """
+    for trained in runs:
+        own, first = (each.settings().get("data", {}) for each in (trained, runs[0]))
+        seen = _count_seen(trained, data, records) if own else 0
+        if seen:
+            count = f"{seen} of the {len(records)} pictures that are scored"
+            yield f"{trained.folder} was trained on {count}; its score says nothing of others"
+        elif seen is None and own["root"] != first.get("root"):
+            yield f"{trained.folder} was trained on {own['root']}, perhaps on pictures that are scored"
+
+
+def _count_seen(trained: TrainedRun, data: Mapping[str, Any], records: Sequence[Record]) -> int | None:
+    """How many of ``records`` the run was trained on; None where its settings do not tell."""
+    own = trained.settings()["data"]
+    if own["_target_"] != data["_target_"] or _place(own["root"]) != _place(data["root"]):
+        return None  # pictures of other data sets may have the same names
+    own = own | {"augment": None}
+    if own.get("split") == "official":
+        own.pop("held_out", None)  # runs of older versions name drives that they did not hold out
+    try:
+        module = build("data", own, SegmentationDataModule)
+        overfit = trained.settings()["trainer"].get("overfit")
+        if overfit is not None:
+            module.keep_only(overfit)
+        names = {record.name for record in module.records("train")}
+    except UserError:  # settings of an older version, or a part that is empty by now
+        return None
+    return sum(record.name in names for record in records)
+
+
+def _place(root: str) -> Path:
+    return Path(root).expanduser().resolve()
