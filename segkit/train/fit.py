@@ -78,7 +78,8 @@ def fit(
         log_config(trainer.logger, config or {})
     built = time.perf_counter()
     _fit(trainer, task, data, last if resuming else None)
-    seconds = {"network": round(built - started, 3), "fit": round(time.perf_counter() - built, 3)}
+    fitted = report.seconds_before + time.perf_counter() - built
+    seconds = {"network": round(built - started, 3), "fit": round(fitted, 3)}
     memory = round(torch.cuda.max_memory_allocated() / 2**30, 3) if processes.indices else None
     return Fitted(report.epochs, seconds, memory)
 

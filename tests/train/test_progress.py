@@ -38,3 +38,20 @@ def test_images_per_second_are_of_training_to_its_end_without_validation(
         report.on_train_epoch_end(trainer, module)
     assert [epoch["images_per_second"] for epoch in report.epochs] == [4.0, 4.0]
     assert [epoch.get("val/iou") for epoch in report.epochs] == [None, 0.5]
+
+
+def test_the_time_of_a_resumed_run_counts_from_its_first_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now)
+    losses: Any = SimpleNamespace()
+    trainer: Any = SimpleNamespace(is_global_zero=False)
+    saved: dict[str, Any] = {}
+    for _ in range(3):
+        report = EpochReport(losses, tmp_path, 2, "val/iou", {})
+        if saved:
+            report.load_state_dict(saved)
+        now += 100.0  # between the runs
+        report.on_train_start(trainer, None)  # type: ignore[arg-type]
+        now += 10.0
+        saved = report.state_dict()
+    assert saved["seconds"] == 30.0

@@ -30,6 +30,9 @@ class EpochReport(Callback):
         folder: the run folder.
         max_epochs, monitor: the settings of the run, for those who look on.
         place: where the run runs, for ``result.json``.
+
+    Attributes:
+        seconds_before: what a resumed run had trained for when the checkpoint that it goes on from was written.
     """
 
     WRITTEN_EVERY = 1.0
@@ -43,15 +46,19 @@ class EpochReport(Callback):
         self.written = 0.0
         self.epochs: list[dict[str, float]] = []
         self.images_per_second = 0.0
+        self.seconds_before = 0.0
+        self.train_started = time.perf_counter()
 
-    # Kept in last.ckpt, so that the result of a resumed run has all of its epochs.
+    # Kept in last.ckpt, so that the result of a resumed run has all of its epochs, and the time that they took.
     def state_dict(self) -> dict[str, Any]:
-        return {"epochs": self.epochs}
+        return {"epochs": self.epochs, "seconds": self.seconds_before + time.perf_counter() - self.train_started}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epochs = state_dict["epochs"]
+        self.seconds_before = state_dict.get("seconds", 0.0)  # older checkpoints have none
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self.train_started = time.perf_counter()
         self._write(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
