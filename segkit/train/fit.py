@@ -157,4 +157,6 @@ def check_monitor(monitor: str, task: SegmentationTask, data: SegmentationDataMo
         hints = "".join(
             f"; {count} of {len(records)} validation pictures have no {what}" for what, count in lacking.items()
         )
-        raise UserError(f"trainer.monitor={monitor}: no such score{hints}{choices(monitor, names)}")
+        # Where a picture's calibration is missing, that is the matter, and not the name.
+        there = f"{hints}; there are {', '.join(names)}" if hints else choices(monitor, names)
+        raise UserError(f"trainer.monitor={monitor}: no such score{there}")
