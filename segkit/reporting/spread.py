@@ -38,7 +38,13 @@ def spread_text(values: Iterable[float | None], number: Callable[[float], str]) 
 
 
 def words_apart(words: Iterable[list[str]]) -> tuple[list[str], list[str]]:
-    """The settings, as they were typed, that all have in common, and what each has besides."""
+    """The settings, as they were typed, that all have in common, and what each has besides.
+
+    Where none has anything besides, that is the experiment's name, if it has one.
+    """
     several = [list(dict.fromkeys(own)) for own in words]
     common = [word for word in several[0] if all(word in own for own in several)]
-    return common, [" ".join(word for word in own if word not in common) for own in several]
+    apart = [[word for word in own if word not in common] for own in several]
+    if not any(apart):
+        apart = [[word for word in own if word.startswith("experiment=")] for own in several]
+    return common, [" ".join(own) for own in apart]

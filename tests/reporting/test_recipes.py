@@ -10,6 +10,7 @@ import pytest
 
 from segkit.reporting.comparison import compare
 from segkit.reporting.recipes import Recipes, recipes
+from segkit.reporting.spread import words_apart
 from segkit.reporting.sweep_report import write_report
 from segkit.runs.read import Run, read_run
 from tests.reporting.run_folders import epoch, finished, write_run
@@ -215,3 +216,17 @@ def test_a_loss_given_by_its_class_is_called_a_loss(tmp_path: Path) -> None:
         (place / ".hydra" / "overrides.yaml").write_text(f"- seed={seed}\n")
     found = of([read_run(tmp_path / str(number)) for number in range(3)])
     assert [recipe.name for recipe in found.recipes] == ["loss=mine.Soft", "loss=mine.Hard"]
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ([["experiment=camvid", "loss=dice"], ["experiment=camvid"]], ["loss=dice", ""]),
+        ([["experiment=camvid", "model=unet"], ["model=unet", "experiment=camvid"]], ["experiment=camvid"] * 2),
+        ([["model=unet"]], [""]),
+    ],
+)
+def test_recipes_are_named_by_what_sets_them_apart_or_else_by_their_experiment(
+    words: list[list[str]], names: list[str]
+) -> None:
+    assert words_apart(words)[1] == names
