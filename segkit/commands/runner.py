@@ -25,6 +25,7 @@ from segkit.config.overrides import Options, as_list, quoted, read_options, spli
 from segkit.config.schema import validate
 from segkit.console import log_to
 from segkit.errors import UserError
+from segkit.remote.address import is_address
 from segkit.runs.folder import RunFolder, remove_empty
 from segkit.runs.sources import CODE
 
@@ -123,6 +124,8 @@ def _composed(command: Command, name: str, typed: Typed) -> tuple[Typed, DictCon
     config = composed(name, prepared.words, prepared.config_dir, prepared.base)
     set_run_folder(config, Path(config.hydra.run.dir).absolute())
     settings = resolved(config)
+    if is_address(config.hydra.run.dir):
+        raise UserError(f"{config.hydra.run.dir}: results are written to a folder of this machine; give one")
     if prepared.source is not None:
         check_trust(settings, _named_by_user(name, typed), prepared.source / CODE)
     validate(command.SETTINGS, settings)
