@@ -55,8 +55,9 @@ class OtherStore:
     def _entry(self, name: str, about: dict[str, Any]) -> Entry:
         if about.get("size") is None:
             raise UserError(f"{self.setting}: the server does not say how large it is; download it by hand")
-        tag = next((str(about[key]) for key in TAGS if about.get(key)), "")
-        return Entry(name, about["name"], int(about["size"]), tag)
+        tag = next((about[key] for key in TAGS if about.get(key)), "")
+        seconds = getattr(tag, "timestamp", None)  # listed as the one, and asked for as the other
+        return Entry(name, about["name"], int(about["size"]), str(seconds() if seconds else tag))
 
     def read(self, entry: Entry, start: int, length: int) -> Iterator[bytes]:
         """See :class:`segkit.remote.address.Store`."""

@@ -186,4 +186,4 @@ def _extract_tar(archive: Path, into: Path, on_progress: Callable[[int, int | No
                 done += member.size
                 on_progress(done, total)
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise UserError(f"{archive} is no sound tar file ({error})") from error
+        raise UserError(f"{archive} is no sound tar file ({str(error).splitlines()[0]})") from error

@@ -192,6 +192,8 @@ class Mirror:
             changed = list(self._changed())
             if not changed:
                 return True
+            if self.failure:  # perhaps with credentials that have been renewed meanwhile
+                self.store = S3(self.store.address, self.setting)
             if owner(self.store) != self.record.ids[-1]:
                 self.lost = True
                 raise UserError(f"{self.setting}: another process goes on with {self.record.url}; nothing more is sent")
@@ -201,6 +203,7 @@ class Mirror:
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(self._send_file, changed[len(large) :]))
             self.record.write(self.folder)
+            self.failure = ""
         except (UserError, OSError) as error:
             if str(error) != self.failure:
                 log.warning("%s%s", error, "" if self.lost else "; it is tried again")

@@ -1,5 +1,6 @@
 """S3, and what speaks like it: listing, reading, writing, and boto3's errors told as what to do about them."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -53,6 +54,8 @@ class S3:
             from botocore.config import Config
         except ModuleNotFoundError as error:
             raise UserError(f"{setting}: needs boto3: pip install 'segkit[aws]'") from error
+        for name in ("boto3", "botocore", "s3transfer"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # where credentials come from is nobody's question
         self.address, self.setting, self.signed = address, setting, True
         with self._told():
             session = boto3.Session()
@@ -64,7 +67,10 @@ class S3:
                 max_pool_connections=CONNECTIONS,
                 signature_version=None if self.signed else UNSIGNED,
             )
-            self.client: Any = session.client("s3", config=config)
+            try:
+                self.client: Any = session.client("s3", config=config)
+            except ValueError as error:
+                raise UserError(f"{setting}: {error}; look at AWS_ENDPOINT_URL") from error
         self.endpoint = str(self.client.meta.endpoint_url)
 
     def entries(self) -> tuple[list[Entry], bool]:
@@ -106,7 +112,7 @@ class S3:
 
     def read(self, entry: Entry, start: int, length: int) -> Iterator[bytes]:
         """See :class:`segkit.remote.address.Store`."""
-        from botocore.exceptions import ClientError, FlexibleChecksumError, HTTPClientError, IncompleteReadError
+        from botocore import exceptions as told
 
         # The checksum that the store may keep is of the whole file, and is compared where the whole is asked for.
         part = {} if length == entry.size else {"Range": f"bytes={start}-{start + length - 1}"}
@@ -114,9 +120,14 @@ class S3:
             try:
                 answer = self.client.get_object(Bucket=self.address.bucket, Key=entry.key, IfMatch=entry.tag, **part)
                 yield from answer["Body"].iter_chunks(CHUNK)
-            except (HTTPClientError, IncompleteReadError, FlexibleChecksumError) as error:
+            except (
+                told.HTTPClientError,
+                told.ConnectionError,
+                told.IncompleteReadError,
+                told.FlexibleChecksumError,
+            ) as error:
                 raise BrokenOff(str(error)) from error
-            except ClientError as error:
+            except told.ClientError as error:
                 if _code(error) in _BUSY or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
                     raise BrokenOff(str(error)) from error
                 raise
@@ -199,7 +210,7 @@ class S3:
             return _ANSWERS.get(code, f"the server answers {code}: {error.response['Error'].get('Message', '')}")
         if isinstance(error, exceptions.ParamValidationError):
             return _ANSWERS["InvalidBucketName"]
-        if isinstance(error, exceptions.HTTPClientError):
+        if isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError):
             return f"no answer from {self.endpoint}; look at the network and at AWS_ENDPOINT_URL"
         if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
             return f"{str(error).rstrip('.')}; {SIGN_IN}"
