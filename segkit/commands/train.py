@@ -101,7 +101,7 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
 
     given = settings  # other machines make copies of their own
     with watch.phase("data"):
-        settings = local_settings(given)
+        settings = _local(given, folder.last)
         data = _data(settings)
         with progress_bar() as bar:
             row = bar.add_task("checking and caching pictures", note="")
@@ -240,6 +240,11 @@ def fit_settings(
     return fit(task, data, options, last, settings["seed"], processes, ranks, trial, callbacks, settings)
 
 
+def _local(settings: dict[str, Any], last: Path) -> dict[str, Any]:
+    """The settings with what lies elsewhere copied to this machine; not what ``last.ckpt``, if there, holds anyway."""
+    return local_settings(settings, ("init_from", "model.weights") if last.exists() else ())
+
+
 def _data(settings: dict[str, Any]) -> "SegmentationDataModule":
     from segkit.config.instantiate import build
     from segkit.data.module import SegmentationDataModule
@@ -287,7 +292,7 @@ def follow() -> None:
         if handed is not None:  # else rank 0 has found a mistake, or had only to show its help
             with import_from(handed[1].parents[1]):
                 settings, last = handed
-                fit_settings(local_settings(settings), last)
+                fit_settings(_local(settings, last), last)
 
 
 class Stopwatch:

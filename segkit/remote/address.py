@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Protocol
@@ -94,8 +94,3 @@ def check_names(entries: Sequence[Entry], setting: str) -> None:
             flaw = "is there twice (upper and lower case count as the same)"
         if flaw:
             raise UserError(f"{setting}: the key {entry.key!r} {flaw}; nothing was copied. Rename or remove it there")
-
-
-def total_size(entries: Iterable[Entry]) -> int:
-    """Bytes."""
-    return sum(entry.size for entry in entries)

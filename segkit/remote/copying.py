@@ -18,7 +18,7 @@ from typing import Any
 from segkit.console import progress_bar
 from segkit.data.archive import readable_size
 from segkit.errors import UserError
-from segkit.remote.address import BrokenOff, Entry, Store, total_size
+from segkit.remote.address import BrokenOff, Entry, Store
 
 PIECE = 16 << 20
 """Bytes that are asked for at once of a large file."""
@@ -29,8 +29,8 @@ RETRY_DELAY = 0.5
 """Seconds before a piece is asked for again; doubled before each further time."""
 
 
-def copy(store: Store, entries: Sequence[Entry], tree: Path, setting: str) -> bool:
-    """Make the folder ``tree`` hold exactly ``entries``. Returns whether anything had to be copied.
+def copy(store: Store, entries: Sequence[Entry], tree: Path, setting: str) -> None:
+    """Make the folder ``tree`` hold exactly ``entries``.
 
     What a copy needs besides lies beside it: ``parts/`` and ``journal``. One process at a time may call it.
 
@@ -52,8 +52,7 @@ def copy(store: Store, entries: Sequence[Entry], tree: Path, setting: str) -> bo
                 "free; make room, or set SEGKIT_CACHE to a folder on another disk"
             )
         with progress_bar() as bar:
-            row = bar.add_task(f"copying {setting.partition('=')[2]}", total=total_size(missing), note="bytes")
-            bar.advance(row, total_size(missing) - needed)
+            row = bar.add_task(f"copying {setting.partition('=')[2]}", total=needed, note="bytes")
             _copy_pieces(store, files, lambda size: bar.advance(row, size), setting)
         shutil.rmtree(tree.parent / "parts", ignore_errors=True)
     except OSError as error:
@@ -61,7 +60,6 @@ def copy(store: Store, entries: Sequence[Entry], tree: Path, setting: str) -> bo
             f"{setting}: could not be copied into {tree.parent}: {error.strerror or error}. Make room there, or set "
             "SEGKIT_CACHE to a folder on another disk; the same command goes on with the rest"
         ) from error
-    return bool(missing)
 
 
 class _Journal:

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,14 +31,16 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 log = logging.getLogger(__name__)
 
 
-def local_settings(settings: dict[str, Any]) -> dict[str, Any]:
+def local_settings(settings: dict[str, Any], but: Collection[str] = ()) -> dict[str, Any]:
     """The settings with every address in them replaced by the place of its local copy, which is made where needed.
+
+    Those of the keys ``but`` stay as they are.
 
     Raises:
         UserError: naming the setting and its address: nothing there, no permission, no answer, no room, …
     """
     settings = copying_objects.deepcopy(settings)
-    for key in (*READ, *WRITTEN):
+    for key in [key for key in (*READ, *WRITTEN) if key not in but]:
         *above, last = key.split(".")
         group: Any = settings
         for name in above:
@@ -75,11 +77,11 @@ def local_place(key: str, place: str) -> str:
         tree = home / "file"
     with alone(home, setting):
         check_names(entries, setting)
-        if copy(store, entries, tree, setting):
-            log.info("%s: copied into %s", setting, tree)
+        copy(store, entries, tree, setting)
         path = tree / address.name if single else tree / below
         if single and address.name.lower().endswith(ARCHIVES):
             path = _unpacked(path, home, entries[0].tag, setting)
+    log.info("%s is used from its copy, %s", setting, path)
     return str(path)
 
 

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,25 +38,21 @@ LAST_ATTEMPTS = 3
 
 log = logging.getLogger(__name__)
 
-Signature = tuple[int, int]
-"""Bytes and time of the last change (ns) of a file."""
-
 
 @dataclass
 class Record:
     """What a run folder knows of its mirror: its address, the names that this folder had there, the last one last,
-    and what of each file has been sent."""
+    and of each file the bytes and the time (ns) that it was sent with."""
 
     url: str
     ids: list[str] = field(default_factory=list)
-    sent: dict[str, Signature] = field(default_factory=dict)
+    sent: dict[str, list[int]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "Record | None":
         try:
-            kept = json.loads((folder / RECORD).read_text())
-            return cls(kept["url"], kept["ids"], {name: (size, time) for name, (size, time) in kept["sent"].items()})
-        except (OSError, ValueError, KeyError, TypeError):
+            return cls(**json.loads((folder / RECORD).read_text()))
+        except (OSError, ValueError, TypeError):
             return None
 
     def write(self, folder: Path) -> None:
@@ -140,56 +137,56 @@ class Mirror:
     def finish(self) -> bool:
         """Send what is left. Returns whether all is there; where not, says what is missing and what to do."""
         self.stop.set()
-        self.thread.join()
-        if self.new and not (self.folder / "result.json").exists():  # nothing has come of the run
-            with suppress(UserError, OSError):
-                for name in (*self.record.sent, RECORD):
-                    self.store.remove(name)
-                (self.folder / RECORD).unlink()
-            return True
-        for attempt in range(LAST_ATTEMPTS):
-            if self.lost or self._send():
-                break
-            if attempt + 1 < LAST_ATTEMPTS:
-                threading.Event().wait(2.0**attempt)
-        unsent = list(self._changed())
+        try:
+            self.thread.join()
+            if self.new and not (self.folder / "result.json").exists():  # nothing has come of the run
+                self._withdraw()
+                return True
+            tried = 0
+            while not (self.lost or self._send()) and (tried := tried + 1) < LAST_ATTEMPTS:
+                time.sleep(2.0**tried / 2)
+        except KeyboardInterrupt:
+            self.failure = f"{self.setting}: ended by Ctrl-C"
+        unsent = self._changed()
         if not unsent:
             log.info("mirrored: %s", self.record.url)
             return True
-        log.error(
-            "%s\nnot sent: %s. Nothing is lost: all of it is in %s, and resume=%s sends the rest",
-            self.failure, shortlist(unsent), self.folder, self.folder,
-        )  # fmt: skip
+        kept = f"Nothing is lost: all of it is in {self.folder}, and resume={self.folder} sends the rest"
+        log.error("%s\nnot sent: %s. %s", self.failure, shortlist(unsent), kept)
         return False
 
+    def _withdraw(self) -> None:
+        with suppress(UserError, OSError):
+            for name in (*self.record.sent, RECORD):
+                self.store.remove(name)
+            (self.folder / RECORD).unlink()
+
     def _watch(self) -> None:
-        wait = POLL
-        first = True
-        while not self.stop.wait(0 if first else wait):
-            due = first or wait > POLL or any(_decides(name) for name in self._changed())
-            first = False
+        due, wait = True, POLL
+        while not self.lost:
             if due:
                 wait = POLL if self._send() else RETRY
-            if self.lost:
+            if self.stop.wait(wait):
                 return
+            due = wait == RETRY or any(name == "result.json" or name.endswith(".ckpt") for name in self._changed())
 
-    def _changed(self) -> dict[str, Signature]:
+    def _changed(self) -> list[str]:
         """Files that are not there as they are here, in the order in which they are to be sent."""
-        found = {}
+        found = []
         for path in self.folder.rglob("*"):
             name = str(path.relative_to(self.folder))
             with suppress(FileNotFoundError):  # what was there a moment ago
                 if path.is_symlink() or not path.is_file() or name in (LOCK, RECORD) or path.suffix == ".part":
                     continue
                 about = path.stat()
-                if self.record.sent.get(name) != (about.st_size, about.st_mtime_ns):
-                    found[name] = (about.st_size, about.st_mtime_ns)
-        return {name: found[name] for name in sorted(found, key=_order)}
+                if self.record.sent.get(name) != [about.st_size, about.st_mtime_ns]:
+                    found.append(name)
+        return sorted(found, key=_order)
 
     def _send(self) -> bool:
         """Send what has changed. Returns whether all of it was sent."""
         try:
-            changed = list(self._changed())
+            changed = self._changed()
             if not changed:
                 return True
             if self.failure:  # perhaps with credentials that have been renewed meanwhile
@@ -215,7 +212,7 @@ class Mirror:
         with suppress(FileNotFoundError), (self.folder / name).open("rb") as file:
             about = os.fstat(file.fileno())
             self.store.send(name, file)
-            self.record.sent[name] = (about.st_size, about.st_mtime_ns)
+            self.record.sent[name] = [about.st_size, about.st_mtime_ns]
 
 
 def owner(store: S3) -> str | None:
@@ -229,7 +226,3 @@ def owner(store: S3) -> str | None:
 
 def _order(name: str) -> tuple[bool, bool, str]:
     return name != "checkpoints/last.ckpt", not name.endswith(".ckpt"), name
-
-
-def _decides(name: str) -> bool:
-    return name == "result.json" or name.endswith(".ckpt")

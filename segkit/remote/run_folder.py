@@ -48,7 +48,7 @@ def fetch_run(place: str) -> Path:
         tree = home / "run"
         copy(store, files, tree, setting)
         names = {entry.name: (tree / entry.name).stat() for entry in files}
-        sent = {name: (about.st_size, about.st_mtime_ns) for name, about in names.items()}
+        sent = {name: [about.st_size, about.st_mtime_ns] for name, about in names.items()}
         Record(str(address), [there or ""], sent).write(tree)
         os.rename(tree, folder)
         shutil.rmtree(home, ignore_errors=True)

@@ -12,24 +12,27 @@ CHUNK = 1 << 20
 CONNECTIONS = 24
 SIGN_IN = "sign in (aws configure, aws sso login), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
+_RENEW = f"the credentials have expired; {SIGN_IN}"
+_CHANGED = "it has changed while it was copied; run the command again"
+_REGION = "the bucket lies in another region; set AWS_REGION to it"
+_NO_NAME = "this can be no bucket's name; aws s3 ls shows your own"
 _ANSWERS = {
     "NoSuchBucket": "there is no bucket of this name; aws s3 ls shows your own",
-    "InvalidBucketName": "this can be no bucket's name; aws s3 ls shows your own",
+    "InvalidBucketName": _NO_NAME,
     "NoSuchKey": "it is no longer there; run the command again",
-    "ExpiredToken": f"the credentials have expired; {SIGN_IN}",
-    "ExpiredTokenException": f"the credentials have expired; {SIGN_IN}",
-    "TokenRefreshRequired": f"the credentials have expired; {SIGN_IN}",
+    "ExpiredToken": _RENEW,
+    "ExpiredTokenException": _RENEW,
+    "TokenRefreshRequired": _RENEW,
     "InvalidToken": f"the session token is not valid; {SIGN_IN}",
     "InvalidAccessKeyId": f"the access key is not known there; {SIGN_IN}",
     "SignatureDoesNotMatch": f"the secret key does not fit the access key; {SIGN_IN}",
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it right",
     "InvalidObjectState": "it is archived (Glacier); restore it first: aws s3api restore-object",
-    "PreconditionFailed": "it has changed while it was copied; run the command again",
-    "InvalidRange": "it has changed while it was copied; run the command again",
+    "PreconditionFailed": _CHANGED,
+    "InvalidRange": _CHANGED,
     "SlowDown": "the server is overloaded; run the command again later",
-    "PermanentRedirect": "the bucket lies in another region; set AWS_REGION to it",
-    "AuthorizationHeaderMalformed": "the bucket lies in another region; set AWS_REGION to it",
-    "NoSuchUpload": "the server has forgotten the upload; run the command again",
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
 }
 _BUSY = {"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling", "RequestLimitExceeded"}
 
@@ -120,17 +123,14 @@ class S3:
             try:
                 answer = self.client.get_object(Bucket=self.address.bucket, Key=entry.key, IfMatch=entry.tag, **part)
                 yield from answer["Body"].iter_chunks(CHUNK)
-            except (
-                told.HTTPClientError,
-                told.ConnectionError,
-                told.IncompleteReadError,
-                told.FlexibleChecksumError,
-            ) as error:
-                raise BrokenOff(str(error)) from error
             except told.ClientError as error:
                 if _code(error) in _BUSY or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
                     raise BrokenOff(str(error)) from error
                 raise
+            except (told.HTTPClientError, told.ConnectionError) as error:
+                raise BrokenOff(str(error)) from error
+            except (told.IncompleteReadError, told.FlexibleChecksumError) as error:
+                raise BrokenOff(str(error)) from error
 
     def children(self, folder: Address) -> list[str]:
         """The first names in a folder, those of folders with a slash."""
@@ -209,7 +209,7 @@ class S3:
                 return f"no permission; your user or role needs {right} on bucket {self.address.bucket}"
             return _ANSWERS.get(code, f"the server answers {code}: {error.response['Error'].get('Message', '')}")
         if isinstance(error, exceptions.ParamValidationError):
-            return _ANSWERS["InvalidBucketName"]
+            return _NO_NAME
         if isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError):
             return f"no answer from {self.endpoint}; look at the network and at AWS_ENDPOINT_URL"
         if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):

@@ -110,7 +110,7 @@ def test_what_cannot_be_sent_is_tried_again(bucket: Bucket, folder: Path, caplog
         write(folder / "result.json", "{}")
         soon(lambda: "the credentials have expired" in caplog.text)
         bucket.fault = None
-        soon(lambda: "runs/train/run/checkpoints/last.ckpt" in bucket.keys())
+        soon(lambda: "runs/train/run/checkpoints/last.ckpt" in bucket.keys("runs/"))
     assert caplog.text.count("have expired") == 1
     assert "it is tried again" in caplog.text
     assert f"mirrored: {UPLOAD}/train/run" in caplog.text
@@ -120,11 +120,16 @@ def test_what_was_never_sent_is_named_and_kept(
     bucket: Bucket, folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mirror, "LAST_ATTEMPTS", 2)
-    with pytest.raises(SystemExit) as caught, mirrored(folder, UPLOAD):
-        soon(lambda: sent(bucket) == [".hydra/config.yaml"])
-        bucket.fault = answers("403 Forbidden", "AccessDenied", when="PUT")
-        write(folder / "checkpoints" / "last.ckpt", "last")
-        write(folder / "result.json", "{}")
+
+    def run() -> None:
+        with mirrored(folder, UPLOAD):
+            soon(lambda: sent(bucket) == [".hydra/config.yaml"])
+            bucket.fault = answers("403 Forbidden", "AccessDenied", when="PUT")
+            write(folder / "checkpoints" / "last.ckpt", "last")
+            write(folder / "result.json", "{}")
+
+    with pytest.raises(SystemExit) as caught:
+        run()
     assert caught.value.code == 1
     last = caplog.messages[-1]
     assert f"upload={UPLOAD}: no permission; your user or role needs s3:PutObject on bucket roads" in last
@@ -138,18 +143,26 @@ def test_what_was_never_sent_is_named_and_kept(
 
 
 def test_a_run_that_ends_badly_keeps_its_own_exit_code(bucket: Bucket, folder: Path) -> None:
-    with pytest.raises(Interrupted) as caught, mirrored(folder, UPLOAD):
-        write(folder / "checkpoints" / "last.ckpt", "last")
-        write(folder / "result.json", "{}")
-        raise Interrupted(15)
+    def run() -> None:
+        with mirrored(folder, UPLOAD):
+            write(folder / "checkpoints" / "last.ckpt", "last")
+            write(folder / "result.json", "{}")
+            raise Interrupted(15)
+
+    with pytest.raises(Interrupted) as caught:
+        run()
     assert caught.value.code == 143
     assert bucket.get("runs/train/run/checkpoints/last.ckpt") == b"last"
 
 
 def test_a_run_that_comes_to_nothing_leaves_nothing(bucket: Bucket, folder: Path) -> None:
-    with pytest.raises(UserError, match="no such data"), mirrored(folder, UPLOAD):
-        soon(lambda: sent(bucket) == [".hydra/config.yaml"])
-        raise UserError("no such data")
+    def run() -> None:
+        with mirrored(folder, UPLOAD):
+            soon(lambda: sent(bucket) == [".hydra/config.yaml"])
+            raise UserError("no such data")
+
+    with pytest.raises(UserError, match="no such data"):
+        run()
     assert bucket.keys() == []
     assert not (folder / RECORD).exists()
 
