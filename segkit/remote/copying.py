@@ -11,6 +11,7 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,6 +26,11 @@ PIECE = 16 << 20
 
 THREADS = 16
 ATTEMPTS = 5
+
+_BEGUN = -1
+"""Stands in the journal in the place of a piece's number where a file is begun from nothing: pieces that it has had
+before are void."""
+
 RETRY_DELAY = 0.5
 """Seconds before a piece is asked for again; doubled before each further time."""
 
@@ -40,21 +46,21 @@ def copy(store: Store, entries: Sequence[Entry], tree: Path, setting: str) -> No
     """
     try:
         tree.mkdir(parents=True, exist_ok=True)
-        journal = _Journal(tree.parent / "journal")
-        _remove_others(tree, journal, {entry.name for entry in entries})
-        missing = [entry for entry in entries if not _is_here(entry, tree, journal)]
-        files = [_File(entry, tree, journal) for entry in missing]
-        needed = sum(file.missing for file in files)
-        free = shutil.disk_usage(tree).free
-        if needed > free:
-            raise UserError(
-                f"{setting}: {readable_size(needed)} are to be copied, and {tree.parent} has {readable_size(free)} "
-                "free; make room, or set SEGKIT_CACHE to a folder on another disk"
-            )
-        with progress_bar() as bar:
-            row = bar.add_task(f"copying {setting.partition('=')[2]}", total=needed, note="bytes")
-            _copy_pieces(store, files, lambda size: bar.advance(row, size), setting)
-        shutil.rmtree(tree.parent / "parts", ignore_errors=True)
+        with closing(_Journal(tree.parent / "journal")) as journal:
+            _remove_others(tree, journal, {entry.name for entry in entries})
+            missing = [entry for entry in entries if not _is_here(entry, tree, journal)]
+            files = [_File(entry, tree, journal) for entry in missing]
+            needed = sum(file.missing for file in files)
+            free = shutil.disk_usage(tree).free
+            if needed > free:
+                raise UserError(
+                    f"{setting}: {readable_size(needed)} are to be copied, and {tree.parent} has {readable_size(free)} "
+                    "free; make room, or set SEGKIT_CACHE to a folder on another disk"
+                )
+            with progress_bar() as bar:
+                row = bar.add_task(f"copying {setting.partition('=')[2]}", total=needed, note="bytes")
+                _copy_pieces(store, files, lambda size: bar.advance(row, size), setting)
+            shutil.rmtree(tree.parent / "parts", ignore_errors=True)
     except OSError as error:
         raise UserError(
             f"{setting}: could not be copied into {tree.parent}: {error.strerror or error}. Make room there, or set "
@@ -63,18 +69,18 @@ def copy(store: Store, entries: Sequence[Entry], tree: Path, setting: str) -> No
 
 
 class _Journal:
-    """What has been copied, in memory and on the disk."""
+    """What has been copied, in memory and on the disk: ``whole`` files, and the ``pieces`` of unfinished ones."""
 
     def __init__(self, path: Path) -> None:
         self.whole: dict[str, tuple[int, str]] = {}
         self.pieces: dict[tuple[str, int, str], set[int]] = {}
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
         for line in lines:
             try:
                 self._take(*json.loads(line))
             except (ValueError, TypeError):  # a line that a kill has cut off
                 continue
-        self._file = path.open("a")
+        self._file = path.open("a", encoding="utf-8")
         if lines:
             self._file.write("\n")  # after half a line
         self._lock = threading.Lock()
@@ -82,8 +88,13 @@ class _Journal:
     def _take(self, name: str, size: int, tag: str, piece: int | None) -> None:
         if piece is None:
             self.whole[name] = (size, tag)
+        elif piece == _BEGUN:
+            self.pieces[name, size, tag] = set()
         else:
             self.pieces.setdefault((name, size, tag), set()).add(piece)
+
+    def close(self) -> None:
+        self._file.close()
 
     def add(self, entry: Entry, piece: int | None = None) -> None:
         with self._lock:
@@ -119,7 +130,9 @@ class _File:
     def __post_init__(self) -> None:
         entry = self.entry
         self.part = self.tree.parent / "parts" / hashlib.sha256(f"{entry.name}\n{entry.tag}".encode()).hexdigest()
-        known = self.journal.pieces.get((entry.name, entry.size, entry.tag), set()) if self.part.exists() else set()
+        if not self.part.exists() and entry.size > PIECE:
+            self.journal.add(entry, _BEGUN)
+        known = self.journal.pieces.get((entry.name, entry.size, entry.tag), set())
         self.pieces = [number for number in range(max(1, -(-entry.size // PIECE))) if number not in known]
         self.left = len(self.pieces)
         if not self.left:

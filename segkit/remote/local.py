@@ -26,6 +26,9 @@ READ = ("data.root", "checkpoint", "init_from", "model.weights", "input", "predi
 
 WRITTEN = ("output", "into", "data.cache_dir")
 
+UNPACKED = ("data.root", "input", "predictions", "calibration")
+"""Those that may name an archive of a folder."""
+
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 log = logging.getLogger(__name__)
@@ -79,7 +82,7 @@ def local_place(key: str, place: str) -> str:
         check_names(entries, setting)
         copy(store, entries, tree, setting)
         path = tree / address.name if single else tree / below
-        if single and address.name.lower().endswith(ARCHIVES):
+        if single and key in UNPACKED and address.name.lower().endswith(ARCHIVES):
             path = _unpacked(path, home, entries[0].tag, setting)
     log.info("%s is used from its copy, %s", setting, path)
     return str(path)

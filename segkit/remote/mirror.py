@@ -128,7 +128,13 @@ class Mirror:
             raise UserError(taken)
         record.ids.append(own)
         record.write(self.folder)  # first: a run that is killed in between knows its own name there
-        if not self.store.put_text(RECORD, json.dumps({"id": own}), new=there is None):
+        mine = False
+        try:
+            mine = self.store.put_text(RECORD, json.dumps({"id": own}), new=there is None)
+        finally:
+            if self.new and not mine:
+                (self.folder / RECORD).unlink()
+        if not mine:
             raise UserError(taken)
 
     def start(self) -> None:
@@ -142,17 +148,18 @@ class Mirror:
             if self.new and not (self.folder / "result.json").exists():  # nothing has come of the run
                 self._withdraw()
                 return True
-            tried = 0
-            while not (self.lost or self._send()) and (tried := tried + 1) < LAST_ATTEMPTS:
-                time.sleep(2.0**tried / 2)
+            for attempt in range(LAST_ATTEMPTS):
+                time.sleep(2.0 ** (attempt - 1) if attempt else 0)
+                if self.lost or self._send():
+                    break
+            if not (self.lost or self.failure):
+                log.info("mirrored: %s", self.record.url)
+                return True
         except KeyboardInterrupt:
             self.failure = f"{self.setting}: ended by Ctrl-C"
         unsent = self._changed()
-        if not unsent:
-            log.info("mirrored: %s", self.record.url)
-            return True
-        kept = f"Nothing is lost: all of it is in {self.folder}, and resume={self.folder} sends the rest"
-        log.error("%s\nnot sent: %s. %s", self.failure, shortlist(unsent), kept)
+        rest = "" if self.lost else f", and resume={self.folder} sends the rest"
+        log.error("%s\nnot sent: %s. All of it is in %s%s", self.failure, shortlist(unsent), self.folder, rest)
         return False
 
     def _withdraw(self) -> None:
@@ -188,6 +195,7 @@ class Mirror:
         try:
             changed = self._changed()
             if not changed:
+                self.failure = ""
                 return True
             if self.failure:  # perhaps with credentials that have been renewed meanwhile
                 self.store = S3(self.store.address, self.setting)

@@ -1,6 +1,7 @@
 """S3, and what speaks like it: listing, reading, writing, and boto3's errors told as what to do about them."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -10,6 +11,12 @@ from segkit.remote.address import Address, BrokenOff, Entry
 
 CHUNK = 1 << 20
 CONNECTIONS = 24
+READ_TIMEOUT = 60.0
+"""Seconds of silence after which an answer counts as broken off."""
+
+SMALL = 8 << 20
+"""Bytes from which on a file is sent in parts."""
+
 SIGN_IN = "sign in (aws configure, aws sso login), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 _RENEW = f"the credentials have expired; {SIGN_IN}"
@@ -65,7 +72,7 @@ class S3:
             self.signed = session.get_credentials() is not None
             config = Config(
                 connect_timeout=10,
-                read_timeout=60,
+                read_timeout=READ_TIMEOUT,
                 retries={"mode": "standard"},
                 max_pool_connections=CONNECTIONS,
                 signature_version=None if self.signed else UNSIGNED,
@@ -149,6 +156,9 @@ class S3:
         from boto3.s3.transfer import TransferConfig
 
         with self._told():
+            if os.fstat(file.fileno()).st_size < SMALL:
+                self.client.put_object(Bucket=self.address.bucket, Key=self._key(name), Body=file.read())
+                return
             self.client.upload_fileobj(
                 file, self.address.bucket, self._key(name), Config=TransferConfig(max_concurrency=8)
             )
@@ -200,14 +210,15 @@ class S3:
         from botocore import exceptions
 
         if isinstance(error, exceptions.ClientError):
-            code = _code(error)
+            code, said = _code(error), " ".join(str(error.response["Error"].get("Message", "")).split())
             if code in ("AccessDenied", "AllAccessDisabled", "UnauthorizedAccess"):
                 if not self.signed:
                     return f"is not public, and no credentials were found; {SIGN_IN}"
                 needed = {"ListObjectsV2": "s3:ListBucket", "GetObject": "s3:GetObject"}
                 right = needed.get(error.operation_name, "s3:PutObject")
-                return f"no permission; your user or role needs {right} on bucket {self.address.bucket}"
-            return _ANSWERS.get(code, f"the server answers {code}: {error.response['Error'].get('Message', '')}")
+                said = f" ({said})" if said.lower().rstrip(".") not in ("", "access denied") else ""
+                return f"no permission{said}; your user or role needs {right} on bucket {self.address.bucket}"
+            return _ANSWERS.get(code, f"the server answers {code}: {said}")
         if isinstance(error, exceptions.ParamValidationError):
             return _NO_NAME
         if isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError):

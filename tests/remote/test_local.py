@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from segkit.errors import UserError
-from segkit.remote import copying
+from segkit.remote import copying, s3
 from segkit.remote.local import local_place, local_settings
 from tests.remote.server import Bucket
 
@@ -107,6 +108,9 @@ def test_a_file_alone_a_whole_bucket_and_several_places(bucket: Bucket) -> None:
     assert made["checkpoint"][0] == "here"
     assert Path(made["checkpoint"][1]).read_bytes() == b"text"
     assert settings["checkpoint"][1].startswith("s3://"), "the settings themselves are kept as typed"
+    bucket.put("weights.pth.tar", b"no archive")
+    assert Path(local_place("model.weights", "s3://roads/weights.pth.tar")).read_bytes() == b"no archive"
+    bucket.client.delete_object(Bucket="roads", Key="weights.pth.tar")
     assert set(files_in(local_place("input", "s3://roads"))) == {f"set/{name}" for name in FILES}
 
 
@@ -136,6 +140,21 @@ def test_a_connection_that_is_cut_goes_on_where_it_was(bucket: Bucket) -> None:
     bucket.put("large.bin", content(3500))
     bucket.fault = cut(after=300, times=3)
     assert Path(local_place("input", "s3://roads/large.bin")).read_bytes() == content(3500)
+
+
+def test_a_server_that_falls_silent_is_asked_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.put("large.bin", content(900))
+    monkeypatch.setattr(s3, "READ_TIMEOUT", 0.3)
+    asked = [threading.Event(), threading.Event()]
+
+    def fault(environ: dict[str, Any], start_response: Any, true: Any) -> None:
+        if "list-type" not in environ["QUERY_STRING"]:
+            (asked[1] if asked[0].is_set() else asked[0]).set()
+            asked[1].wait(20)  # the first request until there is a second one
+
+    bucket.fault = fault
+    assert Path(local_place("input", "s3://roads/large.bin")).read_bytes() == content(900)
+    assert len(bucket.gets()) == 2
 
 
 def test_a_busy_server_is_asked_again(bucket: Bucket) -> None:
@@ -171,9 +190,25 @@ def test_what_was_copied_before_it_failed_is_not_copied_again(bucket: Bucket, ca
     assert bucket.gets().count("/roads/set/large.bin") == 2
 
 
+def test_pieces_of_an_earlier_copy_do_not_count(bucket: Bucket) -> None:
+    bucket.put("set/large.bin", content(4500))
+    place = Path(local_place("data.root", "s3://roads/set"), "large.bin")
+    place.unlink()
+
+    def fault(environ: dict[str, Any], start_response: Any, true: Any) -> Iterable[bytes] | None:
+        refused = "bytes=2000-" in environ.get("HTTP_RANGE", "")
+        return answers("403 Forbidden", "AccessDenied")(environ, start_response, true) if refused else None
+
+    bucket.fault = fault
+    mistake("s3://roads/set")
+    bucket.fault = None
+    local_place("data.root", "s3://roads/set")
+    assert place.read_bytes() == content(4500)
+
+
 KILLED = """
 import os, signal, sys
-from segkit.remote import copying
+from segkit.remote import copying, s3
 copying.PIECE, copying.THREADS = 1000, 1
 take, pieces = copying._File.take, []
 def killed(self, *rest):

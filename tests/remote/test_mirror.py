@@ -132,8 +132,8 @@ def test_what_was_never_sent_is_named_and_kept(
         run()
     assert caught.value.code == 1
     last = caplog.messages[-1]
-    assert f"upload={UPLOAD}: no permission; your user or role needs s3:PutObject on bucket roads" in last
-    assert "not sent: checkpoints/last.ckpt, result.json. Nothing is lost" in last
+    assert f"upload={UPLOAD}: no permission (as asked); your user or role needs s3:PutObject on bucket roads" in last
+    assert "not sent: checkpoints/last.ckpt, result.json. All of it is in" in last
     assert f"resume={folder} sends the rest" in last
     bucket.fault = None
     bucket.requests.clear()
@@ -178,6 +178,7 @@ def test_the_place_is_told_at_once_where_it_cannot_be_written(bucket: Bucket, fo
     bucket.fault = answers("403 Forbidden", "AccessDenied", when="PUT")
     with pytest.raises(UserError, match="needs s3:PutObject"), mirrored(folder, UPLOAD):
         pytest.fail("it was not told")
+    assert not (folder / RECORD).exists()
 
 
 def test_two_runs_do_not_share_a_place(bucket: Bucket, folder: Path, tmp_path: Path) -> None:
