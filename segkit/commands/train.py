@@ -8,8 +8,8 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from segkit.remote.local import local_settings
 from segkit.remote.run_folder import fetch_run
 from segkit.runs.folder import RunFolder, environment, place, write_result
 from segkit.runs.read import find_checkpoint, read_result
+from segkit.runs.stopwatch import Stopwatch
 from segkit.runs.study import Trial
 
 if TYPE_CHECKING:
@@ -291,20 +292,4 @@ def follow() -> None:
         handed = receive()
         if handed is not None:  # else rank 0 has found a mistake, or had only to show its help
             with import_from(handed[1].parents[1]):
-                settings, last = handed
-                fit_settings(_local(settings, last), last)
-
-
-class Stopwatch:
-    """Seconds by phase, for ``result.json``."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(time.perf_counter() - started, 3)
+                fit_settings(_local(*handed), handed[1])

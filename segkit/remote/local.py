@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from segkit.console import progress_bar
 from segkit.data.archive import extract, readable_size
-from segkit.errors import UserError, shortlist
+from segkit.errors import UserError
 from segkit.remote.address import Address, Entry, Store, check_names, is_address
 from segkit.remote.copying import copy
 from segkit.remote.filesystem import OtherStore
@@ -99,15 +99,14 @@ def open_store(address: Address, setting: str) -> S3 | OtherStore:
 
 
 def found(store: Store, address: Address, setting: str) -> tuple[list[Entry], bool]:
-    """``store.entries()``. Raises UserError where there is nothing, saying what there is beside it."""
+    """``store.entries()``. Raises UserError where there is nothing."""
     entries, single = store.entries()
-    if entries:
-        return entries, single
-    beside = ""
-    if isinstance(store, S3) and address.key:
-        names = store.children(Address(address.scheme, address.bucket, address.key.rpartition("/")[0]))
-        beside = f"; beside it there are {shortlist(names)}" if names else ""
-    raise UserError(f"{setting}: there is nothing{beside}; look at the address")
+    if not entries:
+        look = (
+            f"aws s3 ls s3://{address.bucket} shows what there is" if isinstance(store, S3) else "look at the address"
+        )
+        raise UserError(f"{setting}: there is nothing; {look}")
+    return entries, single
 
 
 @contextmanager

@@ -124,7 +124,7 @@ class Mirror:
         taken = f"{self.setting}: {record.url} holds another run; give another upload= or hydra.run.dir="
         if there is not None and there not in record.ids:
             raise UserError(f"{taken}, or go on with that one: resume={record.url}")
-        if self.new and self.store.children(self.store.address):
+        if self.new and self.store.entries()[0]:
             raise UserError(taken)
         record.ids.append(own)
         record.write(self.folder)  # first: a run that is killed in between knows its own name there
@@ -207,8 +207,9 @@ class Mirror:
                 self._send_file(name)
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(self._send_file, changed[len(large) :]))
-            self.record.write(self.folder)
             self.failure = ""
+            with suppress(OSError):  # on a full disk: the same may be sent again then
+                self.record.write(self.folder)
         except (UserError, OSError) as error:
             if str(error) != self.failure:
                 log.warning("%s%s", error, "" if self.lost else "; it is tried again")

@@ -35,7 +35,7 @@ def fetch_run(place: str) -> Path:
     home = folder.with_name(f".{folder.name}.copying")
     with alone(home, setting):
         if folder.exists():
-            home.rmdir()
+            shutil.rmtree(home, ignore_errors=True)
             kept = Record.read(folder)
             if kept is None or kept.url != str(address) or there not in kept.ids:
                 raise UserError(

@@ -139,15 +139,6 @@ class S3:
             except (told.IncompleteReadError, told.FlexibleChecksumError) as error:
                 raise BrokenOff(str(error)) from error
 
-    def children(self, folder: Address) -> list[str]:
-        """The first names in a folder, those of folders with a slash."""
-        prefix = f"{folder.key}/" if folder.key else ""
-        with self._told():
-            page = self.client.list_objects_v2(Bucket=folder.bucket, Prefix=prefix, Delimiter="/", MaxKeys=100)
-        keys = [each["Prefix"] for each in page.get("CommonPrefixes", [])]
-        keys += [each["Key"] for each in page.get("Contents", [])]
-        return sorted(key[len(prefix) :] for key in keys if key != prefix)
-
     def send(self, name: str, file: IO[bytes]) -> None:
         """Write a file below the address, in parts side by side where it is large; it is there whole or not at all.
 

@@ -286,7 +286,7 @@ def test_names_that_cannot_be_files_here(
 
 def test_mistakes_in_the_address(bucket: Bucket) -> None:
     fill(bucket)
-    assert "there is nothing; beside it there are set/" in mistake("s3://roads/data_raod")
+    assert "there is nothing; aws s3 ls s3://roads shows what there is" in mistake("s3://roads/data_raod")
     assert "there is nothing" in mistake("s3://roads/set/training/nowhere")
     assert "no bucket of this name" in mistake("s3://rods/set")
     assert "no bucket's name" in mistake("s3://No_Bucket!/set")
