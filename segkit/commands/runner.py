@@ -26,6 +26,7 @@ from segkit.config.schema import validate
 from segkit.console import log_to
 from segkit.errors import UserError
 from segkit.remote.address import is_address
+from segkit.remote.local import with_addresses
 from segkit.runs.folder import RunFolder, remove_empty
 from segkit.runs.sources import CODE
 
@@ -91,7 +92,7 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
     except (UserError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         if full_error or not _is_users(error):
             raise
-        print(f"error: {readable(error)}", file=sys.stderr)
+        print(f"error: {with_addresses(readable(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         if full_error:

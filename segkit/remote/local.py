@@ -33,6 +33,9 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 log = logging.getLogger(__name__)
 
+_copies: dict[str, str] = {}
+"""The addresses of the copies that this process has used."""
+
 
 def local_settings(settings: dict[str, Any], but: Collection[str] = ()) -> dict[str, Any]:
     """The settings with every address in them replaced by the place of its local copy, which is made where needed.
@@ -85,7 +88,15 @@ def local_place(key: str, place: str) -> str:
         if single and key in UNPACKED and address.name.lower().endswith(ARCHIVES):
             path = _unpacked(path, home, entries[0].tag, setting)
     log.info("%s is used from its copy, %s", setting, path)
+    _copies[str(path)] = place.rstrip("/")
     return str(path)
+
+
+def with_addresses(text: str) -> str:
+    """A message about what lies in copies, made to speak of the addresses that the user has typed."""
+    for path, place in _copies.items():
+        text = text.replace(path, place)
+    return text
 
 
 def cache() -> Path:

@@ -126,3 +126,12 @@ def test_mistakes_are_a_line_and_exit_code_2(words: list[str], told: str, bucket
     assert outcome.err.count("\n") == 1
     assert not list(tmp_path.rglob("*.json"))
     assert bucket.keys() == []
+
+
+def test_what_is_wrong_with_a_copy_is_told_of_its_address(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("sets/data_road/notes.txt", b"")
+    bucket.put_tree(write_kitti(tmp_path / "kitti"), "sets/data_road/inner")
+    outcome = segkit("data", "data.root=s3://roads/sets/data_road", cwd=tmp_path)
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: data.root=s3://roads/sets/data_road: has no training/image_2/")
+    assert outcome.err.endswith("data.root=s3://roads/sets/data_road/inner\n")
