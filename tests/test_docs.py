@@ -15,6 +15,7 @@ import pytest
 
 from segkit.road.layout import PUBLISHED
 from tests.fixtures import level_camera, road_scene, write_calibrations, write_camvid, write_kitti, write_rgb
+from tests.remote.server import Bucket
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = (
@@ -25,6 +26,7 @@ PAGES = (
     "large-pictures",
     "own-parts",
     "runs",
+    "aws",
     "scores",
     "free-road",
     "gpus",
@@ -44,6 +46,7 @@ SEARCH = "python train.py -m hydra/sweeper=optuna hydra.sweeper.n_trials=20"
 SEARCH += " optimizer.learning_rate='tag(log,interval(1e-5,1e-3))' augment=road augment.shadow='interval(0,1)'"
 SMALL_SWEEP = [*SMALL[1:], *FEW, "data.image_shape=[32,64],[32,96]", "trainer.max_epochs=1", "predictions=0"]
 PREDICT = "segkit predict checkpoint=outputs/train/<run> input=data/data_road/testing/image_2"
+FAR = "segkit predict checkpoint=s3://<bucket>/runs/train/<run> input=s3://<bucket>/data_road/testing/image_2"
 SCENES = "python train.py data.root=data/scenes"
 CROPS = "data.resize=null 'data.image_shape=[160,320]' data.window=sliding data.overlap=0.25 model.weights=null"
 OWN = "python ../train.py data.root=../data/scenes"
@@ -92,6 +95,16 @@ RUN_HERE = {
     "segkit predict checkpoint=examples/outputs/train/<own> input=photo.jpg trust=sum_decoder": ["output=trusted"],
     "python train.py resume=outputs/train/<run>": ["trainer.max_epochs=2"],
     "segkit report run=outputs/train/<run> into=experiments/mine": [],
+    "python train.py data.root=s3://<bucket>/data_road upload=s3://<bucket>/runs": [
+        *SMALL,
+        "data.split=fraction",
+        "trainer.max_epochs=1",
+        "predictions=1",
+    ],
+    "python train.py resume=s3://<bucket>/runs/train/<run>": ["trainer.max_epochs=2"],
+    "segkit evaluate checkpoint=s3://<bucket>/runs/train/<run>": ["view=perspective"],
+    f"{FAR} output=painted": ["output=far"],
+    "segkit report sweep=s3://<bucket>/runs/train": [],
     "segkit evaluate checkpoint=outputs/train/<run>": [],
     "segkit evaluate checkpoint=outputs/train/<run> part=all": [],
     "segkit evaluate predictions=maps data.root=data/data_road part=all": [],
@@ -164,6 +177,7 @@ def words(command: str, *more: str) -> list[str]:
 
 
 def run(command: str, *more: str, cwd: Path) -> None:
+    command = command.replace("<bucket>", "roads")
     places = {
         "<run>": ("outputs/train/*", -1),
         "<sweep>": ("outputs/folds/*", -1),
@@ -228,10 +242,11 @@ def test_links_lead_somewhere() -> None:
             assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_every_command_runs(tmp_path: Path) -> None:
+def test_every_command_runs(tmp_path: Path, bucket: Bucket) -> None:
     published_zip(tmp_path / "data_road.zip")
     write_kitti(tmp_path / "small")
     write_calibrations(tmp_path / "small")
+    bucket.put_tree(tmp_path / "small", "data_road")
     write_camvid(tmp_path / "data" / "camvid")
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     two_folders(tmp_path / "small", tmp_path / "examples" / "pictures")
@@ -258,6 +273,8 @@ def test_every_command_runs(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "submission" / "submission.zip") as submission:
         assert len(submission.namelist()) == 6
     assert len(list((tmp_path / "above" / "bev").iterdir())) == 6
+    assert len(list((tmp_path / "far" / "overlay").iterdir())) == 6
+    assert (tmp_path / "outputs" / "sweeps" / "train" / "report" / "report.html").is_file()
     assert (tmp_path / "sheets" / "sheet.jpg").is_file()
     scored = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("outputs/evaluate/*/result.json"))]
     assert sorted(sum(result["pictures"].values()) for result in scored)[-2:] == [18, 289]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.config.schema import AverageSettings
+from segkit.remote.local import local_settings
 from segkit.runs.files import check_new
 from segkit.runs.folder import RunFolder, environment, write_result
 from segkit.runs.read import TrainedRun, find_checkpoints, find_runs
@@ -19,6 +20,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     Raises:
         UserError: no such checkpoint, the same one twice, checkpoints of different networks, a file in the way.
     """
+    settings = local_settings(settings)
     output = Path(settings["output"]).expanduser()
     check_new(output, "output")
     paths = find_checkpoints(settings["checkpoint"], "checkpoint")

@@ -13,6 +13,7 @@ from typing import Any
 
 from segkit.config.schema import BenchSettings
 from segkit.errors import UserError
+from segkit.remote.local import local_settings
 from segkit.runs.folder import RunFolder, environment, write_result
 
 SETTINGS = BenchSettings
@@ -30,6 +31,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     from segkit.benchmarks.readme import put
     from segkit.benchmarks.table import Table, as_text, write_csv
 
+    settings = local_settings(settings)
     into = Path(settings["into"]).expanduser()
     there = next(folder for folder in (into, *into.absolute().parents) if folder.exists())
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):  # told now, not after minutes of measuring

@@ -7,6 +7,8 @@ from typing import Any
 from segkit.config.schema import DataCommandSettings
 from segkit.console import progress_bar
 from segkit.errors import UserError
+from segkit.remote.address import is_address
+from segkit.remote.local import local_settings
 from segkit.runs.folder import RunFolder, write_result
 
 SETTINGS = DataCommandSettings
@@ -20,8 +22,13 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         UserError: the data set, the download or the settings are wrong.
     """
     actions = {"stats": _stats, "verify": _verify, "show": _show, "download": _download, "generate": _generate}
+    root = settings["data"]["root"]
+    if settings["action"] not in ("download", "generate"):
+        settings = local_settings(settings)
+    elif is_address(root):
+        raise UserError(f"data.root={root}: is written; give a folder of this machine, and send it with aws s3 sync")
     result = actions[settings["action"]](settings, folder.path)
-    write_result(folder.path, {"action": settings["action"], "root": settings["data"]["root"], **result})
+    write_result(folder.path, {"action": settings["action"], "root": root, **result})
 
 
 def _module(config: dict[str, Any]) -> Any:

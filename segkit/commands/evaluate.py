@@ -18,6 +18,7 @@ from segkit.config.schema import EvaluateSettings
 from segkit.console import progress_bar
 from segkit.errors import UserError
 from segkit.predict.inputs import find_folder
+from segkit.remote.local import local_place, local_settings
 from segkit.runs.files import write_whole
 from segkit.runs.folder import CONFIG, RunFolder, environment, gpu_name, write_result
 from segkit.runs.read import TrainedRun, find_checkpoints, find_runs, is_sweep
@@ -46,7 +47,7 @@ def prepare(typed: Typed) -> Typed:
     places = value_of(typed.words, "checkpoint")
     first = places[0] if isinstance(places, list) and places else places
     try:
-        run = find_runs(first)[0] if isinstance(first, str) else None
+        run = find_runs(local_place("checkpoint", first))[0] if isinstance(first, str) else None
     except UserError:
         return typed  # the command itself says what is wrong
     if run is None or run.folder is None:
@@ -84,6 +85,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         raise UserError("corruption: saved maps cannot be corrupted any more; it goes with checkpoint=")
     if settings["predictions"] is not None and settings["average"]:
         raise UserError("average: saved maps are scored as they are; it goes with checkpoint=")
+    settings = local_settings(settings)
     if settings["checkpoint"] is None:
         runs, maps = [], find_folder(settings["predictions"], "predictions", "the maps")
     else:

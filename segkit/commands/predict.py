@@ -10,6 +10,7 @@ from segkit.config.overrides import as_list
 from segkit.config.schema import PredictSettings
 from segkit.console import progress_bar
 from segkit.predict.inputs import find_pictures
+from segkit.remote.local import local_place, local_settings
 from segkit.road.layout import find_calibrations
 from segkit.runs.folder import RunFolder, environment, gpu_name, write_result
 from segkit.runs.read import find_checkpoints, find_runs
@@ -25,6 +26,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         UserError: no picture, no checkpoint, several networks of different classes, no such GPU, a wrong calibration,
             pictures that make no submission, files in the way.
     """
+    settings = local_settings(settings)
     formats = settings["format"] if isinstance(settings["format"], list) else [settings["format"]]
     paths = find_pictures(settings["input"])
     checkpoints = find_checkpoints(as_list(settings["checkpoint"]), "checkpoint")
@@ -97,4 +99,4 @@ def _data_root(settings: dict[str, Any]) -> Path:
     """``data.root`` where it is given, else that of the (first) checkpoint's own run, else KITTI road's usual one."""
     first = as_list(settings["checkpoint"])[0]
     given = settings["data"]["root"] or find_runs(first)[0].settings().get("data", {}).get("root")
-    return Path(given or "data/data_road").expanduser()
+    return Path(local_place("data.root", given or "data/data_road")).expanduser()

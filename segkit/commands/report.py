@@ -9,11 +9,13 @@ from segkit.commands.runner import Typed
 from segkit.config.overrides import override, value_of
 from segkit.config.schema import ReportSettings
 from segkit.errors import UserError
+from segkit.remote.address import Address, is_address
+from segkit.remote.local import local_settings
 from segkit.reporting.lab_book import finished_in, write_entry
 from segkit.reporting.markdown import check_writable
 from segkit.reporting.sweep_report import write_report
 from segkit.runs.folder import RunFolder
-from segkit.runs.read import find_sweep, is_training, read_run, run_folders
+from segkit.runs.read import SWEEPS, find_sweep, is_training, read_run, run_folders
 
 SETTINGS = ReportSettings
 KEEPS_CONFIG = False  # the entry is for committing
@@ -30,7 +32,9 @@ def prepare(typed: Typed) -> Typed:
         raise UserError("give run=<run folder> or sweep=<name or folder>, one of the two")
     if place is None or value_of(typed.words, "into") is not None:
         return typed
-    into = override("into", str(find_sweep(str(place)) / "report"))
+    # Of one that lies elsewhere, where it would lie here.
+    base = SWEEPS / Address.parse(place, f"sweep={place}").name if is_address(place) else find_sweep(str(place))
+    into = override("into", str(base / "report"))
     return replace(typed, words=[*typed.words, into])
 
 
@@ -43,6 +47,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     if (settings["run"] is None) == (settings["sweep"] is None):
         raise UserError("give run=<run folder> or sweep=<name or folder>, one of the two")
     check_writable(folder.path)
+    settings = local_settings(settings)
     question, pictures = settings["question"], settings["pictures"]
     if settings["sweep"] is not None:
         base = find_sweep(settings["sweep"])

@@ -25,6 +25,8 @@ from segkit.config.overrides import Options, as_list, quoted, read_options, spli
 from segkit.config.schema import validate
 from segkit.console import log_to
 from segkit.errors import UserError
+from segkit.remote.address import is_address
+from segkit.remote.local import with_addresses
 from segkit.runs.folder import RunFolder, remove_empty
 from segkit.runs.sources import CODE
 
@@ -90,7 +92,7 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
     except (UserError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         if full_error or not _is_users(error):
             raise
-        print(f"error: {readable(error)}", file=sys.stderr)
+        print(f"error: {with_addresses(readable(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         if full_error:
@@ -123,6 +125,8 @@ def _composed(command: Command, name: str, typed: Typed) -> tuple[Typed, DictCon
     config = composed(name, prepared.words, prepared.config_dir, prepared.base)
     set_run_folder(config, Path(config.hydra.run.dir).absolute())
     settings = resolved(config)
+    if is_address(config.hydra.run.dir):
+        raise UserError(f"{config.hydra.run.dir}: results are written to a folder of this machine; give one")
     if prepared.source is not None:
         check_trust(settings, _named_by_user(name, typed), prepared.source / CODE)
     validate(command.SETTINGS, settings)

@@ -8,8 +8,8 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,12 @@ from segkit.config.resumed import resume
 from segkit.config.schema import TrainSettings
 from segkit.console import log_to, progress_bar
 from segkit.errors import Interrupted, Pruned, UserError, shortlist
+from segkit.remote.address import is_address
+from segkit.remote.local import local_settings
+from segkit.remote.run_folder import fetch_run
 from segkit.runs.folder import RunFolder, environment, place, write_result
 from segkit.runs.read import find_checkpoint, read_result
+from segkit.runs.stopwatch import Stopwatch
 from segkit.runs.study import Trial
 
 if TYPE_CHECKING:
@@ -37,13 +41,15 @@ log = logging.getLogger(__name__)
 def prepare(typed: Typed) -> Typed:
     """Let ``resume=<run folder>`` mean the config and the folder of that run; what is typed beside it wins.
 
+    One that lies in a bucket is brought to this machine first.
+
     Raises:
         UserError: no run folder, one of an older version, or a word that would make it another run.
     """
     place = value_of(typed.words, "resume")
     if place is None:
         return typed
-    folder = Path(str(place)).expanduser()
+    folder = fetch_run(str(place)) if is_address(place) else Path(str(place)).expanduser()
     words = [word for word in typed.words if not word.startswith("resume=")]
     resumed = resume(folder, words, typed.config_dir)
     return Typed(resumed.words, resumed.config_dir, resumed.base, folder, resuming=True, note=resumed.note)
@@ -61,9 +67,11 @@ def run(
         Pruned: the study has given up on the trial.
         Interrupted: a signal came.
     """
+    from segkit.remote.mirror import mirrored
     from segkit.runs.sources import import_from
 
-    with import_from(folder.path):  # a run that goes on does so with the code of the user's that began it
+    # A run that goes on does so with the code of the user's that began it.
+    with import_from(folder.path), mirrored(folder.path, settings["upload"]):
         return _run(settings, folder, swept, trial)
 
 
@@ -92,7 +100,9 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
     keep_sources(folder.path, named.values())
     about = {"started": started, **place(processes.indices, options.num_nodes)}
 
+    given = settings  # other machines make copies of their own
     with watch.phase("data"):
+        settings = _local(given, folder.last)
         data = _data(settings)
         with progress_bar() as bar:
             row = bar.add_task("checking and caching pictures", note="")
@@ -108,7 +118,7 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
 
     try:
         if ranks is not None:
-            share_from_leader((settings, folder.last))  # to follow(), on the other ranks
+            share_from_leader((given, folder.last))  # to follow(), on the other ranks
         if ranks is None and processes.count > 1:
             fitted = launch(processes.count, fit_settings, settings, folder.last, trial)
         else:
@@ -231,6 +241,11 @@ def fit_settings(
     return fit(task, data, options, last, settings["seed"], processes, ranks, trial, callbacks, settings)
 
 
+def _local(settings: dict[str, Any], last: Path) -> dict[str, Any]:
+    """The settings with what lies elsewhere copied to this machine; not what ``last.ckpt``, if there, holds anyway."""
+    return local_settings(settings, ("init_from", "model.weights") if last.exists() else ())
+
+
 def _data(settings: dict[str, Any]) -> "SegmentationDataModule":
     from segkit.config.instantiate import build
     from segkit.data.module import SegmentationDataModule
@@ -277,19 +292,4 @@ def follow() -> None:
         handed = receive()
         if handed is not None:  # else rank 0 has found a mistake, or had only to show its help
             with import_from(handed[1].parents[1]):
-                fit_settings(*handed)
-
-
-class Stopwatch:
-    """Seconds by phase, for ``result.json``."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(time.perf_counter() - started, 3)
+                fit_settings(_local(*handed), handed[1])

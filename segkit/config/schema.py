@@ -102,6 +102,7 @@ class TrainSettings(Strict):
     metrics: list[dict[str, Any]]
     sweep: SweepSettings
     init_from: str | None
+    upload: str | None
     trust: Names
 
 

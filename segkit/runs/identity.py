@@ -22,6 +22,7 @@ NOT_COUNTED = frozenset(
         "predictions",
         "sweep",
         "trust",
+        "upload",
         "data.root",
         "data.url",
         "data.cache_dir",
