@@ -47,8 +47,8 @@ def rows() -> list[str]:
         "| – | – | [camvid_average](experiments/camvid_average) |",
         f"| 289 generated scenes | {fcn} | `scenes` | MaxF from above {percent(scenes[end]['road/bev/MaxF'], 1)} "
         f"| – | {minutes(scenes)} | [scenes](experiments/scenes) |",
-        f"| CamVid's road, from generated scenes alone | FPN, ResNet-34 | `sim2real` | road IoU {100 * seen['val']:.1f} "
-        f"(train part {100 * seen['train']:.1f}), one seed | – | – | [sim2real](experiments/sim2real) |",
+        f"| CamVid's road, from generated scenes alone | FPN, ResNet-34 | `sim2real` | "
+        f"road IoU {100 * seen['val']:.1f} (train part {100 * seen['train']:.1f}), one seed | – | – | [sim2real](experiments/sim2real) |",
     ]
 
 
