@@ -75,7 +75,7 @@ def log_scores(folder: Path, config: Mapping[str, Any], scores: Mapping[str, flo
     # Of the numbers of the augmentation only those that were swept have a place each; all that do something have one.
     strengths = {key: value for key, value in config["augment"].items() if not key.startswith("_")}
     flat |= {f"augment.{key}": value for key, value in strengths.items() if f"augment.{key}" in swept}
-    at_work = [f"{key}={value}" for key, value in strengths.items() if value not in (0, 1, [])]
+    at_work = [f"{key}={value}" for key, value in strengths.items() if value not in (0, 1, None, [])]
     flat |= {"seed": config["seed"], "augment": " ".join(at_work) or "none"}
     shown = {key: value for key, value in flat.items() if f"{key}.".startswith(tuple(f"{name}." for name in swept))}
     logger = RunLogger(folder)

@@ -89,7 +89,7 @@ def test_averaged_scores_say_so_even_where_all_are() -> None:
     averaged = [evaluation(0.5, f"seed={seed}", average=["flip", 1.25], scored=("average=x",)) for seed in (0, 1)]
     rows = side_by_side(recipes(averaged))[2].split("\n")
     assert rows[0].startswith("| recipe | average | seeds |")
-    assert rows[2].startswith("| only what all have | flip, 1.25 | 2 |")
+    assert rows[2].startswith("| experiment=camvid | flip, 1.25 | 2 |")
     rows = side_by_side(recipes([*averaged, evaluation(0.5, "seed=0", average=[])]))[2].split("\n")
     assert [row.split("|")[2].strip() for row in rows[2:]] == ["flip, 1.25", ""]
 
@@ -98,7 +98,7 @@ def test_other_pictures_and_another_way_of_scoring_have_columns() -> None:
     plain, other = evaluation(0.5, "seed=0"), evaluation(0.5, "seed=0", part="test", scored=("part=test", "data.x=1"))
     rows = side_by_side(recipes([plain, other]))[2].split("\n")
     assert rows[0].startswith("| recipe | scored with | pictures | seeds |")
-    assert rows[3].startswith("| only what all have | data.x=1 | test, 0016E5 3 | 1 |")
+    assert rows[3].startswith("| experiment=camvid | data.x=1 | test, 0016E5 3 | 1 |")
 
 
 def test_corrupted_pictures_have_a_column() -> None:
@@ -115,8 +115,8 @@ def test_the_same_seed_twice_is_said_and_told_apart_by_the_checkpoints(caplog: p
         found = recipes([first, second])
     assert "because several of these evaluations have the same: eval/0.5, eval/0.6" in caplog.text
     assert [recipe.name for recipe in found] == [
-        "only what all have runs/seed=0/checkpoints/best.ckpt",
-        "only what all have elsewhere/best.ckpt",
+        "experiment=camvid runs/seed=0/checkpoints/best.ckpt",
+        "experiment=camvid elsewhere/best.ckpt",
     ]
 
 
@@ -139,7 +139,7 @@ def test_the_entry(tmp_path: Path) -> None:
     (tmp_path / "entry").mkdir()
     write_entry(tmp_path / "entry", places, "", 4)
     text = (tmp_path / "entry" / "README.md").read_text()
-    assert "| only what all have | 2 | 37.50 ± 10.61 | 12.50 ± 3.54 | 50.00 ± 14.14 | 90.00 ± 0.00 |" in text
+    assert "| experiment=camvid | 2 | 37.50 ± 10.61 | 12.50 ± 3.54 | 50.00 ± 14.14 | 90.00 ± 0.00 |" in text
     assert "segkit evaluate -m checkpoint=0.4,0.6" in text
     assert "- Pictures: val, 0016E5 3\n" in text
     result = json.loads((tmp_path / "entry" / "result.json").read_text())
