@@ -98,6 +98,34 @@ def write_camvid(root: Path, train: int = 6, val: int = 3, seed: int = 0) -> Pat
     return root
 
 
+COLOURS = {"ground": (60, 40, 20), "road": (128, 64, 128), "sky": (70, 130, 180)}
+"""Classes and colours of ``write_folder``."""
+
+CLASSES_YAML = (
+    "names: [ground, road, sky]\ncolours: {ground: [60, 40, 20], road: [128, 64, 128], sky: [70, 130, 180]}\n"
+)
+
+
+def write_folder(root: Path, count: int = 6, colours: bool = False, ending: str = "png") -> Path:
+    """``count`` pictures of 30×40 in ``images/`` and masks of three classes in ``masks/``, and ``classes.yaml``.
+
+    A column of each mask is not scored: 255, or black among colours.
+    """
+    rng = np.random.default_rng(0)
+    table = np.zeros((256, 3), np.uint8)
+    table[:3] = list(COLOURS.values())
+    for i in range(count):
+        label = np.zeros((30, 40), np.uint8)
+        label[20:, 10 + i : 30] = 1
+        label[:10] = 2
+        image = np.clip(table[label] + rng.integers(-15, 16, (30, 40, 3)), 0, 255).astype(np.uint8)
+        label[:, 0] = 255
+        write_rgb(root / f"images/p{i:02d}.{ending}", image)
+        write_rgb(root / f"masks/p{i:02d}.png", table[label] if colours else label)
+    (root / "classes.yaml").write_text(CLASSES_YAML + "ignore: [255, [0, 0, 0]]\n")
+    return root
+
+
 @pytest.fixture
 def kitti_root(tmp_path: Path) -> Path:
     """A tiny KITTI road tree of the test's own, free to be damaged."""
