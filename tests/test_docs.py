@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 
 from segkit.road.layout import PUBLISHED
-from tests.fixtures import level_camera, road_scene, write_calibrations, write_camvid, write_kitti, write_rgb
+from tests.fixtures import (
+    level_camera,
+    road_scene,
+    write_calibrations,
+    write_camvid,
+    write_folder,
+    write_kitti,
+    write_rgb,
+)
 from tests.remote.server import Bucket
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -24,6 +32,7 @@ PAGES = (
     "generated-scenes",
     "networks",
     "large-pictures",
+    "own-pictures",
     "own-parts",
     "runs",
     "aws",
@@ -74,6 +83,12 @@ RUN_HERE = {
         "model.weights=null",
         "model.encoder=resnet18",
     ],
+    "segkit data action=init data.root=mine": [],
+    "segkit data action=show data=folder data.root=mine": [],
+    "segkit data action=verify data=folder data.root=mine": [],
+    "python train.py data=folder data.root=mine model.weights=null name=mine": [*FAST, *NARROW],
+    "segkit evaluate checkpoint=outputs/mine/<mine>": [],
+    "segkit predict checkpoint=outputs/mine/<mine> input=photo.jpg output=painted/mine": [],
     "cd examples": [],
     "python ../train.py data=two_folders data.root=pictures model.weights=null": [*FAST, *NARROW],
     f"{OWN} model=sum_decoder": [*FAST, *BESIDE],
@@ -185,6 +200,7 @@ def run(command: str, *more: str, cwd: Path) -> None:
         "<one>": ("outputs/sweeps/seeds/*seed_0*", 0),
         "<another>": ("outputs/sweeps/seeds/*seed_1*", 0),
         "<evaluations>": ("outputs/evaluate/*_sweep", -1),
+        "<mine>": ("outputs/mine/*", -1),
         "<varied>": ("outputs/sim2real/*", -1),
     }
     for place, (pattern, which) in places.items():
@@ -250,6 +266,8 @@ def test_every_command_runs(tmp_path: Path, bucket: Bucket) -> None:
     write_camvid(tmp_path / "data" / "camvid")
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     two_folders(tmp_path / "small", tmp_path / "examples" / "pictures")
+    write_folder(tmp_path / "mine", count=6, colours=True)
+    (tmp_path / "mine" / "classes.yaml").unlink()
     cv2.imwrite(str(tmp_path / "photo.jpg"), np.full((40, 90, 3), 128, np.uint8))
     for label in (tmp_path / "source").rglob("gt_image_2/*_road_*.png"):  # a half-sure map of each
         write_rgb(tmp_path / "maps" / label.name, cv2.imread(str(label))[..., 0] // 2)
@@ -267,6 +285,7 @@ def test_every_command_runs(tmp_path: Path, bucket: Bucket) -> None:
             assert done.returncode == 0, done.stderr
             assert "['background', 'road'] (40, 90)" in done.stdout
     assert len(list((tmp_path / "painted" / "overlay").iterdir())) == 6
+    assert (tmp_path / "painted" / "mine" / "overlay" / "photo.png").is_file()
     assert (tmp_path / "trusted" / "mask" / "photo.png").is_file()
     assert (tmp_path / "outputs" / "soup" / "a" / "checkpoints" / "soup.ckpt").is_file()
     assert (tmp_path / "experiments" / "mine" / "README.md").is_file()

@@ -211,7 +211,7 @@ class ReportSettings(Strict):
 
 
 class DataCommandSettings(Strict):
-    action: Literal["stats", "verify", "show", "download", "generate"]
+    action: Literal["stats", "verify", "show", "init", "download", "generate"]
     count: Annotated[list[Count], Len(2, 2)]
     looks: Literal["kitti", "varied"]
     seed: Count

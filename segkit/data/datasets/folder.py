@@ -11,10 +11,10 @@ from annotated_types import Gt, Lt
 from numpy.typing import NDArray
 
 from segkit.data.checks import Layout
+from segkit.data.datasets.own.classes import Description, find_file, read_description
+from segkit.data.datasets.own.layout import scan_folder
+from segkit.data.datasets.own.masks import MaskReader
 from segkit.data.merging import ClassesDataModule
-from segkit.data.own.classes import Description, find_file, read_description
-from segkit.data.own.layout import scan_folder
-from segkit.data.own.masks import MaskReader
 from segkit.data.records import SegmentationClass
 
 
@@ -23,7 +23,7 @@ class FolderDataModule(ClassesDataModule):
 
     ``train``, ``val`` and ``test`` may be folders below or above these two, or text files of names; without them the
     last pictures of each folder are for validation. Everything else stands in the classes file
-    (:mod:`segkit.data.own.classes`).
+    (:mod:`segkit.data.datasets.own.classes`).
 
     Args:
         description: the classes file; None = ``classes.yaml`` in ``root``, or the one YAML file there with ``names``.

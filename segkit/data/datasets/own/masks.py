@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.data.checks import VALUES, PictureError
+from segkit.data.datasets.own.classes import Colour, Description
 from segkit.data.images import decode_values
-from segkit.data.own.classes import Colour, Description
 
 UNKNOWN = 254
 """Marks values of a mask that the classes file does not name; it has 250 classes at most."""

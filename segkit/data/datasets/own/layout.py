@@ -18,8 +18,8 @@ from segkit.data.checks import (
     Problem,
     shortened,
 )
+from segkit.data.datasets.own.classes import Description
 from segkit.data.description import PARTS
-from segkit.data.own.classes import Description
 from segkit.data.records import SUFFIXES, Record
 from segkit.data.splits import split_records
 from segkit.errors import UserError, shortlist
