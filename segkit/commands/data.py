@@ -127,11 +127,13 @@ def _download(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     config = settings["data"]
     if "url" not in config:
-        raise UserError("action=download: this data set has no address to download from; only data=kitti_road has")
+        raise UserError("action=download: this data set has no address to download from; those of KITTI have")
+
+    whole = _module(config).WHOLE
 
     def problems(root: Path) -> list[str]:
         """What is wrong with the tree, by opening every file of it; KITTI publishes no checksum."""
-        data = _module(config | {"root": str(root), "split": "none", "target": "road"})
+        data = _module(config | {"root": str(root)} | whole)
         try:
             data.check_published()
             data.prepare()
@@ -147,7 +149,7 @@ def _download(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
             problems,
             lambda done, total: bar.update(row, completed=done, total=total),
         )
-    log.info("KITTI road is complete in %s", root)
+    log.info("the data set is complete in %s", root)
     return {"url": config["url"]}
 
 

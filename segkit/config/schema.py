@@ -140,7 +140,7 @@ class BenchSettings(Strict):
         raise ValueError("should be a list of cases, each [height,width,batch], such as [[160,576,16]]")
 
 
-FORMATS = ("overlay", "mask", "confidence", "bev", "sheet", "submission")
+FORMATS = ("overlay", "mask", "confidence", "bev", "sheet", "submission", "cityscapes")
 
 
 class DataRootSettings(Strict):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ Merge = Mapping[str, Sequence[str]]
 """The names of the classes that become one, by its name."""
 
 IGNORE, BACKGROUND = "ignore", "background"
+EXAMPLE = "{vehicle: [car, truck], road: [road]}"
+GREEN = (0, 255, 0)
+"""The colour of the only class that is looked for."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ def merged(classes: Sequence[SegmentationClass], merge: Merge, key: str) -> Merg
         found.append(replace(first, name=name, background=first.background or name == BACKGROUND))
     if rest and BACKGROUND in kept:
         table[[numbers[name] for name in rest]] = [item.name for item in found].index(BACKGROUND)
+    if len(found) == 2 and found[0].background:
+        found[1] = replace(found[1], colour=GREEN)
     return Merged(tuple(found), table)
 
 
@@ -83,8 +88,11 @@ class ClassesDataModule(SegmentationDataModule):
 
     MERGES: ClassVar[Mapping[str, Merge]] = {}
 
-    def __init__(self, *args: Any, classes: Literal["all"] | dict[str, list[str]] = "all", **common: Any) -> None:
+    def __init__(self, *args: Any, classes: str | dict[str, list[str]] = "all", **common: Any) -> None:
         super().__init__(*args, **common)
+        named = ("all", *self.MERGES)
+        if isinstance(classes, str) and classes not in named:
+            raise UserError(f"data.classes={classes}: should be {' or '.join(named)}, or a merge such as {EXAMPLE}")
         self.classes = classes
 
     @property

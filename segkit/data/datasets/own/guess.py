@@ -10,6 +10,7 @@ import numpy as np
 
 from segkit.data.checks import PictureError, shortened
 from segkit.data.datasets.camvid import CLASSES as CAMVID
+from segkit.data.datasets.cityscapes import CLASSES as CITYSCAPES
 from segkit.data.datasets.own.classes import FILE
 from segkit.data.datasets.own.layout import pictures_below
 from segkit.data.datasets.own.masks import mask_values, packed
@@ -28,7 +29,7 @@ Value = tuple[int, ...]
 """What a mask holds at a pixel: a number (n,) or a colour (red, green, blue)."""
 
 KNOWN: Sequence[Mapping[Value, str]] = [
-    {item.colour: item.name for item in classes if item.colour is not None} for classes in (CAMVID,)
+    {item.colour: item.name for item in classes if item.colour is not None} for classes in (CAMVID, CITYSCAPES)
 ]
 """Data sets whose colours people use for their own masks."""
 
