@@ -98,6 +98,21 @@ def test_a_network_is_scored_on_another_set_where_classes_can_be_compared(work: 
     assert (work / "across/figures/clean/confusion.png").is_file()
 
 
+def test_merged_classes_are_those_of_the_run_unless_others_are_given(work: Path) -> None:
+    merge = "data.classes={vehicle: [car], road: [road], ignore: [tree]}"
+    done = train(work, "camvid", merge, "trainer.limit_batches=1", folder="merged")
+    assert done.code == 0, done.err
+    pixels = []
+    for i, more in enumerate(([], ["data.classes={vehicle: [car], road: [road]}"])):
+        done = segkit("evaluate", "checkpoint=merged", "gpus=0", *more, f"hydra.run.dir=scored/{i}", cwd=work)
+        assert done.code == 0, done.err
+        pixels.append(result(work, f"scored/{i}")["classes"]["pixels"])
+    assert [list(own) for own in pixels] == [["background", "vehicle", "road"]] * 2
+    assert pixels[1]["background"] - pixels[0]["background"] == pixels[0]["road"]  # the tree, as wide as the road
+    done = segkit("evaluate", "checkpoint=merged", "gpus=0", "data.classes={road: [road]}", cwd=work)
+    assert (done.code, "are not those of data (background, road)" in done.err) == (2, True)
+
+
 def test_label_ids_are_written_for_the_server(work: Path) -> None:
     words = ["predict", "checkpoint=cityscapes", "input=data/cityscapes/leftImg8bit/test/berlin", "gpus=0"]
     done = segkit(*words, "output=server", "format=cityscapes", cwd=work)
