@@ -140,7 +140,7 @@ class BenchSettings(Strict):
         raise ValueError("should be a list of cases, each [height,width,batch], such as [[160,576,16]]")
 
 
-FORMATS = ("overlay", "mask", "confidence", "bev", "sheet", "submission")
+FORMATS = ("overlay", "mask", "confidence", "bev", "sheet", "submission", "cityscapes")
 
 
 class DataRootSettings(Strict):
@@ -176,6 +176,7 @@ class EvaluateSettings(Strict):
     checkpoint: Places | None
     predictions: str | None
     average: Any
+    compare: dict[str, list[str]] | None
     part: Literal["val", "train", "test", "all"]
     view: Literal["perspective", "bev", "both"]
     corruption: Literal["shadow", "fog", "rain", "night", "blur"] | None
@@ -211,7 +212,7 @@ class ReportSettings(Strict):
 
 
 class DataCommandSettings(Strict):
-    action: Literal["stats", "verify", "show", "download", "generate"]
+    action: Literal["stats", "verify", "show", "init", "download", "generate"]
     count: Annotated[list[Count], Len(2, 2)]
     looks: Literal["kitti", "varied"]
     seed: Count
