@@ -43,17 +43,19 @@ class Face(NamedTuple):
 
 
 class Canvas:
-    """``image`` is uint8 (H, W, 3) BGR; ``number`` uint16 (H, W) says which of ``faces``, counted from 1, a pixel
-    shows, 0 where nothing stands before the ground or the sky.
+    """``image`` is uint8 (H, W, 3) BGR; ``shown`` (H, W) says what a pixel shows, 0 where nothing stands before the
+    ground or the sky: label ids, uint8, or, for a canvas that keeps its ``faces``, their numbers from 1, uint16.
 
     Points are (d, s, h): metres across and along the drive, and above the road.
     """
 
-    def __init__(self, view: View, image: Array) -> None:
+    def __init__(self, view: View, image: Array, keep_faces: bool = False) -> None:
         self.view = view
         self.image = image
-        self.number = np.zeros(image.shape[:2], np.uint16)
+        # OpenCV fills bytes many times faster than anything wider.
+        self.shown: Array = np.zeros(image.shape[:2], np.uint16 if keep_faces else np.uint8)
         self.faces: list[Face] = []
+        self._keep_faces = keep_faces
         self.label = ObjectId.STATIC
         self._thing = 0
         self._course = view.centre(np.arange(0.0, FARTHEST + 20, 0.5))
@@ -66,7 +68,9 @@ class Canvas:
         self.label = label
 
     def note(self, pixels: Array = _NOWHERE[0], depth: Array = _NOWHERE[1]) -> int:
-        """Add a face of the thing begun last; returns the number that its pixels get."""
+        """Add a face of the thing begun last; returns what its pixels get in ``shown``."""
+        if not self._keep_faces:
+            return int(self.label)
         self.faces.append(Face(self.label, self._thing, pixels, depth))
         return len(self.faces)
 
@@ -124,7 +128,7 @@ class Canvas:
         # Four fractional bits keep thin poles from jumping by whole pixels; clipping keeps them in OpenCV's range.
         fixed = np.round(np.clip(outline, -8000, 8000) * 16).astype(np.int32)
         cv2.fillConvexPoly(self.image, fixed, self.colour(colour, light, points[0][1]), cv2.LINE_AA, 4)
-        cv2.fillConvexPoly(self.number, fixed, self.note(pixels, depth), cv2.LINE_8, 4)
+        cv2.fillConvexPoly(self.shown, fixed, self.note(pixels, depth), cv2.LINE_8, 4)
 
     def textured(
         self, corners: Sequence[Point], texture: Array, light: float, part: float = 0.0, tint: Colour = _PLAIN
@@ -152,9 +156,9 @@ class Canvas:
         warped = cv2.warpPerspective(shade, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         mask = np.zeros(warped.shape[:2], np.uint8)
         fixed = np.round(np.clip(quad - (left, top), -8000, 8000) * 16).astype(np.int32)
-        cv2.fillConvexPoly(mask, fixed, 1, cv2.LINE_8, 4)
+        cv2.fillConvexPoly(mask, fixed, 255, cv2.LINE_8, 4)
         cv2.copyTo(warped, mask, self.image[top:bottom, left:right])
-        np.copyto(self.number[top:bottom, left:right], self.note(quad, depth), where=mask.view(bool))
+        cv2.fillConvexPoly(self.shown[top:bottom, left:right], fixed, self.note(quad, depth), cv2.LINE_8, 4)
 
     def sprite(
         self, foot: Point, size: tuple[float, float], sprite: Array, light: float, tint: Colour = _PLAIN
@@ -182,8 +186,8 @@ class Canvas:
         region[:] = cv2.add(
             cv2.multiply(colour, weight, scale=1 / 255), cv2.multiply(region, cv2.bitwise_not(weight), scale=1 / 255)
         )
-        number = self.number[first[1] : last[1], first[0] : last[0]]
-        np.copyto(number, self.note(corners, depth), where=alpha > 127)
+        shown = self.shown[first[1] : last[1], first[0] : last[0]]
+        np.copyto(shown, self.note(corners, depth), where=alpha > 127)
 
     def _shade(self, texture: Array, light: float, s: float, tint: Colour) -> Array:
         blue, green, red = tint

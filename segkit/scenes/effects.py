@@ -16,7 +16,7 @@ def mirror_ground(canvas: Canvas, horizon: int, share: float) -> None:
     mirrored = cv2.blur(image[rows], (5, 31))
     below = image[horizon:]
     wet = cv2.addWeighted(below, 1 - share, mirrored, share, 0)
-    cv2.copyTo(wet, (canvas.number[horizon:] == 0).astype(np.uint8), below)
+    cv2.copyTo(wet, (canvas.shown[horizon:] == 0).astype(np.uint8), below)
 
 
 def paint_bonnet(canvas: Canvas, share: float) -> None:
@@ -29,7 +29,7 @@ def paint_bonnet(canvas: Canvas, share: float) -> None:
     turn = rng.uniform(-4, 4)
     cv2.ellipse(canvas.image, middle, axes, turn, 0, 360, colour, cv2.FILLED, cv2.LINE_AA)
     canvas.begin(ObjectId.EGO_VEHICLE)
-    cv2.ellipse(canvas.number, middle, axes, turn, 0, 360, canvas.note(), cv2.FILLED)
+    cv2.ellipse(canvas.shown, middle, axes, turn, 0, 360, canvas.note(), cv2.FILLED)
     if rng.random() < 0.6:
         rim = (axes[0], axes[1] - round(rng.uniform(0.01, 0.03) * height))
         bright = tuple(float(x) for x in rng.uniform(0.5, 1.0) * np.array(canvas.view.drive.light.horizon))

@@ -35,17 +35,26 @@ _FARTHEST = np.iinfo(np.uint16).max
 
 
 def draw_labels(view: View, ground: Ground, canvas: Canvas, also: Sequence[Extra]) -> dict[Extra, Array]:
-    """The labels named in ``also`` of a painted canvas."""
+    """The labels named in ``also`` of a painted canvas, which has kept its faces if instance or depth are asked for."""
     labels: dict[Extra, Array] = {}
+    faces = _seen(canvas)
     if "semantic" in also or "instance" in also:
         bare = _bare(view, ground)
         if "semantic" in also:
             labels["semantic"] = _semantic(bare, canvas)
         if "instance" in also:
-            labels["instance"] = _instance(bare, canvas)
+            labels["instance"] = _instance(bare, canvas, faces)
     if "depth" in also:
-        labels["depth"] = _depth(view, ground, canvas)
+        labels["depth"] = _depth(view, ground, canvas, faces)
     return labels
+
+
+def _seen(canvas: Canvas) -> list[tuple[int, Face]]:
+    """The kept faces that some pixel shows, with their numbers."""
+    seen = np.zeros(len(canvas.faces) + 1, bool)
+    if canvas.faces:
+        seen[canvas.shown] = True
+    return [(number, face) for number, face in enumerate(canvas.faces, start=1) if seen[number]]
 
 
 def _bare(view: View, ground: Ground) -> Array:
@@ -67,50 +76,46 @@ def _bare(view: View, ground: Ground) -> Array:
 
 
 def _semantic(bare: Array, canvas: Canvas) -> Array:
-    ids = np.array([0, *(face.label for face in canvas.faces)], np.uint8)
-    return np.where(canvas.number > 0, ids[canvas.number], bare)
+    ids = canvas.shown
+    if canvas.faces:
+        ids = np.array([0, *(face.label for face in canvas.faces)], np.uint8)[ids]
+    return np.where(ids > 0, ids, bare)
 
 
-def _instance(bare: Array, canvas: Canvas) -> Array:
-    seen = _seen(canvas)
+def _instance(bare: Array, canvas: Canvas, faces: Sequence[tuple[int, Face]]) -> Array:
     numbers: dict[tuple[ObjectId, int], int] = {}
     last = dict.fromkeys(COUNTED, 0)
-    values = np.array([0, *(face.label * 256 for face in canvas.faces)], np.uint16)
-    for index, face in seen:
+    values = np.zeros(len(canvas.faces) + 1, np.uint16)
+    for index, face in faces:
+        values[index] = face.label * 256
         if face.label in COUNTED:
             thing = face.label, face.thing
             if thing not in numbers:
                 last[face.label] += 1
                 numbers[thing] = last[face.label]
             values[index] += numbers[thing]
-    return np.where(canvas.number > 0, values[canvas.number], bare.astype(np.uint16) * 256)
+    return np.where(canvas.shown > 0, values[canvas.shown], bare.astype(np.uint16) * 256)
 
 
-def _seen(canvas: Canvas) -> list[tuple[int, Face]]:
-    """The faces that some pixel shows, with their numbers."""
-    count = np.bincount(canvas.number.ravel(), minlength=len(canvas.faces) + 1)
-    return [(index, face) for index, face in enumerate(canvas.faces, start=1) if count[index]]
-
-
-def _depth(view: View, ground: Ground, canvas: Canvas) -> Array:
+def _depth(view: View, ground: Ground, canvas: Canvas, faces: Sequence[tuple[int, Face]]) -> Array:
     """A plane's inverse depth is linear in the pixel; what is not flat gets the plane that fits its corners best."""
-    planes, limits = np.zeros((len(canvas.faces) + 1, 3)), np.zeros((len(canvas.faces) + 1, 2))
-    for index, face in _seen(canvas):
+    # Across, down, constant, and the least and greatest inverse depth of the corners; 0: no place, infinitely far.
+    planes = np.zeros((5, len(canvas.faces) + 1), np.float32)
+    for index, face in faces:
         if len(face.depth):
-            planes[index], limits[index] = _plane(face), (face.depth.min(), face.depth.max())
-    matrix = view.calibration.projection()
-    metres = np.zeros(canvas.number.shape)
-    metres[ground.top :] = np.where(
-        ground.beyond, 0, matrix[2, 0] * ground.x + matrix[2, 2] * ground.z + matrix[2, 3]
-    )
-    rows, columns = np.nonzero(canvas.number)
-    number = canvas.number[rows, columns]
-    across, down, constant = planes[number].T
-    nearest, farthest = limits[number].T
-    inverse = across * columns + down * rows + constant
-    found = np.where(inverse > 0, 1 / np.where(inverse > 0, inverse, 1), farthest)
-    metres[rows, columns] = np.clip(found, nearest, farthest)
-    return np.minimum(np.round(metres * _METRE), _FARTHEST).astype(np.uint16)
+            planes[:3, index] = _plane(face)
+            planes[3:, index] = 1 / face.depth.max(), 1 / face.depth.min()
+    rows, columns = canvas.shown.shape
+    across, down, constant, least, most = (plane[canvas.shown] for plane in planes)
+    inverse = across * np.arange(columns, dtype=np.float32)
+    inverse += down * np.arange(rows, dtype=np.float32)[:, None]
+    inverse += constant
+    inverse = np.clip(inverse, least, most, out=inverse)
+    metres = np.divide(1, inverse, out=np.zeros_like(inverse), where=inverse > 0)
+    _, _, (beside, _, ahead, offset) = view.calibration.projection().astype(np.float32)
+    free = ~ground.beyond & (canvas.shown[ground.top :] == 0)
+    np.copyto(metres[ground.top :], beside * ground.x + ahead * ground.z + offset, where=free)
+    return np.minimum(metres * _METRE + 0.5, _FARTHEST).astype(np.uint16)
 
 
 def _plane(face: Face) -> Array:

@@ -8,7 +8,9 @@ import numpy as np
 from segkit.scenes.arrays import Array
 from segkit.scenes.section import Section
 
-Kind = Literal["house", "wall", "hedge", "tree", "bush", "pole", "sign", "car", "person", "cyclist", "box", "post", "lorry", "side"]
+Kind = Literal[
+    "house", "wall", "hedge", "tree", "bush", "pole", "sign", "car", "person", "cyclist", "box", "post", "lorry", "side"
+]
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def render(view: View, also: Sequence[Extra] = ()) -> Picture:
     image = _sky(view, ground.top)
     painted = _lit(paint_ground(view, ground), sun, ground, light)
     cv2.copyTo(painted, (~ground.beyond).astype(np.uint8), image[ground.top :])
-    canvas = Canvas(view, image)
+    canvas = Canvas(view, image, keep_faces="instance" in also or "depth" in also)
     _backdrop(canvas)
     for thing in sorted(things, key=lambda thing: -(thing.s + thing.length)):
         if thing.s + thing.length - view.s > 2.5 and thing.s - view.s < FARTHEST - 5:
@@ -58,7 +58,7 @@ def render(view: View, also: Sequence[Extra] = ()) -> Picture:
         mirror_ground(canvas, ground.top, look.wet)
     if look.bonnet:
         paint_bonnet(canvas, look.bonnet)
-    road, lane, hidden = _labels(view, ground, canvas.number)
+    road, lane, hidden = _labels(view, ground, canvas.shown)
     labels = draw_labels(view, ground, canvas, also)
     image = _camera(canvas.image, ground.top, light, rng)
     return Picture(record(image, look.lens) if look.lens else image, road, lane, hidden, labels)
@@ -122,7 +122,7 @@ def _backdrop(canvas: Canvas) -> None:
         projected = points @ matrix[:, :3].T + matrix[:, 3]
         outline = np.round(np.clip(projected[:, :2] / projected[:, 2:], -4000, 5000)).astype(np.int32)
         cv2.fillPoly(canvas.image, [outline], canvas.colour(colour, 0.9, view.s + FARTHEST * far))
-        cv2.fillPoly(canvas.number, [outline], canvas.note(projected[:, :2] / projected[:, 2:], projected[:, 2]))
+        cv2.fillPoly(canvas.shown, [outline], canvas.note(projected[:, :2] / projected[:, 2:], projected[:, 2]))
 
 
 @lru_cache(maxsize=1)

@@ -76,6 +76,16 @@ def test_generate_then_train_on_it(looks: str, tmp_path: Path) -> None:
         data(tmp_path / "run", "action=generate", f"data.root={root}", "count=[6,3]")
 
 
+def test_labels_of_every_object_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
+    root = tmp_path / "scenes"
+    words = ["action=generate", f"data.root={root}", "count=[3,0]"]
+    assert data(tmp_path / "run", *words, "also=[semantic,depth]")["also"] == ["semantic", "depth"]
+    folders = {path.name for path in (root / "training").iterdir()}
+    assert folders == {"image_2", "calib", "gt_image_2", "semantic", "depth"}
+    checked = data(tmp_path / "run", "action=verify", f"data.root={root}", "data.split=none")
+    assert sum(checked["data"]["train"].values()) == 3
+
+
 def test_a_zip_that_is_not_the_whole_set_is_not_installed(kitti_root: Path, tmp_path: Path) -> None:
     archive = tmp_path / "data_road.zip"
     with zipfile.ZipFile(archive, "w") as zipped:
