@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from segkit.data.datasets.cityscapes import CLASSES as STREET
+from segkit.data.datasets.cityscapes import LABEL_ID
 from segkit.road import Calibration
 
 KITTI_SIZES = [(40, 120), (41, 119), (38, 118)]
@@ -95,6 +97,107 @@ def write_camvid(root: Path, train: int = 6, val: int = 3, seed: int = 0) -> Pat
             image = np.clip(image + rng.integers(-10, 11, image.shape), 0, 255).astype(np.uint8)
             write_rgb(root / part / name, image)
             write_rgb(root / f"{part}annot" / name, label)
+    return root
+
+
+COLOURS = {"ground": (60, 40, 20), "road": (128, 64, 128), "sky": (70, 130, 180)}
+"""Classes and colours of ``write_folder``."""
+
+CLASSES_YAML = (
+    "names: [ground, road, sky]\ncolours: {ground: [60, 40, 20], road: [128, 64, 128], sky: [70, 130, 180]}\n"
+)
+
+
+def write_folder(root: Path, count: int = 6, colours: bool = False, ending: str = "png") -> Path:
+    """``count`` pictures of 30×40 in ``images/`` and masks of three classes in ``masks/``, and ``classes.yaml``.
+
+    A column of each mask is not scored: 255, or black among colours.
+    """
+    rng = np.random.default_rng(0)
+    table = np.zeros((256, 3), np.uint8)
+    table[:3] = list(COLOURS.values())
+    for i in range(count):
+        label = np.zeros((30, 40), np.uint8)
+        label[20:, 10 + i : 30] = 1
+        label[:10] = 2
+        image = np.clip(table[label] + rng.integers(-15, 16, (30, 40, 3)), 0, 255).astype(np.uint8)
+        label[:, 0] = 255
+        write_rgb(root / f"images/p{i:02d}.{ending}", image)
+        write_rgb(root / f"masks/p{i:02d}.png", table[label] if colours else label)
+    (root / "classes.yaml").write_text(CLASSES_YAML + "ignore: [255, [0, 0, 0]]\n")
+    return root
+
+
+def street_label(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """Train ids uint8 (H, W) of a street: sky, buildings and trees over pavement and road, a few things; 255 below."""
+    label = np.full((height, width), 2, np.uint8)
+    label[: height // 4] = 10
+    label[:, : width // 4] = 8
+    label[height // 2 :] = 1
+    centre = int(rng.integers(width // 3, 2 * width // 3))
+    label[height // 2 :, max(0, centre - width // 4) : centre + width // 4] = 0
+    for number in range(3, 19):
+        if number in (8, 10):
+            continue
+        row, column = int(rng.integers(height // 4, height - 6)), int(rng.integers(0, width - 4))
+        label[row : row + 5, column : column + 3] = number
+    label[-2:] = 255
+    return label
+
+
+def street(height: int, width: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A picture RGB (H, W, 3) in the classes' colours, and its train ids (H, W)."""
+    label = street_label(height, width, rng)
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(STREET)] = [item.colour for item in STREET]
+    return np.clip(table[label] + rng.integers(-15, 16, (height, width, 3)), 0, 255).astype(np.uint8), label
+
+
+def label_ids(label: np.ndarray) -> np.ndarray:
+    """Cityscapes' label ids of train ids; what is not scored is ``out of roi``."""
+    table = np.full(256, 3, np.uint8)
+    table[: len(STREET)] = [LABEL_ID[item.name] for item in STREET]
+    return table[label]
+
+
+def write_cityscapes(root: Path, shape: tuple[int, int] = (32, 64)) -> Path:
+    """A Cityscapes tree: 4 training pictures of two cities, 2 for validation, 1 test picture with a placeholder."""
+    rng = np.random.default_rng(0)
+    for part, cities in (("train", ("aachen", "ulm")), ("val", ("lindau",)), ("test", ("berlin",))):
+        for city in cities:
+            for i in range(1 if part == "test" else 2):
+                image, label = street(*shape, rng)
+                name = f"{city}_{i:06d}_000019"
+                write_rgb(root / f"leftImg8bit/{part}/{city}/{name}_leftImg8bit.png", image)
+                write_rgb(root / f"gtFine/{part}/{city}/{name}_gtFine_labelIds.png", label_ids(label))
+                write_rgb(root / f"gtFine/{part}/{city}/{name}_gtFine_instanceIds.png", label.astype(np.uint16) * 1000)
+    return root
+
+
+def write_kitti_semantic(root: Path, training: int = 10, testing: int = 2) -> Path:
+    """A tree of KITTI's semantic pictures, whose sizes differ."""
+    rng = np.random.default_rng(0)
+    for i in range(training + testing):
+        image, label = street(*KITTI_SIZES[i % 3], rng)
+        if i < training:
+            write_rgb(root / f"training/image_2/{i:06d}_10.png", image)
+            write_rgb(root / f"training/semantic/{i:06d}_10.png", label_ids(label))
+            write_rgb(root / f"training/semantic_rgb/{i:06d}_10.png", image)
+            write_rgb(root / f"training/instance/{i:06d}_10.png", label_ids(label).astype(np.uint16) * 256)
+        else:
+            write_rgb(root / f"testing/image_2/{i - training:06d}_10.png", image)
+    return root
+
+
+def write_bdd100k(root: Path) -> Path:
+    """A tree of BDD100K's 10k pictures: jpg, and png labels of train ids."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 4), ("val", 2), ("test", 1)):
+        for i in range(count):
+            image, label = street(36, 64, rng)
+            write_rgb(root / f"images/10k/{part}/{part}-{i:04d}.jpg", image)
+            if part != "test":
+                write_rgb(root / f"labels/sem_seg/masks/{part}/{part}-{i:04d}.png", label)
     return root
 
 

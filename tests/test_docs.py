@@ -14,7 +14,18 @@ import numpy as np
 import pytest
 
 from segkit.road.layout import PUBLISHED
-from tests.fixtures import level_camera, road_scene, write_calibrations, write_camvid, write_kitti, write_rgb
+from tests.fixtures import (
+    level_camera,
+    road_scene,
+    write_bdd100k,
+    write_calibrations,
+    write_camvid,
+    write_cityscapes,
+    write_folder,
+    write_kitti,
+    write_kitti_semantic,
+    write_rgb,
+)
 from tests.remote.server import Bucket
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -24,6 +35,9 @@ PAGES = (
     "generated-scenes",
     "networks",
     "large-pictures",
+    "own-pictures",
+    "street-datasets",
+    "classes",
     "own-parts",
     "runs",
     "aws",
@@ -51,6 +65,11 @@ SCENES = "python train.py data.root=data/scenes"
 CROPS = "data.resize=null 'data.image_shape=[160,320]' data.window=sliding data.overlap=0.25 model.weights=null"
 OWN = "python ../train.py data.root=../data/scenes"
 SOUP = [*SMALL, *FEW, "trainer.max_epochs=1", "predictions=0"]
+STREET = "model=fpn model.encoder=resnet18 model.weights=null"
+PREDICT_STREET = (
+    "segkit predict checkpoint=outputs/cityscapes/<street> input='data/cityscapes/leftImg8bit/test/*/*.png'"
+)
+MERGE = "'data.classes={vehicle: [car, truck, bus], road: [road], ignore: [terrain]}'"
 TWO = "'checkpoint=[outputs/soup/a,outputs/soup/b]'"
 
 # Command as shown -> what makes it small enough for a test.
@@ -77,6 +96,24 @@ RUN_HERE = {
         "model.weights=null",
         "model.encoder=resnet18",
     ],
+    "segkit data action=init data.root=mine": [],
+    "segkit data action=show data=folder data.root=mine": [],
+    "segkit data action=verify data=folder data.root=mine": [],
+    "python train.py data=folder data.root=mine model.weights=null name=mine": [*FAST, *NARROW],
+    "segkit evaluate checkpoint=outputs/mine/<mine>": [],
+    "segkit predict checkpoint=outputs/mine/<mine> input=photo.jpg output=painted/mine": [],
+    "segkit data action=verify data=cityscapes": [],
+    "segkit data action=stats data=cityscapes": [],
+    f"python train.py data=cityscapes {STREET} loss=ohem name=cityscapes": FAST,
+    "segkit evaluate checkpoint=outputs/cityscapes/<street>": [],
+    f"{PREDICT_STREET} output=server format=cityscapes": [],
+    "segkit data action=download data=kitti_semantic data.root=data/data_semantics": ["data.url=data_semantics.zip"],
+    f"python train.py data=kitti_semantic {STREET} init_from=outputs/cityscapes/<street> name=kitti_semantic": [
+        *FAST,
+        "trainer.limit_batches=2",
+    ],
+    f"python train.py data=bdd100k {STREET}": [*FAST, "name=bdd100k"],
+    f"python train.py data=cityscapes {MERGE} model.weights=null": [*FAST, *NARROW],
     "cd examples": [],
     "python ../train.py data=two_folders data.root=pictures model.weights=null": [*FAST, *NARROW],
     f"{OWN} model=sum_decoder": [*FAST, *BESIDE],
@@ -188,6 +225,8 @@ def run(command: str, *more: str, cwd: Path) -> None:
         "<one>": ("outputs/sweeps/seeds/*seed_0*", 0),
         "<another>": ("outputs/sweeps/seeds/*seed_1*", 0),
         "<evaluations>": ("outputs/evaluate/*_sweep", -1),
+        "<street>": ("outputs/cityscapes/*", -1),
+        "<mine>": ("outputs/mine/*", -1),
         "<varied>": ("outputs/sim2real/*", -1),
     }
     for place, (pattern, which) in places.items():
@@ -224,6 +263,14 @@ def published_zip(path: Path) -> None:
             zipped.write(file, file.relative_to(root.parent))
 
 
+def semantic_zip(path: Path) -> None:
+    """An archive with the counts of KITTI's semantic pictures."""
+    root = write_kitti_semantic(path.parent / "semantic", 200, 200)
+    with zipfile.ZipFile(path, "w") as zipped:
+        for file in sorted(path for path in root.rglob("*") if path.is_file()):
+            zipped.write(file, file.relative_to(root))
+
+
 def two_folders(source: Path, root: Path) -> None:
     """The training pictures of a set in KITTI road's layout as pictures and masks of class numbers."""
     images = sorted((source / "training/image_2").glob("*.png"))
@@ -253,6 +300,10 @@ def test_every_command_runs(tmp_path: Path, bucket: Bucket) -> None:
     write_camvid(tmp_path / "data" / "camvid")
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     two_folders(tmp_path / "small", tmp_path / "examples" / "pictures")
+    write_cityscapes(tmp_path / "data" / "cityscapes")
+    write_bdd100k(tmp_path / "data" / "bdd100k")
+    semantic_zip(tmp_path / "data_semantics.zip")
+    write_folder(tmp_path / "mine", count=6, colours=True)
     cv2.imwrite(str(tmp_path / "photo.jpg"), np.full((40, 90, 3), 128, np.uint8))
     for label in (tmp_path / "source").rglob("gt_image_2/*_road_*.png"):  # a half-sure map of each
         write_rgb(tmp_path / "maps" / label.name, cv2.imread(str(label))[..., 0] // 2)
@@ -260,6 +311,8 @@ def test_every_command_runs(tmp_path: Path, bucket: Bucket) -> None:
         page = next(page for page in ALL_PAGES if page.stem == name)
         folder = tmp_path
         for command in [command for command in shown(page) if command in RUN_HERE]:
+            if "action=init" in command:  # shown on two pages
+                (folder / "mine" / "classes.yaml").unlink(missing_ok=True)
             if command == "cd examples":
                 folder = tmp_path / "examples"
             else:
@@ -270,6 +323,8 @@ def test_every_command_runs(tmp_path: Path, bucket: Bucket) -> None:
             assert done.returncode == 0, done.stderr
             assert "['background', 'road'] (40, 90)" in done.stdout
     assert len(list((tmp_path / "painted" / "overlay").iterdir())) == 6
+    assert len(list((tmp_path / "server" / "cityscapes").iterdir())) == 1
+    assert (tmp_path / "painted" / "mine" / "overlay" / "photo.png").is_file()
     assert (tmp_path / "trusted" / "mask" / "photo.png").is_file()
     assert (tmp_path / "outputs" / "soup" / "a" / "checkpoints" / "soup.ckpt").is_file()
     assert (tmp_path / "experiments" / "mine" / "README.md").is_file()

@@ -1,4 +1,4 @@
-"""``segkit data``: a data set in numbers, checked, shown, downloaded or generated."""
+"""``segkit data``: a data set in numbers, checked, shown, described, downloaded or generated."""
 
 import logging
 from pathlib import Path
@@ -21,9 +21,16 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     Raises:
         UserError: the data set, the download or the settings are wrong.
     """
-    actions = {"stats": _stats, "verify": _verify, "show": _show, "download": _download, "generate": _generate}
+    actions = {
+        "stats": _stats,
+        "verify": _verify,
+        "show": _show,
+        "init": _init,
+        "download": _download,
+        "generate": _generate,
+    }
     root = settings["data"]["root"]
-    if settings["action"] not in ("download", "generate"):
+    if settings["action"] not in ("init", "download", "generate"):
         settings = local_settings(settings)
     elif is_address(root):
         raise UserError(f"data.root={root}: is written; give a folder of this machine, and send it with aws s3 sync")
@@ -83,17 +90,50 @@ def _verify(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {"data": data.summary()}
 
 
+def _init(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from segkit.data.datasets.own.guess import image_shape, look_at, write_classes
+
+    given = settings["data"]["root"]
+    root = Path(given).expanduser()
+    with progress_bar() as bar:
+        bar.add_task("looking at the masks", total=None, note="")
+        found = look_at(root)
+    path = write_classes(root, found)
+    sizes = ", ".join(f"{count} of {width}×{height}" for (height, width), count in found.sizes.most_common(5))
+    log.info("%d pictures in %s/, %d with a mask in %s/", found.pictures, found.images, found.pairs, found.masks)
+    log.info("sizes: %s", sizes)
+    for problem in found.problems:
+        log.warning("%s", problem)
+    log.info("%s:\n\n%s", path, path.read_text())
+    height, width = image_shape(found)
+    log.info(
+        "Correct the names there, then\n  python train.py data=folder data.root=%s data.image_shape=[%d,%d]",
+        given,
+        height,
+        width,
+    )
+    return {
+        "classes": str(path),
+        "pictures": found.pictures,
+        "masks": found.pairs,
+        "sizes": [{"height": h, "width": w, "count": count} for (h, w), count in found.sizes.most_common()],
+        "problems": found.problems,
+    }
+
+
 def _download(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     from segkit.data.checks import DataSetError
     from segkit.data.install import obtain
 
     config = settings["data"]
     if "url" not in config:
-        raise UserError("action=download: this data set has no address to download from; only data=kitti_road has")
+        raise UserError("action=download: this data set has no address to download from; those of KITTI have")
+
+    whole = _module(config).WHOLE
 
     def problems(root: Path) -> list[str]:
         """What is wrong with the tree, by opening every file of it; KITTI publishes no checksum."""
-        data = _module(config | {"root": str(root), "split": "none", "target": "road"})
+        data = _module(config | {"root": str(root)} | whole)
         try:
             data.check_published()
             data.prepare()
@@ -109,7 +149,7 @@ def _download(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
             problems,
             lambda done, total: bar.update(row, completed=done, total=total),
         )
-    log.info("KITTI road is complete in %s", root)
+    log.info("the data set is complete in %s", root)
     return {"url": config["url"]}
 
 

@@ -32,6 +32,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     checkpoints = find_checkpoints(as_list(settings["checkpoint"]), "checkpoint")
     files = find_calibrations(paths, settings["calibration"])
 
+    from segkit.data.datasets.cityscapes_server import LabelIds
     from segkit.distributed.devices import one_gpu, prediction_precision
     from segkit.models.trained import read_checkpoint
     from segkit.predict.ensemble import Ensemble
@@ -63,6 +64,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     writers = writers_of(formats, road_writers(formats, predictor.class_list, calibrations))
     if "submission" in formats:
         writers.append(Submission(_data_root(settings), predictor.class_list, calibrations))
+    if LabelIds.name in formats:
+        writers.append(LabelIds(predictor.class_list, paths))
     claim(folder.path, writers, paths, [str(path) for path in checkpoints])
     with progress_bar() as bar:
         row = bar.add_task("painting", total=len(paths), note="")

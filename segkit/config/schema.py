@@ -140,7 +140,7 @@ class BenchSettings(Strict):
         raise ValueError("should be a list of cases, each [height,width,batch], such as [[160,576,16]]")
 
 
-FORMATS = ("overlay", "mask", "confidence", "bev", "sheet", "submission")
+FORMATS = ("overlay", "mask", "confidence", "bev", "sheet", "submission", "cityscapes")
 
 
 class DataRootSettings(Strict):
@@ -211,7 +211,7 @@ class ReportSettings(Strict):
 
 
 class DataCommandSettings(Strict):
-    action: Literal["stats", "verify", "show", "download", "generate"]
+    action: Literal["stats", "verify", "show", "init", "download", "generate"]
     count: Annotated[list[Count], Len(2, 2)]
     looks: Literal["kitti", "varied"]
     also: list[Literal["semantic", "instance", "depth"]]

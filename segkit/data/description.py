@@ -3,11 +3,11 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -28,6 +28,9 @@ class DataSet(ABC):
     Attributes:
         root: its folder.
     """
+
+    WHOLE: ClassVar[Mapping[str, Any]] = {}
+    """Settings under which a data set that can be downloaded uses all of its pictures."""
 
     root: Path
 
@@ -60,6 +63,14 @@ class DataSet(ABC):
     def check(self, record: Record) -> list[Problem]:
         """What is wrong with the record's files besides picture and label."""
         return []
+
+    def check_published(self) -> None:
+        """Hold the counts of a downloaded data set against the published ones.
+
+        Raises:
+            DataSetError: they differ.
+        """
+        return None
 
     def metrics(self) -> list[Metric]:
         """New metrics of the data set's own, which validation logs beside the class scores."""

@@ -8,20 +8,24 @@ from segkit.data.records import SUFFIXES, Record
 
 
 def paired_folders(
-    root: Path, folders: Mapping[str, tuple[str, str]], group: Callable[[str], str] = lambda name: "all"
+    root: Path,
+    folders: Mapping[str, tuple[str, str]],
+    group: Callable[[str], str] = lambda name: "all",
+    remedy: str = "",
 ) -> Layout:
     """What lies in pairs of folders, for ``SegmentationDataModule.scan``.
 
     Args:
         root: the data set's.
-        folders: of ``train`` and ``val``, and of ``test`` where there may be such a part: the folder of the pictures
+        folders: of ``train``, ``val`` and ``test``, as far as there may be such parts: the folder of the pictures
             and that of their labels (PNG), below ``root``. Test pictures, and their labels, need not be there.
+        remedy: how to come by ``root``.
         group: the group that a picture of a name (without ending) belongs to, see ``Record``.
 
     Raises:
         DataSetError: folders are missing.
     """
-    root = find_root(root, [folder for part, pair in folders.items() if part != "test" for folder in pair])
+    root = find_root(root, [folder for part, pair in folders.items() if part != "test" for folder in pair], remedy)
     parts: dict[str, list[Record]] = {"train": [], "val": [], "test": []}
     problems, found, label_files = [], [], 0
     seen: dict[str, str] = {}

@@ -58,6 +58,8 @@ class KittiRoadDataModule(SegmentationDataModule):
         **common: as ``SegmentationDataModule``.
     """
 
+    WHOLE = {"split": "none", "target": "road"}
+
     def __init__(
         self,
         *args: Any,

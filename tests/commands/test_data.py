@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from segkit.commands.data import run
 from segkit.errors import UserError
 from segkit.runs.folder import RunFolder
-from tests.fixtures import write_kitti
+from tests.fixtures import write_folder, write_kitti
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -51,6 +51,20 @@ def test_show(camvid_root: Path, tmp_path: Path) -> None:
     assert sheets[0].shape != plain.shape
     assert np.array_equal(sheets[0], sheets[1])
     assert not np.array_equal(sheets[0], sheets[2])
+
+
+def test_init_describes_a_folder_that_then_can_be_used(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine", colours=True)
+    (root / "classes.yaml").unlink()
+    result = data(tmp_path / "init", "action=init", f"data.root={root}")
+    assert (result["pictures"], result["masks"], result["problems"]) == (6, 6, [])
+    assert result["sizes"] == [{"height": 30, "width": 40, "count": 6}]
+    numbers = data(tmp_path / "stats", "action=stats", "data=folder", f"data.root={root}")
+    assert list(numbers["classes"]) == ["background", "class_1", "class_2", "class_3"]
+    data(tmp_path / "show", "action=show", "data=folder", f"data.root={root}")
+    assert data(tmp_path / "verify", "action=verify", "data=folder", f"data.root={root}")["data"]["val"] == {"all": 1}
+    with pytest.raises(UserError, match="is there already"):
+        data(tmp_path / "again", "action=init", f"data.root={root}")
 
 
 def test_verify_is_silent_about_a_good_set_and_reports_a_bad_one(kitti_root: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from segkit.data.checks import VALUES, Layout, PictureError
 from segkit.data.description import PARTS
 from segkit.data.folders import paired_folders
 from segkit.data.images import decode_values
-from segkit.data.module import SegmentationDataModule
+from segkit.data.merging import ClassesDataModule
 from segkit.data.records import IGNORE_INDEX, SegmentationClass
 from segkit.data.splits import hold_out
 from segkit.errors import UserError
@@ -31,15 +31,16 @@ CLASSES = (
     SegmentationClass("pedestrian", (64, 64, 0)),
     SegmentationClass("bicyclist", (0, 128, 192)),
 )
-ROAD, VOID = 3, 11
+VOID = 11
 DUSK = ("0001TP",)
 
 
-class CamVidDataModule(SegmentationDataModule):
+class CamVidDataModule(ClassesDataModule):
     """CamVid; void is 255, in neither loss nor score.
 
     Args:
-        classes: ``all`` = the 11 classes, ``road`` = road against the rest.
+        classes: ``all`` = the 11 classes, ``road`` = road against the rest, or a merge, see
+            :func:`segkit.data.merging.merged`.
         split: ``official`` = the folders, whose validation pictures are from a drive that is also in training;
             ``drive`` = the pictures of both folders, those of ``held_out`` for validation.
         held_out: drives (``0001TP``, how the names of their pictures begin) that ``drive`` validates on; None = 0001TP.
@@ -49,44 +50,36 @@ class CamVidDataModule(SegmentationDataModule):
         UserError: drives are named that no split holds out.
     """
 
+    MERGES = {"road": {"road": ["road"]}}
+
     def __init__(
         self,
         *args: Any,
-        classes: Literal["all", "road"] = "all",
+        classes: Literal["all", "road"] | dict[str, list[str]] = "all",
         split: Literal["official", "drive"] = "official",
         held_out: Annotated[Sequence[str], Len(1)] | None = None,
         **common: Any,
     ) -> None:
-        super().__init__(*args, **common)
+        super().__init__(*args, classes=classes, **common)
         if split != "drive" and held_out is not None:
             drives = f"[{','.join(held_out)}]"
             raise UserError(
                 f"data.held_out={drives}: data.split={split} holds out no drive; give data.split=drive too, or "
                 f"data.held_out=null"
             )
-        self.classes, self.split, self.held_out = classes, split, held_out or DUSK
+        self.split, self.held_out = split, held_out or DUSK
 
     @property
-    def class_list(self) -> tuple[SegmentationClass, ...]:
-        if self.classes == "all":
-            return CLASSES
-        return SegmentationClass("background", None, background=True), SegmentationClass("road", (0, 255, 0))
+    def own_classes(self) -> tuple[SegmentationClass, ...]:
+        return CLASSES
 
-    @property
-    def label_settings(self) -> str:
-        return f"camvid classes={self.classes}"
-
-    def decode_label(self, data: bytes, path: Path) -> NDArray[np.uint8]:
+    def decode_own(self, data: bytes, path: Path) -> NDArray[np.uint8]:
         values = decode_values(data, path)
         if values.ndim != 2 or values.dtype != np.uint8:
             raise PictureError(VALUES, path, "is not an 8-bit grey picture (or palette) of class numbers")
         if values.max() > VOID:
             raise PictureError(VALUES, path, f"has the class number {values.max()}; {VOID} (void) is the largest")
-        table = np.arange(VOID + 1, dtype=np.uint8)
-        if self.classes == "road":
-            table = (table == ROAD).astype(np.uint8)
-        table[VOID] = IGNORE_INDEX
-        return table[values]
+        return np.where(values == VOID, IGNORE_INDEX, values).astype(np.uint8)
 
     def scan(self) -> Layout:
         folders = {part: (part, f"{part}annot") for part in PARTS}
