@@ -85,6 +85,10 @@ RUN_HERE = {
     "segkit predict checkpoint=outputs/train/<run> input=data/scenes/testing/image_2 output=painted": ["output=again"],
     "segkit data action=generate data.root=data/sim2real 'count=[6000,300]' seed=0 looks=varied": ["count=[6,3]"],
     "segkit data action=show data.root=data/sim2real": [],
+    "segkit data action=generate data.root=data/objects 'count=[6000,300]' seed=0 looks=varied 'also=[semantic]'": [
+        "count=[6,3]"
+    ],
+    "python train.py experiment=scenes_objects trainer.gpus=1": [*FAST, "data.val_fraction=0.3", "data.batch_size=2"],
     "python train.py experiment=sim2real trainer.gpus=1": [*FAST, "data.val_fraction=0.3", "data.batch_size=2"],
     "segkit evaluate checkpoint=outputs/sim2real/<varied> data=camvid data.classes=road part=all": [],
     f"{PREDICT.replace('train/<run>', 'sim2real/<varied>')} output=sheets format=sheet": [],

@@ -1,4 +1,5 @@
-"""Scenes that one core draws in a second, of either looks, in turns within one run.
+"""Scenes that one core draws in a second, of either looks, without and with labels of every object, in turns within
+one run.
 
 Varied pictures have sizes of their own; so that they can be compared, they are drawn at that of KITTI's cameras too.
 """
@@ -17,18 +18,21 @@ from segkit.road.calibration import Calibration
 from segkit.road.layout import CATEGORIES
 from segkit.scenes.camera import RIGS, make_calibration
 from segkit.scenes.drives import locate
+from segkit.scenes.labels import Extra
 from segkit.scenes.layout import View
 from segkit.scenes.look import Looks
 from segkit.scenes.render import render
 
 TURNS = 5
 BASE = "kitti"
-CASES: dict[str, tuple[Looks, bool]] = {
-    BASE: ("kitti", False),
-    "varied": ("varied", False),
-    "varied, at KITTI's size": ("varied", True),
+CASES: dict[str, tuple[Looks, bool, tuple[Extra, ...]]] = {
+    BASE: ("kitti", False, ()),
+    "kitti, every object": ("kitti", False, ("semantic",)),
+    "kitti, every object, instances, depth": ("kitti", False, ("semantic", "instance", "depth")),
+    "varied": ("varied", False, ()),
+    "varied, at KITTI's size": ("varied", True, ()),
 }
-"""The looks, and whether they are drawn by one of KITTI's cameras."""
+"""The looks, whether they are drawn by one of KITTI's cameras, and the labels beside the road's."""
 
 
 def run(settings: dict[str, Any], folder: Path) -> list[Table]:
@@ -56,12 +60,12 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     return [Table(file_name("scenes", "uint8", "nhwc", None), "Scenes drawn by one core", rows, remarks)]
 
 
-def _draw(pictures: int, seed: int, looks: Looks, resized: bool) -> tuple[int, float]:
+def _draw(pictures: int, seed: int, looks: Looks, resized: bool, also: tuple[Extra, ...]) -> tuple[int, float]:
     """Pixels drawn and the seconds of a core's work."""
     pixels, start = 0, time.process_time()
     for number in range(pictures):
         view = locate(seed, "training", CATEGORIES[number % len(CATEGORIES)], number // len(CATEGORIES), looks)
-        pixels += render(at_kittis_size(view) if resized else view).road.size
+        pixels += render(at_kittis_size(view) if resized else view, also).road.size
     return pixels, time.process_time() - start
 
 

@@ -165,7 +165,8 @@ def _generate(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
             (training, test),
             settings["seed"],
             settings["looks"],
+            settings["also"],
             on_done=lambda done, total: bar.update(row, completed=done, total=total),
         )
     log.info("%d training and %d test pictures in %s", training, test, root)
-    return {"count": [training, test], "seed": settings["seed"], "looks": settings["looks"]}
+    return {"count": [training, test], "seed": settings["seed"], "looks": settings["looks"], "also": settings["also"]}

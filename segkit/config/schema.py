@@ -215,6 +215,7 @@ class DataCommandSettings(Strict):
     action: Literal["stats", "verify", "show", "init", "download", "generate"]
     count: Annotated[list[Count], Len(2, 2)]
     looks: Literal["kitti", "varied"]
+    also: list[Literal["semantic", "instance", "depth"]]
     seed: Count
     data: Target
     augment: Target

@@ -1,12 +1,14 @@
-"""The picture being painted: shapes given in drive coordinates, lit, hazed and recorded as hiding what is behind."""
+"""The picture being painted: shapes given in drive coordinates, lit and hazed, each pixel noting what painted it."""
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from segkit.scenes.arrays import Array
+from segkit.scenes.classes import ObjectId
 from segkit.scenes.layout import FARTHEST, Drive, View
 from segkit.scenes.textures import (
     Colour,
@@ -24,24 +26,60 @@ _NEAR = 1.0
 _MARGIN = 60
 _DEPTH = 0.3
 _PLAIN: Colour = (1.0, 1.0, 1.0)
+_NOWHERE = np.empty((0, 2), np.float32), np.empty(0)
+
+
+class Face(NamedTuple):
+    """One painted surface: what it is, which thing it belongs to, and its corners.
+
+    ``pixels`` is (N, 2) float32 and ``depth`` (N,), the corners' metres before the camera; both are empty where a
+    surface has no place in the scene.
+    """
+
+    label: ObjectId
+    thing: int
+    pixels: Array
+    depth: Array
 
 
 class Canvas:
-    """``image`` is uint8 (H, W, 3) BGR and ``hidden`` uint8 (H, W), 255 where a thing stands before the ground.
+    """``image`` is uint8 (H, W, 3) BGR; ``shown`` (H, W) says what a pixel shows, 0 where nothing stands before the
+    ground or the sky: label ids, uint8, or, for a canvas that keeps its ``faces``, their numbers from 1, uint16.
 
     Points are (d, s, h): metres across and along the drive, and above the road.
     """
 
-    def __init__(self, view: View, image: Array) -> None:
+    def __init__(self, view: View, image: Array, keep_faces: bool = False) -> None:
         self.view = view
         self.image = image
-        self.hidden = np.zeros(image.shape[:2], np.uint8)
+        # OpenCV fills bytes many times faster than anything wider.
+        self.shown: Array = np.zeros(image.shape[:2], np.uint16 if keep_faces else np.uint8)
+        self.faces: list[Face] = []
+        self._keep_faces = keep_faces
+        self.label = ObjectId.STATIC
+        self._thing = 0
         self._course = view.centre(np.arange(0.0, FARTHEST + 20, 0.5))
         self._steps = np.arange(len(self._course))
         self._matrix = view.calibration.projection()
 
+    def begin(self, label: ObjectId) -> None:
+        """Start another thing: what is painted from now on belongs to it. A part of it may set another ``label``."""
+        self._thing += 1
+        self.label = label
+
+    def note(self, pixels: Array = _NOWHERE[0], depth: Array = _NOWHERE[1]) -> int:
+        """Add a face of the thing begun last; returns what its pixels get in ``shown``."""
+        if not self._keep_faces:
+            return int(self.label)
+        self.faces.append(Face(self.label, self._thing, pixels, depth))
+        return len(self.faces)
+
     def pixels(self, points: Sequence[Point]) -> Array:
         """(N, 2) float32 pixels of N points; what lies behind the camera is moved ahead, just before it."""
+        return self._project(points)[0]
+
+    def _project(self, points: Sequence[Point]) -> tuple[Array, Array]:
+        """Pixels as ``pixels`` gives them, and (N,) depths in metres."""
         d, s, h = np.array(points, np.float64).T
         z = np.maximum(s - self.view.s, _NEAR)
         x = d + np.interp(z * 2, self._steps, self._course)
@@ -53,7 +91,7 @@ class Canvas:
             u, v, w = self._matrix @ points_ahead
         found = np.empty((len(z), 2), np.float32)
         found[:, 0], found[:, 1] = u / w, v / w
-        return found
+        return found, w
 
     def beside(self, first: float, last: float, near: float, far: float) -> bool:
         """Whether what lies from ``first`` to ``last`` across and ``near`` to ``far`` along is left or right of the
@@ -85,14 +123,12 @@ class Canvas:
 
     def polygon(self, points: Sequence[Point], colour: Colour, light: float = 1.0) -> None:
         """Fill the convex hull of some points."""
-        self.flat(cv2.convexHull(self.pixels(points))[:, 0], self.colour(colour, light, points[0][1]))
-
-    def flat(self, outline: Array, colour: Colour) -> None:
-        """Fill a convex outline given in pixels, (N, 2), with a colour as it is."""
+        pixels, depth = self._project(points)
+        outline = cv2.convexHull(pixels)[:, 0]
         # Four fractional bits keep thin poles from jumping by whole pixels; clipping keeps them in OpenCV's range.
         fixed = np.round(np.clip(outline, -8000, 8000) * 16).astype(np.int32)
-        cv2.fillConvexPoly(self.image, fixed, colour, cv2.LINE_AA, 4)
-        cv2.fillConvexPoly(self.hidden, fixed, 255, cv2.LINE_8, 4)
+        cv2.fillConvexPoly(self.image, fixed, self.colour(colour, light, points[0][1]), cv2.LINE_AA, 4)
+        cv2.fillConvexPoly(self.shown, fixed, self.note(pixels, depth), cv2.LINE_8, 4)
 
     def textured(
         self, corners: Sequence[Point], texture: Array, light: float, part: float = 0.0, tint: Colour = _PLAIN
@@ -101,7 +137,7 @@ class Canvas:
 
         ``part``, 0…1, of the texture's left lies behind the camera and is left out. ``tint`` multiplies its colours.
         """
-        quad = self.pixels(corners)
+        quad, depth = self._project(corners)
         left, top = np.floor(np.maximum(quad.min(0), 0)).astype(int)
         height, width = self.image.shape[:2]
         right, bottom = np.ceil(np.minimum(quad.max(0) + 1, (width, height))).astype(int)
@@ -122,14 +158,15 @@ class Canvas:
         fixed = np.round(np.clip(quad - (left, top), -8000, 8000) * 16).astype(np.int32)
         cv2.fillConvexPoly(mask, fixed, 255, cv2.LINE_8, 4)
         cv2.copyTo(warped, mask, self.image[top:bottom, left:right])
-        np.maximum(self.hidden[top:bottom, left:right], mask, out=self.hidden[top:bottom, left:right])
+        cv2.fillConvexPoly(self.shown[top:bottom, left:right], fixed, self.note(quad, depth), cv2.LINE_8, 4)
 
     def sprite(
         self, foot: Point, size: tuple[float, float], sprite: Array, light: float, tint: Colour = _PLAIN
     ) -> None:
         """Paint an upright cut-out (H, W, 4), ``size`` (width, height) in metres, its foot's middle at ``foot``."""
         d, s, h = foot
-        (left, bottom), (right, top) = self.pixels([(d - size[0] / 2, s, h), (d + size[0] / 2, s, h + size[1])])
+        corners, depth = self._project([(d - size[0] / 2, s, h), (d + size[0] / 2, s, h + size[1])])
+        (left, bottom), (right, top) = corners
         height, width = self.image.shape[:2]
         first = max(int(left), 0), max(int(top), 0)
         last = min(int(np.ceil(right)), width), min(int(np.ceil(bottom)), height)
@@ -149,8 +186,8 @@ class Canvas:
         region[:] = cv2.add(
             cv2.multiply(colour, weight, scale=1 / 255), cv2.multiply(region, cv2.bitwise_not(weight), scale=1 / 255)
         )
-        hidden = self.hidden[first[1] : last[1], first[0] : last[0]]
-        np.maximum(hidden, np.where(alpha > 127, 255, 0).astype(np.uint8), out=hidden)
+        shown = self.shown[first[1] : last[1], first[0] : last[0]]
+        np.copyto(shown, self.note(corners, depth), where=alpha > 127)
 
     def _shade(self, texture: Array, light: float, s: float, tint: Colour) -> Array:
         blue, green, red = tint

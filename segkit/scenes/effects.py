@@ -5,6 +5,7 @@ import numpy as np
 
 from segkit.scenes.arrays import Array
 from segkit.scenes.canvas import Canvas
+from segkit.scenes.classes import ObjectId
 from segkit.scenes.look import Lens
 
 
@@ -15,7 +16,7 @@ def mirror_ground(canvas: Canvas, horizon: int, share: float) -> None:
     mirrored = cv2.blur(image[rows], (5, 31))
     below = image[horizon:]
     wet = cv2.addWeighted(below, 1 - share, mirrored, share, 0)
-    cv2.copyTo(wet, cv2.bitwise_not(canvas.hidden[horizon:]), below)
+    cv2.copyTo(wet, (canvas.shown[horizon:] == 0).astype(np.uint8), below)
 
 
 def paint_bonnet(canvas: Canvas, share: float) -> None:
@@ -27,7 +28,8 @@ def paint_bonnet(canvas: Canvas, share: float) -> None:
     colour = tuple(float(x) for x in rng.uniform(5, 200) * rng.uniform(0.8, 1.1, 3))
     turn = rng.uniform(-4, 4)
     cv2.ellipse(canvas.image, middle, axes, turn, 0, 360, colour, cv2.FILLED, cv2.LINE_AA)
-    cv2.ellipse(canvas.hidden, middle, axes, turn, 0, 360, 255, cv2.FILLED)
+    canvas.begin(ObjectId.EGO_VEHICLE)
+    cv2.ellipse(canvas.shown, middle, axes, turn, 0, 360, canvas.note(), cv2.FILLED)
     if rng.random() < 0.6:
         rim = (axes[0], axes[1] - round(rng.uniform(0.01, 0.03) * height))
         bright = tuple(float(x) for x in rng.uniform(0.5, 1.0) * np.array(canvas.view.drive.light.horizon))

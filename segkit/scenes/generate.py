@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
@@ -19,12 +19,13 @@ from segkit.errors import UserError
 from segkit.road.layout import CATEGORIES, PARTS, PUBLISHED, Category, Part
 from segkit.scenes.arrays import Array
 from segkit.scenes.drives import locate
+from segkit.scenes.labels import Extra
 from segkit.scenes.look import Looks
 from segkit.scenes.render import render
 
-# RGB by label value: not road, road, not scored.
+# BGR by label value: not road, road, not scored.
 _COLOURS = np.zeros((256, 3), np.uint8)
-_COLOURS[0], _COLOURS[1], _COLOURS[IGNORE_INDEX] = (255, 0, 0), (255, 0, 255), (0, 0, 0)
+_COLOURS[0], _COLOURS[1], _COLOURS[IGNORE_INDEX] = (0, 0, 255), (255, 0, 255), (0, 0, 0)
 # Pictures are noisy: more effort takes twice the time and saves nothing.
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB)
 
@@ -36,6 +37,7 @@ class _Job(NamedTuple):
     category: Category
     number: int
     looks: Looks
+    also: tuple[Extra, ...]
 
 
 def divide(count: int, part: Part) -> dict[Category, int]:
@@ -54,13 +56,16 @@ def generate_scenes(
     count: tuple[int, int],
     seed: int = 0,
     looks: Looks = "kitti",
+    also: Sequence[Extra] = (),
     workers: int | None = None,
     on_done: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write ``count`` (training, test) pictures with labels and calibration under ``root`` in KITTI road's layout.
 
-    A picture depends on seed, looks, part, category and number alone. ``workers`` processes render (``None``: one for
-    each CPU this process may use, 1: no further process). ``on_done(done, total)`` is called after each picture.
+    A picture depends on seed, looks, part, category and number alone. ``also`` names further labels of the training
+    pictures: each gets a folder of its name beside theirs, with files of their names, as in KITTI's semantic benchmark.
+    ``workers`` processes render (``None``: one for each CPU this process may use, 1: no further process).
+    ``on_done(done, total)`` is called after each picture.
     The two parts appear under ``root`` when all is written, or not at all.
 
     Raises ``UserError`` for a wrong count or seed, for a ``root`` that holds pictures already, and where the disk
@@ -86,7 +91,7 @@ def generate_scenes(
     except OSError as error:
         raise UserError(f"data.root={root}: cannot write there ({error.strerror}); choose another folder") from error
     try:
-        jobs = _jobs(staging, count, seed, looks)
+        jobs = _jobs(staging, count, seed, looks, tuple(dict.fromkeys(also)))
         for done, _ in enumerate(_run(jobs, workers or cores()), start=1):
             if on_done is not None:
                 on_done(done, len(jobs))
@@ -102,13 +107,14 @@ def generate_scenes(
             root.rmdir()
 
 
-def _jobs(root: Path, count: tuple[int, int], seed: int, looks: Looks) -> list[_Job]:
+def _jobs(root: Path, count: tuple[int, int], seed: int, looks: Looks, also: tuple[Extra, ...]) -> list[_Job]:
     jobs = []
     for part, pictures in zip(PARTS, count, strict=True):
-        for folder in ("image_2", "calib", *(("gt_image_2",) if part == "training" else ())):
+        labelled = also if part == "training" else ()
+        for folder in ("image_2", "calib", *(("gt_image_2", *labelled) if part == "training" else ())):
             (root / part / folder).mkdir(parents=True)
         for category, share in divide(pictures, part).items():
-            jobs += [_Job(root, seed, part, category, number, looks) for number in range(share)]
+            jobs += [_Job(root, seed, part, category, number, looks, labelled) for number in range(share)]
     return jobs
 
 
@@ -136,20 +142,21 @@ def _start_worker() -> None:
 def _write(job: _Job) -> Path:
     """Render one picture into its files; returns the picture's."""
     view = locate(job.seed, job.part, job.category, job.number, job.looks)
-    picture = render(view)
+    picture = render(view, job.also)
     folder, name = job.root / job.part, f"{job.number:06d}"
     path = folder / "image_2" / f"{job.category}_{name}.png"
-    _save(path, picture.image)
+    _save(path, cv2.cvtColor(picture.image, cv2.COLOR_RGB2BGR))
     (folder / "calib" / f"{job.category}_{name}.txt").write_text(view.calibration.text(), encoding="ascii")
     if job.part == "training":
         _save(folder / "gt_image_2" / f"{job.category}_road_{name}.png", _COLOURS[picture.road])
         if job.category == "um":
             _save(folder / "gt_image_2" / f"{job.category}_lane_{name}.png", _COLOURS[picture.lane])
+    for also, label in picture.also.items():
+        _save(folder / also / path.name, label)
     return path
 
 
 def _save(path: Path, image: Array) -> None:
     # Encoded in memory, since OpenCV's own writer reports a full disk by a return value at best.
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".png", bgr, _PNG)
+    _, data = cv2.imencode(".png", image, _PNG)
     path.write_bytes(data.tobytes())

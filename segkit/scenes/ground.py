@@ -13,6 +13,9 @@ from segkit.scenes.points import Ground
 from segkit.scenes.profile import LEVELS, REACH, RESOLUTION, grain_of, profiles, shade_of
 from segkit.scenes.textures import fractal_noise
 
+ACROSS_THE_END = (("curb", 0.0), ("pavement", 0.2), ("yard", 3.0))
+"""What lies across the end of a road: materials and how many metres beyond the end they start."""
+
 
 def paint_ground(view: View, ground: Ground) -> tuple[Array, Array, Array]:
     """Sunlit blue, green and red of the ground, before shadows: three (rows, width) float32, about 0…255."""
@@ -88,7 +91,7 @@ def _covers(drive: Drive, d: Array, s: Array, along: Array) -> Iterator[tuple[st
         yield "asphalt", _side_road_cover(drive, d, s, along)
     if np.isfinite(drive.ends):
         # Across the end of a road runs what lies beside others.
-        for material, start in (("curb", 0.0), ("pavement", 0.2), ("yard", 3.0)):
+        for material, start in ACROSS_THE_END:
             yield material, np.clip((s - (drive.ends + start)) / along + 0.5, 0, 1)
 
 

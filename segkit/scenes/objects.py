@@ -8,7 +8,9 @@ import numpy as np
 from segkit.scenes.arrays import Array
 from segkit.scenes.section import Section
 
-Kind = Literal["house", "wall", "hedge", "tree", "bush", "pole", "sign", "car", "person", "cyclist", "box"]
+Kind = Literal[
+    "house", "wall", "hedge", "tree", "bush", "pole", "sign", "car", "person", "cyclist", "box", "post", "lorry", "side"
+]
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class Thing:
     """One object. ``s`` is its near end and ``length`` its extent along the road; ``d`` is its middle across it.
 
     For houses, walls and hedges ``d`` is the face towards the road and ``width`` reaches outwards. ``speed`` is
-    metres a frame, negative for oncoming. ``style`` picks colour and texture.
+    metres a frame, negative for oncoming. ``style`` picks colour and texture. A box, a row's post, a lorry and a car's
+    side across a side road all have the form of a box.
     """
 
     kind: Kind

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from segkit.scenes.canvas import Canvas, Point, textures_of
-from segkit.scenes.objects import Thing
+from segkit.scenes.classes import ObjectId
+from segkit.scenes.objects import Kind, Thing
 from segkit.scenes.textures import Colour
 
 _CAR_COLOURS: tuple[Colour, ...] = (
@@ -42,7 +43,9 @@ def paint_thing(canvas: Canvas, thing: Thing) -> None:
     """Paint one thing; farther ones must have been painted before."""
     reach = abs(thing.width) + 2.5  # as far as a lamp's arm
     if not canvas.beside(thing.d - reach, thing.d + reach, thing.s, thing.s + thing.length + 1):
-        _PAINTERS[thing.kind](canvas, thing)
+        paint, label = _PAINTERS[thing.kind]
+        canvas.begin(label)
+        paint(canvas, thing)
 
 
 def _front(canvas: Canvas, thing: Thing) -> None:
@@ -133,6 +136,7 @@ def _upright(
 def _sign(canvas: Canvas, thing: Thing) -> None:
     light = canvas.face_light((0, -1))
     _upright(canvas, thing.d, thing.s, (0.0, 2.5), 0.03, (130, 130, 130), light)
+    canvas.label = ObjectId.TRAFFIC_SIGN
     board: Colour = ((40, 40, 190), (170, 90, 30), (40, 190, 220), (220, 220, 220))[thing.style % 4]
     if thing.style % 3:
         _disc(canvas, (thing.d, thing.s, 2.35), 0.36, board, light)
@@ -155,9 +159,11 @@ def _person(canvas: Canvas, thing: Thing) -> None:
     shirt, trousers = _painted(canvas, thing, _CLOTHES), _painted(canvas, thing, _CLOTHES, 1)
     saddle = 0.35 if thing.kind == "cyclist" else 0.0
     if saddle:
+        canvas.label = ObjectId.BICYCLE
         for shift in (-0.5, 0.5):
             _disc(canvas, (d, s + shift, 0.34), 0.34, (40, 40, 40), light, along=True)
         _upright(canvas, d, s, (0.0, 0.9), 0.05, (60, 60, 60), light)
+        canvas.label = ObjectId.RIDER
     for leg in (-0.12, 0.12):
         _upright(canvas, d + leg, s, (saddle, 0.5 * tall + saddle), 0.08, trousers, light)
     _upright(canvas, d, s, (0.46 * tall + saddle, 0.84 * tall + saddle), 0.23, shirt, light)
@@ -244,16 +250,19 @@ def _box(canvas: Canvas, thing: Thing) -> None:
     canvas.textured(end, picture, canvas.face_light((0, -1)), 0.0, tint)
 
 
-_PAINTERS: dict[str, Callable[[Canvas, Thing], None]] = {
-    "house": _front,
-    "wall": _front,
-    "hedge": _front,
-    "tree": _tree,
-    "bush": _bush,
-    "pole": _pole,
-    "sign": _sign,
-    "person": _person,
-    "cyclist": _person,
-    "car": _car,
-    "box": _box,
+_PAINTERS: dict[Kind, tuple[Callable[[Canvas, Thing], None], ObjectId]] = {
+    "house": (_front, ObjectId.BUILDING),
+    "wall": (_front, ObjectId.WALL),
+    "hedge": (_front, ObjectId.VEGETATION),
+    "tree": (_tree, ObjectId.VEGETATION),
+    "bush": (_bush, ObjectId.VEGETATION),
+    "pole": (_pole, ObjectId.POLE),
+    "sign": (_sign, ObjectId.POLE),
+    "person": (_person, ObjectId.PERSON),
+    "cyclist": (_person, ObjectId.RIDER),
+    "car": (_car, ObjectId.CAR),
+    "box": (_box, ObjectId.STATIC),
+    "post": (_box, ObjectId.POLE),
+    "lorry": (_box, ObjectId.TRUCK),
+    "side": (_box, ObjectId.CAR),
 }

@@ -1,5 +1,6 @@
 """One picture of a drive and its labels: sky, backdrop, ground, shadows, things from far to near, and the camera."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,8 +10,10 @@ import numpy as np
 from segkit.data.records import IGNORE_INDEX
 from segkit.scenes.arrays import Array
 from segkit.scenes.canvas import Canvas
+from segkit.scenes.classes import ObjectId
 from segkit.scenes.effects import mirror_ground, paint_bonnet, record
 from segkit.scenes.ground import paint_ground
+from segkit.scenes.labels import Extra, draw_labels
 from segkit.scenes.layout import FARTHEST, Light, View
 from segkit.scenes.painters import paint_thing
 from segkit.scenes.points import Ground, ground_points
@@ -24,17 +27,19 @@ _NOISE = 512
 class Picture:
     """``image`` uint8 (H, W, 3) RGB; ``road`` and ``lane`` uint8 (H, W): 1 road, 0 other, 255 not scored.
 
-    ``hidden`` is bool (H, W): the ground there lies behind a thing or is not painted.
+    ``hidden`` is bool (H, W): the ground there lies behind a thing or is not painted. ``also`` holds the labels that
+    were asked for beside these.
     """
 
     image: Array
     road: Array
     lane: Array
     hidden: Array
+    also: dict[Extra, Array]
 
 
-def render(view: View) -> Picture:
-    """Paint a view: the same bytes for the same view."""
+def render(view: View, also: Sequence[Extra] = ()) -> Picture:
+    """Paint a view: the same bytes for the same view, whatever labels are wanted ``also``."""
     rng = np.random.default_rng([*view.drive.key, 5000, view.frame])
     light = view.drive.light
     things = [thing.at(view.frame) for thing in view.drive.things]
@@ -43,7 +48,7 @@ def render(view: View) -> Picture:
     image = _sky(view, ground.top)
     painted = _lit(paint_ground(view, ground), sun, ground, light)
     cv2.copyTo(painted, (~ground.beyond).astype(np.uint8), image[ground.top :])
-    canvas = Canvas(view, image)
+    canvas = Canvas(view, image, keep_faces="instance" in also or "depth" in also)
     _backdrop(canvas)
     for thing in sorted(things, key=lambda thing: -(thing.s + thing.length)):
         if thing.s + thing.length - view.s > 2.5 and thing.s - view.s < FARTHEST - 5:
@@ -53,9 +58,10 @@ def render(view: View) -> Picture:
         mirror_ground(canvas, ground.top, look.wet)
     if look.bonnet:
         paint_bonnet(canvas, look.bonnet)
-    road, lane, hidden = _labels(view, ground, canvas.hidden)
+    road, lane, hidden = _labels(view, ground, canvas.shown)
+    labels = draw_labels(view, ground, canvas, also)
     image = _camera(canvas.image, ground.top, light, rng)
-    return Picture(record(image, look.lens) if look.lens else image, road, lane, hidden)
+    return Picture(record(image, look.lens) if look.lens else image, road, lane, hidden, labels)
 
 
 def _lit(planes: tuple[Array, Array, Array], sun: Array, ground: Ground, light: Light) -> Array:
@@ -105,6 +111,7 @@ def _backdrop(canvas: Canvas) -> None:
     matrix = view.calibration.projection()
     x = np.linspace(-160, 160, 600)
     foot = np.stack([x, np.zeros_like(x), np.full_like(x, FARTHEST)], 1)
+    canvas.begin(ObjectId.VEGETATION)
     for far, most, cells, colour in ((3.0, 14.0, 7, (70, 88, 78)), (1.0, 7.0, 60, (38, 62, 52))):
         rise = 0.22 * smooth_noise(fixed, (1, 600), (1, cells))[0]
         tall = most * (0.5 + 0.35 * fixed.standard_normal() + rise).clip(0.12)
@@ -115,7 +122,7 @@ def _backdrop(canvas: Canvas) -> None:
         projected = points @ matrix[:, :3].T + matrix[:, 3]
         outline = np.round(np.clip(projected[:, :2] / projected[:, 2:], -4000, 5000)).astype(np.int32)
         cv2.fillPoly(canvas.image, [outline], canvas.colour(colour, 0.9, view.s + FARTHEST * far))
-        cv2.fillPoly(canvas.hidden, [outline], 255)
+        cv2.fillPoly(canvas.shown, [outline], canvas.note(projected[:, :2] / projected[:, 2:], projected[:, 2]))
 
 
 @lru_cache(maxsize=1)

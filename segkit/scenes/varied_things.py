@@ -45,7 +45,7 @@ def clutter(section: Section, side_roads: tuple[SideRoad, ...], rng: np.random.G
     for side_road in side_roads:
         if rng.random() < 0.4:  # a car across, seen from its side
             d, s = _beyond(section.road, side_road.side, rng.uniform(3, 25)), (side_road.start + side_road.end) / 2
-            yield Thing("box", s, d, 1.8, rng.uniform(3.8, 5), rng.uniform(1.4, 2), draw_style(rng))
+            yield Thing("side", s, d, 1.8, rng.uniform(3.8, 5), rng.uniform(1.4, 2), draw_style(rng))
     left, right = section.road
     for _ in range(int(rng.integers(0, 7))):
         d, s, tall = rng.uniform(left - 4, right + 4), rng.uniform(4, 40), rng.uniform(1.5, 1.95)
@@ -71,7 +71,7 @@ def _beside(road: tuple[float, float], rng: np.random.Generator) -> Iterator[Thi
             draw_style(rng),
         )
         for s in np.arange(rng.uniform(1, 6), 60, rng.uniform(1.2, 4)).tolist():
-            yield Thing("box", s, d, 0.12, 0.12, height, style)
+            yield Thing("post", s, d, 0.12, 0.12, height, style)
 
 
 def _parked(
@@ -92,7 +92,7 @@ def _on_the_road(road: tuple[float, float], rng: np.random.Generator) -> Iterato
         s, d = rng.uniform(9, 50), rng.uniform(road[0] + 1.2, max(road[0] + 1.3, road[1] - 1.2))
         if rng.random() < 0.4:
             length, width, height = rng.uniform((5, 2.0, 2.2), (11, 2.5, 3.8)).tolist()
-            yield Thing("box", s, d, length, width, height, draw_style(rng))
+            yield Thing("lorry", s, d, length, width, height, draw_style(rng))
         else:
             yield _car(s, d, rng)
 

@@ -8,7 +8,9 @@ from segkit.scenes.render import render
 
 def test_each_case_is_drawn_and_compared_with_kittis(tmp_path: Path) -> None:
     (table,) = run({"pictures": 1, "seed": 0}, tmp_path)
-    assert [row["looks"] for row in table.rows] == ["kitti", "varied", "varied, at KITTI's size"]
+    every = "kitti, every object"
+    expected = ["kitti", every, f"{every}, instances, depth", "varied", "varied, at KITTI's size"]
+    assert [row["looks"] for row in table.rows] == expected
     assert table.rows[0]["ratio_to_kitti"] == 1
     for row in table.rows:
         assert row["scenes_per_second"] > 0

@@ -90,6 +90,24 @@ def test_generate_then_train_on_it(looks: str, tmp_path: Path) -> None:
         data(tmp_path / "run", "action=generate", f"data.root={root}", "count=[6,3]")
 
 
+def test_labels_of_every_object_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
+    root = tmp_path / "scenes"
+    words = ["action=generate", f"data.root={root}", "count=[6,3]"]
+    assert data(tmp_path / "run", *words, "also=[semantic,depth]")["also"] == ["semantic", "depth"]
+    folders = {path.name for path in (root / "training").iterdir()}
+    assert folders == {"image_2", "calib", "gt_image_2", "semantic", "depth"}
+    # One folder is a data set of roads and one of every object, each part with its share of each category.
+    each = {"um": 1, "umm": 1, "uu": 1}
+    for module in ("kitti_road", "kitti_semantic"):
+        words = ["action=verify", f"data={module}", f"data.root={root}", "data.split=fraction", "data.val_fraction=0.5"]
+        assert data(tmp_path / "run", *words)["data"] == {"train": each, "val": each, "test": each}
+    counted = data(tmp_path / "run", "action=stats", "data=kitti_semantic", f"data.root={root}")
+    assert counted["pictures"]["total"] == 9
+    found = {name for name, share in counted["classes"].items() if share}
+    assert {"road", "sky", "vegetation", "car"} <= found
+    assert "train" not in found
+
+
 def test_a_zip_that_is_not_the_whole_set_is_not_installed(kitti_root: Path, tmp_path: Path) -> None:
     archive = tmp_path / "data_road.zip"
     with zipfile.ZipFile(archive, "w") as zipped:

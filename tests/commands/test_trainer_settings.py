@@ -14,7 +14,7 @@ from torch import Tensor
 from segkit.config.compose import CONF
 from segkit.train.callbacks.ema import TRAINED
 from tests.commands.in_process import Outcome, segkit
-from tests.fixtures import write_calibrations, write_camvid, write_kitti
+from tests.fixtures import write_calibrations, write_camvid, write_kitti, write_kitti_semantic
 
 EXAMPLES = CONF.parent / "examples"
 DATA = ["data.image_shape=[32,64]", "data.batch_size=2", "data.workers=0", "trainer.gpus=0"]
@@ -31,6 +31,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_kitti(work / "kitti", count=2, tests=1)
     write_calibrations(work / "kitti")
     write_camvid(work / "camvid", train=4, val=2)
+    write_kitti_semantic(work / "semantic", training=4, testing=1)
     return work
 
 
@@ -215,7 +216,7 @@ def test_the_ablation_ends_at_the_recipe() -> None:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_an_experiment_trains(experiment: str, work: Path, tmp_path: Path) -> None:
-    data = "camvid" if experiment.startswith("camvid") else "kitti"
+    data = "camvid" if experiment.startswith("camvid") else "semantic" if experiment == "scenes_objects" else "kitti"
     words = [f"experiment={experiment}", f"data.root={work / data}", *DATA]
     with initialize_config_dir(str(CONF), version_base=None):
         model = compose("train", [f"experiment={experiment}"]).model

@@ -42,7 +42,7 @@ def with_look(view: View, **changes: object) -> View:
         lambda view: len(view.drive.side_roads) > 1,
         lambda view: not view.drive.line.lengths,
         lambda view: abs(view.yaw) > 0.2,
-        lambda view: any(thing.kind == "box" and thing.length > 5 for thing in view.drive.things),
+        lambda view: any(thing.kind == "lorry" and thing.length > 5 for thing in view.drive.things),
         lambda view: any(thing.kind == "person" for thing in view.drive.things),
         lambda view: view.drive.section.road[1] - view.drive.section.road[0] > 14,
         lambda view: view.drive.rig.width < 1.5 * view.drive.rig.height,

@@ -1,6 +1,7 @@
 """KITTI's semantic pictures (``data_semantics.zip``): ``<root>/training/{image_2,semantic}`` and
 ``<root>/testing/image_2``, with Cityscapes' label ids."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -54,9 +55,9 @@ class KittiSemanticDataModule(StreetDataModule):
 
     def scan(self) -> Layout:
         remedy = f"segkit data action=download data=kitti_semantic data.root={self.root} fetches the data set"
-        labelled = paired_folders(self.root, {"train": TRAINING}, remedy=remedy)
+        labelled = paired_folders(self.root, {"train": TRAINING}, _group, remedy)
         # Apart, since test pictures have the names of training pictures.
-        tests = paired_folders(self.root, {"test": TESTING})
+        tests = paired_folders(self.root, {"test": TESTING}, _group)
         parts, problems = {**labelled.parts, "test": tests.parts["test"]}, [*labelled.problems, *tests.problems]
         records = list(labelled.parts["train"])
         try:
@@ -65,3 +66,9 @@ class KittiSemanticDataModule(StreetDataModule):
         except UserError as error:
             problems += [Problem(SPLIT, str(error))] if records else []
         return Layout(parts, [*labelled.found, *tests.found], labelled.label_files, problems)
+
+
+def _group(name: str) -> str:
+    """Generated scenes have their category before the number, of which each part is to hold its share."""
+    letters = re.match("[a-z]*", name)
+    return letters[0] if letters and letters[0] else "all"
