@@ -105,8 +105,8 @@ def _follow(name: str, job: JobSettings) -> dict[str, Any]:
         reason = about.get("FailureReason") or about["SecondaryStatus"]
         run = about["CheckpointConfig"]["S3Uri"]
         raise UserError(
-            f"{name}: {about['TrainingJobStatus']}: {reason}\nsegkit sagemaker action=fetch job={name} brings what there is; "
-            f"the same command with resume={run} goes on"
+            f"{name}: {about['TrainingJobStatus']}: {reason}\nsegkit sagemaker action=fetch job={name} brings what there "
+            f"is; the same command with resume={run} goes on"
         )
     return result | _bring(about)
 
