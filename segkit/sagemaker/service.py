@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -118,8 +118,8 @@ class Lines:
                         break
 
 
-def fetch(run: str, folder: Path) -> None:
-    """Make ``folder`` what the run folder at the address ``run`` is; it has the run's lock, or has none.
+def fetch(run: str, folder: Path, but: Sequence[str] = ()) -> None:
+    """Bring the run folder at the address ``run`` to ``folder``, except for the files ``but``.
 
     Raises:
         UserError: there is none, or the run has been gone on with on this machine.
@@ -127,7 +127,8 @@ def fetch(run: str, folder: Path) -> None:
     setting = f"the run folder {run}"
     address = Address.parse(run, setting)
     store = S3(address, setting)
-    files = [entry for entry in found(store, address, setting)[0] if not entry.name.endswith((".part", LOCK))]
+    entries, _ = found(store, address, setting)
+    files = [entry for entry in entries if entry.name not in (LOCK, *but) and not entry.name.endswith(".part")]
     check_names(files, setting)
     home = folder.with_name(f".{folder.name}.copying")
     with alone(home, setting):
