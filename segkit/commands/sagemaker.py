@@ -49,7 +49,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
 
 def _train(settings: dict[str, Any], job: JobSettings, folder: Path) -> dict[str, Any]:
-    from segkit.sagemaker.request import job_name, most, training_job
+    from segkit.sagemaker.request import estimate, job_name, training_job
     from segkit.sagemaker.service import SageMaker, ask
     from segkit.sagemaker.source import pack
 
@@ -65,9 +65,7 @@ def _train(settings: dict[str, Any], job: JobSettings, folder: Path) -> dict[str
     if settings["dry_run"]:
         console.print(json.dumps(request, indent=2), markup=False)
         return {"request": request}
-    limit = most(job)
-    cost = "cost unknown: no price_per_hour" if limit is None else f"at most ${limit:.2f} on demand"
-    log.info("%s: %d × %s for at most %g h: %s", name, job.instance_count, job.instance, job.max_hours, cost)
+    log.info("%s: %s", name, estimate(job))
     if not ask("start it?"):
         raise UserError("not started")
     source.upload(str(job.output))
@@ -105,8 +103,8 @@ def _follow(name: str, job: JobSettings) -> dict[str, Any]:
         reason = about.get("FailureReason") or about["SecondaryStatus"]
         run = about["CheckpointConfig"]["S3Uri"]
         raise UserError(
-            f"{name}: {about['TrainingJobStatus']}: {reason}\nsegkit sagemaker action=fetch job={name} brings what there "
-            f"is; the same command with resume={run} goes on"
+            f"{name}: {about['TrainingJobStatus']}: {reason}\naction=fetch job={name} brings what there is; the same "
+            f"command with resume={run} goes on"
         )
     return result | _bring(about)
 

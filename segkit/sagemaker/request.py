@@ -113,10 +113,11 @@ def name_part(text: str) -> str:
     return re.sub(r"[^a-zA-Z0-9]+", "-", text).strip("-") or "segkit"
 
 
-def most(job: JobSettings) -> float | None:
-    """US dollars that a job costs at most, on demand; None where its price is not known."""
+def estimate(job: JobSettings) -> str:
+    """What a job is at most, and costs at most on demand, for people."""
     each = price(job)
-    return None if each is None else each * job.max_hours
+    cost = "cost unknown (price_per_hour)" if each is None else f"at most ${each * job.max_hours:.2f} on demand"
+    return f"{job.instance_count} × {job.instance} for at most {job.max_hours:g} h, {cost}"
 
 
 def price(job: JobSettings) -> float | None:

@@ -1,8 +1,8 @@
 """Jobs of a sweep as training jobs of SageMaker (``hydra/launcher=sagemaker``), a few at once.
 
 Each writes its run folder to ``<output>/sweeps/<name>/<job>``. When it ends that is fetched to where every launcher
-leaves it, so what was finished is skipped, and reported, as anywhere. One that was cut off goes on from there: SageMaker
-brings the folder to the next job that is given the same one.
+leaves it, so what was finished is skipped, and reported, as anywhere. One that was cut off goes on from there, since
+SageMaker brings the folder to the next job that is given the same one.
 """
 
 import logging
@@ -23,7 +23,7 @@ from segkit.remote.address import Address
 from segkit.remote.s3 import S3
 from segkit.runs.files import write_whole
 from segkit.runs.folder import RunFolder
-from segkit.sagemaker.request import job_name, most, name_part, price, training_job
+from segkit.sagemaker.request import estimate, job_name, name_part, price, training_job
 from segkit.sagemaker.service import ENDED, SageMaker, ask, fetch, send
 from segkit.sagemaker.source import pack
 from segkit.sweeps.grid import done_before
@@ -80,14 +80,9 @@ class SageMakerPool:
         self._asked = 0.0
         self._billed = 0
         self._trouble = ""
-        limit = most(self.about)
-        cost = "cost unknown" if limit is None else f"at most ${limit:.2f} on demand"
         if self._source.note:
             console.print(self._source.note, markup=False)
-        console.print(
-            f"each job: {self.about.instance_count} × {self.about.instance} for at most {self.about.max_hours:g} h, {cost}",
-            markup=False,
-        )
+        console.print(f"each job: {estimate(self.about)}", markup=False)
         if not ask("start them?"):
             raise UserError("not started")
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import boto3
 from botocore.validate import ParamValidator
 
-import boto3
 from tests.remote.server import Bucket
 from tests.sagemaker.container import Container, lay_out
 

@@ -12,69 +12,14 @@ from segkit.sagemaker import service as own_service
 from tests.commands.in_process import Outcome, segkit
 from tests.fixtures import write_kitti
 from tests.remote.server import Bucket
-from tests.sagemaker.container import REPOSITORY
+from tests.sagemaker.projects import ROOT, SMALL, WHERE
 from tests.sagemaker.service import Service, check
-
-ROLE = "arn:aws:iam::123456789012:role/segkit"
-OUTPUT = "s3://roads/segkit"
-WHERE = [
-    f"sagemaker.role={ROLE}",
-    "sagemaker.image=123456789012.dkr.ecr.eu-central-1.amazonaws.com/segkit:1",
-    f"sagemaker.output={OUTPUT}",
-]
-SMALL = [
-    "data.image_shape=[32,64]",
-    "data.split=fraction",
-    "data.workers=0",
-    "model.weights=null",
-    "model.fc_channels=8",
-    "trainer.gpus=0",
-    "trainer.max_epochs=1",
-    "predictions=1",
-]
-
-
-def git(folder: Path, *words: str) -> None:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    subprocess.run(["git", "-C", str(folder), *identity, *words], check=True, capture_output=True)
-
-
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """A clone of the source, as far as training needs it, with what is not committed yet."""
-    clone = tmp_path / "clone"
-    for name in ("segkit", "conf", "train.py"):
-        subprocess.run(["cp", "-r", "--parents", name, str(tmp_path)], cwd=REPOSITORY, check=True)
-        clone.mkdir(exist_ok=True)
-        (tmp_path / name).rename(clone / name)
-    (clone / ".gitignore").write_text("outputs/\n__pycache__/\n")
-    git(clone, "init", "-q")
-    git(clone, "add", "-A")
-    git(clone, "commit", "-qm", "all")
-    return clone
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A user's own repository, without train.py."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    (folder / "own.py").write_text("")
-    git(folder, "init", "-q")
-    git(folder, "add", "-A")
-    git(folder, "commit", "-qm", "all")
-    return folder
 
 
 def printed_request(told: Outcome) -> dict[str, Any]:
     assert told.code == 0, told.err
     request: dict[str, Any] = json.loads(told.out[told.out.index("{\n") :])
     return request
-
-
-@pytest.fixture
-def console_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_service.sys, "stdin", open("/dev/null"))
 
 
 @pytest.mark.parametrize("recipe", ["kitti_fcn8", "seed", "kitti_best", "camvid_best"])
@@ -129,9 +74,6 @@ def test_everything_that_a_job_can_have(bucket: Bucket, project: Path) -> None:
     assert request["Tags"] == [{"Key": "project", "Value": "roads"}]
     assert request["AlgorithmSpecification"]["MetricDefinitions"][-1]["Name"] == "val/road/bev/MaxF"
     assert [channel["ChannelName"] for channel in request["InputDataConfig"]] == ["code"]
-
-
-ROOT = "data.root=s3://roads/data_road"
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from segkit.runs.read import read_result
 from tests.commands.in_process import segkit
 from tests.fixtures import write_kitti
 from tests.remote.server import Bucket
+from tests.sagemaker.projects import OUTPUT, ROLE, ROOT, SMALL
 from tests.sagemaker.service import Service
-from tests.sagemaker.test_service import OUTPUT, ROLE, ROOT, SMALL, clone, git  # noqa: F401 - a fixture
 
 SWEEP = [
     "train",
@@ -42,7 +42,7 @@ def test_a_sweep_keeps_to_its_limit_is_skipped_when_finished_and_reported(
     bucket: Bucket,
     road: Path,
     clone: Path,
-    tmp_path: Path,  # noqa: F811
+    tmp_path: Path,
 ) -> None:
     service = Service(bucket, tmp_path / "containers")
     words = [*SWEEP, "optimizer.learning_rate=1e-3,1e-4", "hydra.launcher.max_jobs=1"]
@@ -69,7 +69,7 @@ def test_failures_are_told_and_tried_again(
     bucket: Bucket,
     road: Path,
     clone: Path,
-    tmp_path: Path,  # noqa: F811
+    tmp_path: Path,
 ) -> None:
     service = Service(bucket, tmp_path / "containers", failure="CapacityError: no ml.g6.xlarge")
     words = [*SWEEP, "seed=1"]
@@ -88,7 +88,7 @@ def test_what_was_begun_elsewhere_goes_on_and_what_still_runs_is_not_started_twi
     bucket: Bucket,
     road: Path,
     clone: Path,
-    tmp_path: Path,  # noqa: F811
+    tmp_path: Path,
 ) -> None:
     here = ["train", "-m", "sweep.name=first", *SMALL, "trainer.max_epochs=2", f"data.root={road}"]
     assert segkit(*here, cwd=clone).code == 0
@@ -124,7 +124,7 @@ def test_what_was_begun_elsewhere_goes_on_and_what_still_runs_is_not_started_twi
         (["hydra.launcher.instance_count=2"], "give trainer.num_nodes as many"),
     ],
 )
-def test_mistakes_are_a_line(bucket: Bucket, clone: Path, words: list[str], line: str) -> None:  # noqa: F811
+def test_mistakes_are_a_line(bucket: Bucket, clone: Path, words: list[str], line: str) -> None:
     told = segkit(*SWEEP, *words, cwd=clone)
     assert told.code == 2
     assert line in told.err

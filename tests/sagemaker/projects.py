@@ -1,0 +1,28 @@
+"""Words that start training jobs, in repositories of a user's."""
+
+import subprocess
+from pathlib import Path
+
+ROLE = "arn:aws:iam::123456789012:role/segkit"
+OUTPUT = "s3://roads/segkit"
+WHERE = [
+    f"sagemaker.role={ROLE}",
+    "sagemaker.image=123456789012.dkr.ecr.eu-central-1.amazonaws.com/segkit:1",
+    f"sagemaker.output={OUTPUT}",
+]
+SMALL = [
+    "data.image_shape=[32,64]",
+    "data.split=fraction",
+    "data.workers=0",
+    "model.weights=null",
+    "model.fc_channels=8",
+    "trainer.gpus=0",
+    "trainer.max_epochs=1",
+    "predictions=1",
+]
+ROOT = "data.root=s3://roads/data_road"
+
+
+def git(folder: Path, *words: str) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "-C", str(folder), *identity, *words], check=True, capture_output=True)
