@@ -12,7 +12,7 @@ from segkit.sagemaker import service as own_service
 from tests.commands.in_process import Outcome, segkit
 from tests.fixtures import write_kitti
 from tests.remote.server import Bucket
-from tests.sagemaker.projects import ROOT, SMALL, WHERE
+from tests.sagemaker.projects import ROOT, SMALL, WHERE, documented
 from tests.sagemaker.service import Service, check
 
 
@@ -112,12 +112,14 @@ def test_a_job_trains_and_comes_home(bucket: Bucket, clone: Path, tmp_path: Path
     write_kitti(tmp_path / "road", count=4)
     bucket.put_tree(tmp_path / "road", "data_road")
     service = Service(bucket, tmp_path / "containers")
-    told = segkit("sagemaker", ROOT, *SMALL, *WHERE, "sagemaker.poll_seconds=0.2", cwd=clone)
+    words = documented("segkit sagemaker experiment=kitti_fcn8")
+    small = [*SMALL, "trainer.monitor=val/iou", "trainer.validate_every=1", "augment=none"]
+    told = segkit("sagemaker", *words, *small, "sagemaker.poll_seconds=0.2", cwd=clone)
     (job,) = service.jobs.values()
     assert told.code == 0, told.err + job.container.printed
     assert "at most $27.12 on demand" in told.out
     assert "billed for 60 s, about $0.02" in told.out
-    (run,) = (clone / "outputs" / "train").iterdir()
+    (run,) = (clone / "outputs" / "kitti_fcn8").iterdir()
     assert run.name == job.name
     result = read_result(run)
     assert result["status"] == "finished"
@@ -125,16 +127,16 @@ def test_a_job_trains_and_comes_home(bucket: Bucket, clone: Path, tmp_path: Path
     assert result["commit"] == commit.strip()
     assert (run / "checkpoints" / "best.ckpt").exists()
     (kept,) = (clone / "outputs" / "sagemaker").iterdir()
-    assert read_result(kept)["run"] == f"outputs/train/{job.name}"
+    assert read_result(kept)["run"] == f"outputs/kitti_fcn8/{job.name}"
     use = [f"checkpoint={run}", f"data.root={tmp_path / 'road'}", "view=perspective", "gpus=0"]
     assert segkit("evaluate", *use, cwd=clone).code == 0
     # The next one finds the source there.
     puts = [path for method, path, _ in bucket.requests if method == "PUT" and "source" in path]
     segkit("sagemaker", ROOT, "model.fc_channels=x", *WHERE, "dry_run=true", cwd=clone)
     assert len(puts) == 1
-    listed = segkit("sagemaker", "action=list", cwd=clone)
-    assert job.name in listed.out
-    assert segkit("sagemaker", "action=fetch", f"job={job.name}", cwd=clone).code == 0
+    for action in ("list", "follow", "stop", "fetch"):
+        said = segkit("sagemaker", *documented(f"segkit sagemaker action={action}", job.name), cwd=clone)
+        assert (said.code, job.name in said.out) == (0, True), said
     (run / "result.json").write_text(json.dumps(result | {"started": result["started"] + 1}))
     refused = segkit("sagemaker", "action=fetch", f"job={job.name}", cwd=clone)
     assert (refused.code, "has been gone on with here" in refused.err) == (2, True)

@@ -9,21 +9,12 @@ from segkit.runs.read import read_result
 from tests.commands.in_process import segkit
 from tests.fixtures import write_kitti
 from tests.remote.server import Bucket
-from tests.sagemaker.projects import OUTPUT, ROLE, ROOT, SMALL
+from tests.sagemaker.projects import IMAGE, OUTPUT, ROLE, ROOT, SMALL, documented
 from tests.sagemaker.service import Service
 
-SWEEP = [
-    "train",
-    "-m",
-    "hydra/launcher=sagemaker",
-    f"hydra.launcher.role={ROLE}",
-    "hydra.launcher.image=123456789012.dkr.ecr.eu-central-1.amazonaws.com/segkit:1",
-    f"hydra.launcher.output={OUTPUT}",
-    "hydra.launcher.poll_seconds=0.2",
-    "sweep.name=first",
-    ROOT,
-    *SMALL,
-]
+WHERE = [f"hydra.launcher.role={ROLE}", f"hydra.launcher.image={IMAGE}", f"hydra.launcher.output={OUTPUT}"]
+POLL = "hydra.launcher.poll_seconds=0.2"
+SWEEP = ["train", "-m", "hydra/launcher=sagemaker", *WHERE, POLL, "sweep.name=first", ROOT, *SMALL]
 
 
 @pytest.fixture
@@ -45,7 +36,8 @@ def test_a_sweep_keeps_to_its_limit_is_skipped_when_finished_and_reported(
     tmp_path: Path,
 ) -> None:
     service = Service(bucket, tmp_path / "containers")
-    words = [*SWEEP, "optimizer.learning_rate=1e-3,1e-4", "hydra.launcher.max_jobs=1"]
+    small = [*SMALL, POLL, "sweep.name=first", "optimizer.learning_rate=1e-3,1e-4", "hydra.launcher.max_jobs=1"]
+    words = ["train", *documented("python train.py -m hydra/launcher=sagemaker"), *small]
     told = segkit(*words, cwd=clone)
     assert told.code == 0, told.out + told.err + "".join(job.container.printed for job in service.jobs.values())
     assert service.most == 1
