@@ -94,7 +94,7 @@ def _follow(name: str, job: JobSettings) -> dict[str, Any]:
 
     try:
         about = SageMaker().follow(name, job.poll_seconds, lambda line: console.print(line, markup=False))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, UserError):  # perhaps the network is down
         log.info("the job goes on. To look again: segkit sagemaker action=follow job=%s", name)
         log.info("to stop it: segkit sagemaker action=stop job=%s", name)
         raise

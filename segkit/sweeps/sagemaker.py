@@ -5,7 +5,6 @@ leaves it, so what was finished is skipped, and reported, as anywhere. One that 
 SageMaker brings the folder to the next job that is given the same one.
 """
 
-import logging
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -32,8 +31,6 @@ from segkit.sweeps.local import NOT_BEGUN
 from segkit.sweeps.run_job import one_line, record
 
 NOT_SENT = ("sweep.", "data.root=")
-
-log = logging.getLogger(__name__)
 
 
 class _HydraLauncher(Strict):
@@ -177,30 +174,32 @@ class SageMakerPool:
         for started in list(self._running):
             try:
                 about = self._service.describe(started.name)
-                store = S3(Address.parse(started.run, started.run), started.run)
                 if about["TrainingJobStatus"] not in ENDED:
-                    if (text := store.get_text("result.json")) is not None:  # for those who look on
+                    text = S3(Address.parse(started.run, started.run), started.run).get_text("result.json")
+                    if text is not None:  # for those who look on
                         write_whole(started.job.folder / "result.json", text.encode())
                     continue
-                outcome = self._outcome(started, about)
             except UserError as error:  # the jobs are not hurt by a network that is down for a while
                 if str(error) != self._trouble:
                     self._trouble = str(error)
                     console.print(f"{error}; asking again", markup=False)
                 continue
+            outcome = _outcome(started, about)
             self._running.remove(started)
             self._billed += about.get("BillableTimeInSeconds", 0)
             record(started.job.folder, outcome, started.when)
             started.folder.close()
             self._ended.append((started.job, outcome))
 
-    def _outcome(self, started: _Started, about: Mapping[str, Any]) -> Outcome:
-        status, second = about["TrainingJobStatus"], about["SecondaryStatus"]
-        reason = one_line(f"{started.name}: {about.get('FailureReason') or second}")
-        store = S3(Address.parse(started.run, started.run), started.run)
-        if store.entries()[0]:  # else it has ended before it began
-            fetch(started.run, started.job.folder, but=("checkpoints/last.ckpt",) if status == "Completed" else ())
-        if status == "Stopped":
-            return Outcome("interrupted", reason)
-        done = done_before(started.job) if status == "Completed" else None
-        return done or Outcome("failed", reason)
+
+def _outcome(started: _Started, about: Mapping[str, Any]) -> Outcome:
+    """What became of a job that has ended. Its run folder is fetched, as far as there is one."""
+    status = about["TrainingJobStatus"]
+    reason = about.get("FailureReason") or about["SecondaryStatus"]
+    try:
+        fetch(started.run, started.job.folder, but=("checkpoints/last.ckpt",) if status == "Completed" else ())
+    except UserError as error:
+        if status == "Completed":  # else it may well have ended before it began
+            reason = str(error)
+    done = done_before(started.job) if status == "Completed" else None
+    return done or Outcome("interrupted" if status == "Stopped" else "failed", one_line(f"{started.name}: {reason}"))

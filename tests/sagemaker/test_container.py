@@ -1,8 +1,10 @@
 """A training job's layout: what train.py makes of it, where it leaves what, and that it goes on."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -14,7 +16,7 @@ import pytest
 import torch
 
 import segkit
-from segkit.errors import UserError
+from segkit.errors import Interrupted, UserError
 from segkit.runs.read import read_result
 from segkit.sagemaker import container
 from segkit.sagemaker.container import TrainingJob
@@ -117,6 +119,18 @@ def test_mistakes_are_told_where_sagemaker_shows_them(base: Path, tmp_path: Path
     lay_out(base, SMALL)
     assert in_process("train", cwd=tmp_path).code == 2
     assert "image_2" in (base / "output" / "failure").read_text()
+
+
+def test_sigterm_before_training_is_no_failure(base: Path) -> None:
+    lay_out(base, SMALL)
+    job = TrainingJob.here()
+    assert job is not None
+    with pytest.raises(Interrupted, match="SIGTERM"), job.collected():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert not (base / "output").exists()
+    with pytest.raises(ZeroDivisionError), job.collected():
+        1 / 0  # noqa: B018
+    assert (base / "output" / "failure").read_text() == "ZeroDivisionError: division by zero"
 
 
 def test_results_lie_where_sagemaker_collects_them(base: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_sweep_keeps_to_its_limit_is_skipped_when_finished_and_reported(
     assert "billed for 120 s, about $0.04" in told.out
     assert "best: optimizer.learning_rate=0.00" in told.out
     sent = [request["HyperParameters"] for request in service.requests]
-    assert sorted(request["optimizer.learning_rate"] for request in sent) == ["1e-3", "1e-4"]
+    assert sorted(request["optimizer.learning_rate"] for request in sent) == ["0.0001", "0.001"]
     assert not any(key.startswith(("sweep", "hydra", "data.root")) for request in sent for key in request)
     assert not list((clone / "outputs" / "sweeps").rglob("last.ckpt"))
     again = segkit(*words, cwd=clone)
