@@ -30,6 +30,8 @@ class Service:
         self.bucket, self.folder, self.failure = bucket, folder, failure
         self.requests: list[dict[str, Any]] = []
         self.jobs: dict[str, Job] = {}
+        self.hold = True
+        """Whether :data:`tests.sagemaker.container.HELD` waits; else it finds its word at once."""
         self.most = 0
         self._lock = threading.Lock()
         bucket.fault = self._answer
@@ -82,6 +84,9 @@ class Job:
         self._copy_in(request["CheckpointConfig"]["S3Uri"] + "/", self.base / "checkpoints")
         algorithm = request["AlgorithmSpecification"]
         command = [*algorithm["ContainerEntrypoint"], *algorithm["ContainerArguments"]]
+        (self.base / "work").mkdir()
+        if not service.hold:
+            (self.base / "work" / "go").touch()
         self.container = Container(self.base, command, self.base / "work", **request["Environment"])
         self.sent = False
 

@@ -1,6 +1,9 @@
 """``hydra/launcher=sagemaker``: a sweep's jobs as training jobs, run on this machine in the container's layout."""
 
 import json
+import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,8 @@ from segkit.runs.read import read_result
 from tests.commands.in_process import segkit
 from tests.fixtures import write_kitti
 from tests.remote.server import Bucket
-from tests.sagemaker.projects import IMAGE, OUTPUT, ROLE, ROOT, SMALL, documented
+from tests.sagemaker.container import HELD
+from tests.sagemaker.projects import IMAGE, OUTPUT, ROLE, ROOT, SMALL, documented, git
 from tests.sagemaker.service import Service
 
 WHERE = [f"hydra.launcher.role={ROLE}", f"hydra.launcher.image={IMAGE}", f"hydra.launcher.output={OUTPUT}"]
@@ -55,6 +59,41 @@ def test_a_sweep_keeps_to_its_limit_is_skipped_when_finished_and_reported(
     assert len((clone / "outputs" / "sweeps" / "first" / "report" / "report.csv").read_text().splitlines()) == 3
     # From another machine, by what lies in the bucket.
     assert segkit("report", f"sweep={OUTPUT}/sweeps/first", cwd=tmp_path).code == 0
+
+
+def test_ctrl_c_stops_the_jobs_and_the_same_command_goes_on(
+    bucket: Bucket, road: Path, clone: Path, tmp_path: Path
+) -> None:
+    (clone / "held.py").write_text(HELD)
+    git(clone, "add", "held.py")
+    service = Service(bucket, tmp_path / "containers")
+
+    def interrupt() -> None:
+        while not any((job.base / "work" / "held").exists() for job in list(service.jobs.values())):
+            threading.Event().wait(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+        (job,) = service.jobs.values()
+        while not job.stopped:
+            threading.Event().wait(0.05)
+        (job.base / "work" / "go").touch()
+
+    thread = threading.Thread(target=interrupt, daemon=True)
+    thread.start()
+    words = [*SWEEP, "trainer.callbacks=[{_target_: held.Hold}]", "trainer.max_epochs=2", "seed=1,2"]
+    one = [*words, "hydra.launcher.max_jobs=1"]
+    told = segkit(*one, cwd=clone)
+    thread.join()
+    assert told.code == 130, told.out
+    assert "go on with: segkit train -m hydra/launcher=sagemaker" in told.out
+    assert jobs(clone) == {"seed_1": "interrupted"}
+    service.hold = False
+    told = segkit(*one, cwd=clone)
+    assert told.code == 0, told.out
+    assert jobs(clone) == {"seed_1": "finished", "seed_2": "finished"}
+    first, again, other = service.jobs.values()
+    assert first.request["CheckpointConfig"] == again.request["CheckpointConfig"] != other.request["CheckpointConfig"]
+    assert "last.ckpt" in again.container.printed
+    assert "last.ckpt" not in other.container.printed
 
 
 def test_failures_are_told_and_tried_again(
