@@ -8,10 +8,14 @@ import importlib
 import os
 import sys
 from contextlib import nullcontext
+from typing import TYPE_CHECKING, NoReturn
 
 from segkit import __version__
 from segkit.distributed.ranks import Ranks, as_leader
-from segkit.errors import UserError, choices
+from segkit.errors import Told, UserError, choices
+
+if TYPE_CHECKING:
+    from segkit.sagemaker.container import TrainingJob
 
 COMMANDS = {
     "train": "train a network and leave a run folder under outputs/",
@@ -21,6 +25,7 @@ COMMANDS = {
     "report": "keep a run's results as an entry of the lab book",
     "data": "statistics, verification, picture sheet, download or generation of a data set",
     "bench": "measure speed and memory, against other programs in the same run",
+    "sagemaker": "train on Amazon SageMaker, and follow, stop or fetch its jobs",
 }
 
 USAGE = "usage: segkit <command> [key=value …] [--help] [--version]\n\ncommands:\n" + "".join(
@@ -42,16 +47,37 @@ def main(leading: list[str] | None = None) -> None:
     if command not in COMMANDS:
         print(f"error: no command {command!r}{choices(command, list(COMMANDS))} (segkit --help)", file=sys.stderr)
         sys.exit(2)
+    job = None
+    if command == "train":
+        from segkit.sagemaker.container import TrainingJob
+
+        try:
+            job = TrainingJob.here()
+        except UserError as error:
+            _tell(error)
+    with nullcontext() if job is None else job.collected():
+        _run(command, arguments, job)
+
+
+def _run(command: str, arguments: list[str], job: "TrainingJob | None") -> None:
     from segkit.commands.runner import run_command
 
     module = importlib.import_module(f"segkit.commands.{command}")
     try:
+        if job is not None:
+            arguments = job.arguments(arguments)
+            job.start_ranks(arguments)
         ranks = Ranks.from_environment() if command == "train" else None
         if ranks is not None and ranks.rank > 0:
             module.follow()
             return
     except UserError as error:
-        print(f"error (rank {os.environ.get('RANK', '?')}): {error}", file=sys.stderr)
-        sys.exit(2)
+        _tell(error)
     with nullcontext() if ranks is None else as_leader():
         run_command(module, command, arguments)
+
+
+def _tell(error: UserError) -> NoReturn:
+    rank = f" (rank {os.environ['RANK']})" if "RANK" in os.environ else ""
+    print(f"error{rank}: {error}", file=sys.stderr)
+    raise Told(str(error))

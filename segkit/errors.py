@@ -17,6 +17,17 @@ class Pruned(UserError):  # noqa: N818 - not always a mistake
     """The study has given up on the run; the message says after which epoch."""
 
 
+class Told(SystemExit):
+    """A mistake of the user's that has been printed; the exit code is 2."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(2)
+        self.line = line
+
+    def __str__(self) -> str:
+        return self.line
+
+
 class Interrupted(SystemExit):
     """A run was ended by a signal; the exit code is 128 + its number, as shells have it."""
 

@@ -193,12 +193,13 @@ RUN_HERE = {
 # The recipes behind `make demo` and `make tensorboard` are run below; `make lint test` is what CI runs.
 RUN_ELSEWHERE = {"make demo", "make test", "make tensorboard", "source .venv/bin/activate"}
 RUN_ELSEWHERE |= {"segkit bench what=train"}  # by tests/commands/test_bench.py
-# tests/commands/test_data_parallel.py and tests/sweeps/test_ray_pool.py run these as they stand in the docs.
+# tests/commands/test_data_parallel.py, tests/sweeps/test_ray_pool.py and tests/sagemaker run these as they stand there.
+SAGEMAKER = ("segkit sagemaker", "python train.py -m hydra/launcher=sagemaker")
 RUN_ELSEWHERE |= {
     line
     for page in ALL_PAGES
     for line in page.read_text().splitlines()
-    if line.startswith(("torchrun ", "srun ", "ray start --head"))
+    if line.startswith(("torchrun ", "srun ", "ray start --head", *SAGEMAKER))
 }
 
 

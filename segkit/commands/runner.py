@@ -24,7 +24,7 @@ from segkit.config.messages import readable
 from segkit.config.overrides import Options, as_list, quoted, read_options, split_flags, value_of
 from segkit.config.schema import validate
 from segkit.console import log_to
-from segkit.errors import UserError
+from segkit.errors import Told, UserError
 from segkit.remote.address import is_address
 from segkit.remote.local import with_addresses
 from segkit.runs.folder import RunFolder, remove_empty
@@ -92,8 +92,9 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
     except (UserError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         if full_error or not _is_users(error):
             raise
-        print(f"error: {with_addresses(readable(error))}", file=sys.stderr)
-        sys.exit(2)
+        line = with_addresses(readable(error))
+        print(f"error: {line}", file=sys.stderr)
+        raise Told(line) from None
     except KeyboardInterrupt:
         if full_error:
             raise

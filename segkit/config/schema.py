@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from segkit.config.check import Strict, nested_targets, schema_problems, target_problems
 from segkit.config.names import keys_of
@@ -104,6 +104,42 @@ class TrainSettings(Strict):
     init_from: str | None
     upload: str | None
     trust: Names
+
+
+class JobSettings(Strict):
+    """``conf/hydra/launcher/sagemaker.yaml``."""
+
+    kind: Literal["sagemaker"]
+    role: str | None
+    image: str | None
+    output: str | None
+    instance: str
+    instance_count: Positive
+    volume_gb: Positive
+    spot: bool
+    max_hours: Annotated[float, Gt(0)]
+    max_wait_hours: Annotated[float, Gt(0)]
+    keep_alive_minutes: Annotated[float, Ge(0)]
+    input_mode: Literal["File", "FastFile"]
+    max_jobs: Positive
+    poll_seconds: Annotated[float, Gt(0)]
+    tags: dict[str, str] | None
+    request: dict[str, Any] | None
+    price_per_hour: dict[str, Annotated[float, Gt(0)]] | Annotated[float, Gt(0)]
+
+    @model_validator(mode="after")
+    def _warm_pool(self) -> "JobSettings":
+        if self.spot and self.keep_alive_minutes:
+            raise ValueError("a warm pool is not for spot instances; give spot=false with keep_alive_minutes")
+        return self
+
+
+class SagemakerSettings(TrainSettings):
+    action: Literal["train", "list", "follow", "stop", "fetch"]
+    job: str | None
+    resume: str | None
+    dry_run: bool
+    sagemaker: JobSettings
 
 
 class BenchDataSettings(Strict):

@@ -164,7 +164,12 @@ def gpu_name(gpus: Sequence[int], nodes: int = 1) -> str | None:
 
 
 def _git_commit() -> str | None:
-    """The commit of the code in use, with ``-dirty`` where tracked files differ from it; None outside a checkout."""
+    """The commit of the code in use, with ``-dirty`` where tracked files differ from it; None outside a checkout.
+
+    A copy of a checkout, as training jobs on SageMaker run it, is told which in ``SEGKIT_COMMIT``.
+    """
+    if told := os.environ.get("SEGKIT_COMMIT"):
+        return told
     here = Path(__file__).resolve().parents[2]
     command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

@@ -8,6 +8,7 @@ from segkit.errors import UserError
 from segkit.sweeps.job import Pool
 from segkit.sweeps.local import LocalPool
 from segkit.sweeps.ray_pool import RayPool
+from segkit.sweeps.sagemaker import SageMakerPool
 from segkit.sweeps.slurm import SlurmPool
 
 
@@ -37,7 +38,9 @@ def make_pool(
         if gpus is not None and gpus % 1:
             raise UserError(f"sweep.gpus_per_job={gpus:g}: SLURM gives whole GPUs; give a whole number")
         return SlurmPool(sweep_folder / "slurm", launcher, 1 if gpus is None else int(gpus), cpus)
-    raise UserError("hydra/launcher: should be basic, gpus or slurm")
+    if kind == "sagemaker":
+        return SageMakerPool(launcher, sweep_folder)
+    raise UserError("hydra/launcher: should be basic, gpus, slurm or sagemaker")
 
 
 def _gpus_per_job(sweep: Mapping[str, Any], trainer: Mapping[str, Any]) -> float | None:

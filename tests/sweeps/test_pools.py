@@ -61,7 +61,7 @@ def test_plain_sweeps_run_here_one_after_the_other() -> None:
 
 @pytest.mark.parametrize("launcher", [{"_target_": "hydra_plugins.other.Launcher"}, {"kind": "cloud"}])
 def test_other_launchers_are_refused(launcher: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"^hydra/launcher: should be basic, gpus or slurm$"):
+    with pytest.raises(UserError, match=r"^hydra/launcher: should be basic, gpus, slurm or sagemaker$"):
         make(launcher)
 
 

@@ -95,7 +95,7 @@ class EpochReport(Callback):
                 step=trainer.global_step,
             )
         if trainer.is_global_zero:
-            log.info("%s", epoch_line(number, figures))
+            log.info("%s", epoch_line(number, figures, self.about["monitor"]))
         if time.monotonic() - self.written >= self.WRITTEN_EVERY:
             self._write(trainer)
 
@@ -110,10 +110,14 @@ class EpochReport(Callback):
             self.written = time.monotonic()
 
 
-def epoch_line(number: int, figures: dict[str, float]) -> str:
-    """The line for people; the part about validation is left out where there was none."""
+def epoch_line(number: int, figures: dict[str, float], monitor: str = "val/iou") -> str:
+    """The line for people; the part about validation is left out where there was none.
+
+    The regular expressions of :mod:`segkit.sagemaker.request` read it too.
+    """
     line = f"Epoch {number} loss: {figures['loss']:.4f}  mean {figures['mean_loss']:.4f}"
     names = {"loss": "val/loss", "IoU": "val/iou", "accuracy": "val/accuracy"}
+    names |= {} if monitor in names.values() else {monitor: monitor}
     shown = [f"{name} {figures[key]:.4f}" for name, key in names.items() if key in figures]
     line += f" | validation {'  '.join(shown)}" if shown else ""
     return f"{line} | {figures['images_per_second']:.1f} images/s"
