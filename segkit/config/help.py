@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from segkit.config.check import shown
@@ -32,7 +33,11 @@ def help_text(command: str, config: DictConfig, config_dir: Path | None) -> str:
         lines.append("")
     values = cast(dict[str, Any], OmegaConf.to_container(config))
     values.pop("hydra")
-    meanings = _meanings([CONF / f"{command}.yaml"])
+    own = CONF / f"{command}.yaml"
+    defaults = yaml.safe_load(own.read_text()).get("defaults", [])
+    meanings = _meanings(
+        [own, *(CONF / f"{name}.yaml" for name in defaults if isinstance(name, str) and name != "_self_")]
+    )
     lines.append("Settings as they stand, key=value:")
     for key, value in values.items():
         if not isinstance(value, dict):
@@ -40,9 +45,11 @@ def help_text(command: str, config: DictConfig, config_dir: Path | None) -> str:
     for group, value in values.items():
         if not isinstance(value, dict):
             continue
-        chosen = choices.get(group)
-        lines += ["", f"{group}" + (f" = {chosen}" if chosen else "")]
-        files = [path for place in places for path in sorted((place / group).glob("*.yaml"))]
+        # A group may take its files from another folder: hydra/launcher@sagemaker.
+        source = next((key for key in choices if key.partition("@")[2] == group), group)
+        chosen = choices.get(source)
+        lines += ["", f"{group}" + (f" = {chosen}" if chosen and source == group else "")]
+        files = [path for place in places for path in sorted((place / source.partition("@")[0]).glob("*.yaml"))]
         files.sort(key=lambda path: path.stem != chosen)
         beside = {key.removeprefix(f"{group}."): text for key, text in meanings.items() if key.startswith(f"{group}.")}
         beside = _meanings(files) | beside
