@@ -69,6 +69,7 @@ STREET = "model=fpn model.encoder=resnet18 model.weights=null"
 PREDICT_STREET = (
     "segkit predict checkpoint=outputs/cityscapes/<street> input='data/cityscapes/leftImg8bit/test/*/*.png'"
 )
+COMPARE = "'compare={vegetation: [tree, vegetation, terrain], sidewalk: [pavement, sidewalk]}'"
 MERGE = "'data.classes={vehicle: [car, truck, bus], road: [road], ignore: [terrain]}'"
 TWO = "'checkpoint=[outputs/soup/a,outputs/soup/b]'"
 
@@ -114,6 +115,7 @@ RUN_HERE = {
         "trainer.limit_batches=2",
     ],
     f"python train.py data=bdd100k {STREET}": [*FAST, "name=bdd100k"],
+    f"segkit evaluate checkpoint=outputs/cityscapes/<street> data=camvid {COMPARE}": [],
     f"python train.py data=cityscapes {MERGE} model.weights=null": [*FAST, *NARROW],
     "cd examples": [],
     "python ../train.py data=two_folders data.root=pictures model.weights=null": [*FAST, *NARROW],

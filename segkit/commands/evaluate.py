@@ -60,6 +60,8 @@ def prepare(typed: Typed) -> Typed:
         del inherited["resize"]  # it goes with image_shape, also where another one is given
     if (value_of(typed.words, "data.split") or inherited.get("split")) == "official":
         inherited.pop("held_out", None)  # it goes with another split
+    if value_of(typed.words, "data.classes") is not None:
+        inherited.pop("classes", None)  # one merge of classes takes the place of another, and is not joined to it
     if "data._target_" in added:  # no matter of the chosen file then
         inherited["_target_"] = settings["_target_"]
     if asked is not None and asked != chosen:
@@ -83,6 +85,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         raise UserError("data.unscored=road: the benchmark leaves black label areas out; use data.unscored=ignore")
     if settings["predictions"] is not None and settings["corruption"] is not None:
         raise UserError("corruption: saved maps cannot be corrupted any more; it goes with checkpoint=")
+    if settings["predictions"] is not None and settings["compare"] is not None:
+        raise UserError("compare: saved maps are of one class; it goes with checkpoint=")
     if settings["predictions"] is not None and settings["average"]:
         raise UserError("average: saved maps are scored as they are; it goes with checkpoint=")
     settings = local_settings(settings)
@@ -188,7 +192,8 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
     if len(networks) == 1 and settings["part"] != "train":
         for warning in seen_in_training(runs, settings["data"], records):
             log.warning("checkpoint: %s", warning)
-    benchmark = data.evaluation(settings["view"])
+    # The benchmark's score is that of class 1, which is another one among compared classes.
+    benchmark = data.evaluation(settings["view"]) if settings["compare"] is None else None
     if benchmark is not None:
         benchmark.check(records)
     elif settings["view"] == "bev":
@@ -209,7 +214,9 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
     ]
     with progress_bar() as bar:
         row = bar.add_task("scoring", total=len(records), note="")
-        scored, notes = score_networks(parts, conditions, benchmark, gpu, lambda: bar.advance(row))
+        scored, notes, comparison = score_networks(
+            parts, conditions, benchmark, gpu, lambda: bar.advance(row), settings["compare"]
+        )
     for note in notes:
         log.warning("%s", note)
     source = {
@@ -219,6 +226,8 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
         "networks": len(networks[0]),
         "precision": parts[0].precision,
     }
+    if comparison is not None:
+        source |= {"compared": comparison.members, "left_out": comparison.left_out}
     return _Outcome(data, records, scored, source, benchmark, gpu)
 
 

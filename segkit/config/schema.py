@@ -176,6 +176,7 @@ class EvaluateSettings(Strict):
     checkpoint: Places | None
     predictions: str | None
     average: Any
+    compare: dict[str, list[str]] | None
     part: Literal["val", "train", "test", "all"]
     view: Literal["perspective", "bev", "both"]
     corruption: Literal["shadow", "fog", "rain", "night", "blur"] | None

@@ -22,17 +22,20 @@ def statistics(module: SegmentationDataModule) -> dict[str, Any]:
     Returns:
         ``pictures`` (training with validation, test, total), ``labels`` (files by kind, total), ``groups`` (records
         by part, and the shares below), ``classes`` (share of the scored pixels by class), ``unscored`` (share of all
-        labelled pixels; shares are 0…1, or None without labels), ``sizes`` (height, width, count; the most frequent
-        first), and with two classes ``grey_threshold_iou`` (``best_grey_threshold_iou`` over all labelled pictures).
+        labelled pixels; shares are 0…1, or None without labels), ``pixels`` and ``held`` (by class: how many there are,
+        and how many pictures hold some), ``sizes`` (height, width, count; the most frequent first), and with
+        two classes ``grey_threshold_iou`` (``best_grey_threshold_iou`` over all labelled pictures).
 
     Raises:
         UserError: a file cannot be read.
     """
     parts = module.layout.parts
     counts: dict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(256, np.int64))
+    held = np.zeros(256, np.int64)
     sizes: Counter[tuple[int, int]] = Counter()
     records = [record for part in parts.values() for record in part]
 
+    names = [item.name for item in module.class_list]
     grey = np.zeros((2, 256), np.int64)
 
     def measure(record: Record) -> tuple[tuple[int, int], NDArray[np.int64] | None, NDArray[np.int64]]:
@@ -43,7 +46,8 @@ def statistics(module: SegmentationDataModule) -> dict[str, Any]:
         label = module.read_label(record.label)
         if label.shape != size:
             raise PictureError(SIZES, record.label, f"is not as large as {record.image}")
-        return size, np.bincount(label.ravel(), minlength=256), grey_histograms(image, label)
+        own = grey_histograms(image, label) if len(names) == 2 else np.zeros_like(grey)
+        return size, np.bincount(label.ravel(), minlength=256), own
 
     with ThreadPoolExecutor() as pool:
         for record, (size, values, histograms) in zip(records, pool.map(measure, records), strict=True):
@@ -51,19 +55,21 @@ def statistics(module: SegmentationDataModule) -> dict[str, Any]:
             grey += histograms
             if values is not None:
                 counts[record.group] += values
+                held += values > 0
     training, test = len(parts["train"]) + len(parts["val"]), len(parts["test"])
-    names = [item.name for item in module.class_list]
     by_group = {
         group: {part: members.get(group, 0) for part, members in module.summary().items()}
         | _shares(counts[group], names)
         for group in sorted({record.group for record in records})
     }
-    files = dict(module.layout.label_files)
+    files, total = dict(module.layout.label_files), sum(counts.values(), np.zeros(256, np.int64))
     return {
         "pictures": {"training": training, "test": test, "total": training + test},
         "labels": files | {"total": sum(files.values())},
         "groups": by_group,
-        **_shares(sum(counts.values(), np.zeros(256, np.int64)), names),
+        **_shares(total, names),
+        "pixels": dict(zip(names, total.tolist(), strict=False)),
+        "held": dict(zip(names, held.tolist(), strict=False)),
         "sizes": [{"height": h, "width": w, "count": n} for (h, w), n in sizes.most_common()],
         **({"grey_threshold_iou": best_grey_threshold_iou(grey)} if len(names) == 2 else {}),
     }
@@ -91,7 +97,7 @@ def statistics_table(numbers: Mapping[str, Any]) -> str:
         "",
     ]
     names = list(numbers["classes"])
-    shown = names[1:] if len(names) == 2 else names
+    shown = names[1:] if len(names) == 2 else []
     columns = ["train", "val", "test", *shown, "unscored"]
     groups = {**numbers["groups"], "all": _totals(numbers)}
     rows = [["", *columns]]
@@ -99,6 +105,10 @@ def statistics_table(numbers: Mapping[str, Any]) -> str:
         shares = [*(row["classes"][name] for name in shown), row["unscored"]]
         rows.append([group, *(str(row[part]) for part in columns[:3]), *map(_percent, shares)])
     lines.append(table(rows))
+    if len(names) > 2:
+        shares = [numbers["classes"][name] for name in names]
+        body = zip(names, map(_percent, shares), numbers["pixels"].values(), numbers["held"].values(), strict=True)
+        lines += ["", table([["class", "share", "pixels", "pictures"], *([*map(str, row)] for row in body)])]
     lines += ["(class shares are of the scored pixels)", ""]
     lines += [f"{size['count']:>5} pictures of {size['width']}×{size['height']}" for size in numbers["sizes"]]
     if "grey_threshold_iou" in numbers:

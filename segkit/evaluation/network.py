@@ -15,13 +15,14 @@ from segkit.data.images import decode_image
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import Record
 from segkit.errors import UserError
+from segkit.evaluation.compared import Compared, Comparison, compare_classes
 from segkit.metrics.benchmark import Benchmark, Scored
 from segkit.metrics.class_evaluation import ClassEvaluation
 from segkit.metrics.trimap import trimap
 from segkit.models.full_size import to_confidence
 from segkit.models.trained import read_checkpoint
 from segkit.predict.ensemble import Ensemble
-from segkit.predict.predictor import Predictor
+from segkit.predict.predictor import Predictor, Segmenter
 from segkit.runs.read import TrainedRun
 
 Image = NDArray[np.uint8]
@@ -51,7 +52,8 @@ def score_networks(
     benchmark: Benchmark | None,
     gpu: int | None,
     on_done: Callable[[], None],
-) -> tuple[dict[str, Scored], list[str]]:
+    compare: Mapping[str, Sequence[str]] | None = None,
+) -> tuple[dict[str, Scored], list[str], Comparison | None]:
     """Show the records of each part to the part's network, under every condition, and score what comes out.
 
     Args:
@@ -60,9 +62,10 @@ def score_networks(
         benchmark: the data set's own, which is counted beside the class scores.
         gpu: device number, or None for the CPU.
         on_done: called after each record.
+        compare: see :func:`segkit.evaluation.compared.compare_classes`; None: network and data have the same classes.
 
     Returns:
-        What was scored by condition, and what a user should know about it, in sentences.
+        What was scored by condition, what a user should know about it, in sentences, and how classes were compared.
 
     Raises:
         UserError: a checkpoint, picture or label is of no use, or the classes of network and data differ.
@@ -70,20 +73,27 @@ def score_networks(
     data = parts[0].data
     device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
     scores = {name: None if benchmark is None else benchmark.score() for name in conditions}
-    classes = {name: ClassEvaluation(data.class_list) for name in conditions}
-    predictors: dict[str, Ensemble] = {}
-    notes = []
+    classes: dict[str, ClassEvaluation] = {}
+    predictors: dict[str, Segmenter] = {}
+    notes, comparison, table = [], None, np.arange(256, dtype=np.uint8)
     for part in parts:
         members = {str(trained.checkpoint): _predictor(trained, part, data, gpu) for trained in part.networks}
-        predictor = Ensemble(members)
-        _check_classes(predictor, data)
+        predictor: Segmenter = Ensemble(members)
+        if compare is None:
+            _check_classes(predictor, data)
+        else:
+            comparison = compare_classes(predictor.class_list, data.class_list, compare)
+            predictor, table = Compared(predictor, comparison), comparison.data
+        classes = classes or {name: ClassEvaluation(predictor.class_list) for name in conditions}
         for place, member in members.items():
             if member.trained_input != data.picture_input:
                 name = "the network" if len(members) == 1 else place
                 sizes = f"trained at {member.trained_input} and is scored at {data.picture_input}"
                 notes.append(f"data.image_shape: {name} was {sizes}")
         predictors |= {record.name: predictor for record in part.records}
-        for record, (image, own_label, own_trimap) in ahead(partial(_load_to_score, data=data), part.records):
+        for record, (image, own_label, own_trimap) in ahead(
+            partial(_load_to_score, data=data, table=table), part.records
+        ):
             label, near = torch.from_numpy(own_label).to(device), torch.from_numpy(own_trimap).to(device)
             for name, corrupt in conditions.items():
                 probabilities = predictor.probabilities(_changed(image, record, corrupt))
@@ -94,13 +104,13 @@ def score_networks(
             on_done()
 
     def again(corrupt: Corrupt | None, record: Record) -> tuple[Image, torch.Tensor, torch.Tensor]:
-        image, label = _load(record, data)
+        image, label = _load(record, data, table)
         image = _changed(image, record, corrupt)
         confidence = to_confidence(predictors[record.name].probabilities(image)[1])
         return image, confidence.cpu(), torch.from_numpy(label)
 
     def predicted(corrupt: Corrupt | None, record: Record) -> tuple[Image, Image, Image]:
-        image, label = _load(record, data)
+        image, label = _load(record, data, table)
         image = _changed(image, record, corrupt)
         decided, _ = Predictor.decide(predictors[record.name].probabilities(image))
         return image, decided.cpu().numpy(), label
@@ -109,7 +119,7 @@ def score_networks(
         name: Scored(scores[name], classes[name], partial(again, corrupt), partial(predicted, corrupt))
         for name, corrupt in conditions.items()
     }
-    return scored, notes
+    return scored, notes, comparison
 
 
 def _predictor(trained: TrainedRun, part: Part, data: SegmentationDataModule, gpu: int | None) -> Predictor:
@@ -117,24 +127,28 @@ def _predictor(trained: TrainedRun, part: Part, data: SegmentationDataModule, gp
     return Predictor(checkpoint, gpu, part.precision, data.picture_input, part.trust, trained.folder, part.average)
 
 
-def _check_classes(predictor: Ensemble, data: SegmentationDataModule) -> None:
+def _check_classes(predictor: Segmenter, data: SegmentationDataModule) -> None:
     trained, held = ([item.name for item in source.class_list] for source in (predictor, data))
     if trained != held:
-        raise UserError(f"checkpoint: its classes ({', '.join(trained)}) are not those of data ({', '.join(held)})")
+        raise UserError(
+            f"checkpoint: its classes ({', '.join(trained)}) are not those of data ({', '.join(held)}); "
+            "compare={} scores those that have the same name, compare={<name>: [<theirs>, <ours>]} others too"
+        )
 
 
-def _load(record: Record, data: SegmentationDataModule) -> tuple[Image, Image]:
+def _load(record: Record, data: SegmentationDataModule, table: Image) -> tuple[Image, Image]:
+    """A record's picture, and its label in the classes that are scored, by ``table``."""
     assert record.label is not None
     image, label = decode_image(record.image), data.read_label(record.label)
     if image.shape[:2] != label.shape:
         sizes = f"is {label.shape[1]}×{label.shape[0]}, its image {image.shape[1]}×{image.shape[0]}"
         raise PictureError(SIZES, record.label, sizes)
-    return image, label
+    return image, table[label]
 
 
-def _load_to_score(record: Record, data: SegmentationDataModule) -> tuple[Image, Image, Image]:
+def _load_to_score(record: Record, data: SegmentationDataModule, table: Image) -> tuple[Image, Image, Image]:
     """As ``_load``, and the label around boundaries alone."""
-    image, label = _load(record, data)
+    image, label = _load(record, data, table)
     return image, label, trimap(label)
 
 

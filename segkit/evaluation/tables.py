@@ -9,6 +9,9 @@ from segkit.metrics.confusion import percent
 
 NOTHING = "–"
 
+LEFT_OUT = "left out"
+"""What a prediction is called whose class cannot be compared with the data's: wrong, wherever the label's class can."""
+
 
 def class_rows(report: Mapping[str, Any]) -> list[list[str]]:
     """A row per class that a label holds, in the order of the classes, then their mean, then the accuracy.
@@ -83,4 +86,5 @@ def _scores(report: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _absent(report: Mapping[str, Any]) -> str:
-    return f"\nin no label: {', '.join(report['absent'])}" if report["absent"] else ""
+    absent = [name for name in report["absent"] if name != LEFT_OUT]
+    return f"\nin no label: {', '.join(absent)}" if absent else ""

@@ -79,6 +79,40 @@ def test_training_goes_on_with_kittis_pictures(work: Path) -> None:
     assert "left" not in next(line for line in done.out.splitlines() if "init_from" in line).split("init_from")[1]
 
 
+def test_a_network_is_scored_on_another_set_where_classes_can_be_compared(work: Path) -> None:
+    words = ["evaluate", "checkpoint=cityscapes", "data=camvid", "data.root=data/camvid", "gpus=0"]
+    done = segkit(*words, cwd=work)
+    assert (done.code, "compare={} scores those that have the same name" in done.err) == (2, True)
+    merge = "compare={vegetation: [tree, vegetation, terrain], sidewalk: [pavement, sidewalk], ignore: [fence]}"
+    done = segkit(*words, merge, "hydra.run.dir=across", cwd=work)
+    assert done.code == 0, done.err
+    found = result(work, "across")
+    names = ["sky", "building", "pole", "road", "sidewalk", "vegetation", "car"]
+    assert list(found["compared"]) == names
+    assert found["compared"]["vegetation"] == {"network": ["vegetation", "terrain"], "data": ["tree"]}
+    assert found["left_out"]["data"] == ["sign symbol", "fence", "pedestrian", "bicyclist"]
+    assert {"fence", "truck", "rider"} <= set(found["left_out"]["network"])
+    assert list(found["classes"]["iou"]) == names
+    assert "not compared, pixels that are not scored: sign symbol, fence, pedestrian, bicyclist" in done.out
+    assert "not compared, wrong where the network says so: wall, fence, traffic light" in done.out
+    assert (work / "across/figures/clean/confusion.png").is_file()
+
+
+def test_merged_classes_are_those_of_the_run_unless_others_are_given(work: Path) -> None:
+    merge = "data.classes={vehicle: [car], road: [road], ignore: [tree]}"
+    done = train(work, "camvid", merge, "trainer.limit_batches=1", folder="merged")
+    assert done.code == 0, done.err
+    pixels = []
+    for i, more in enumerate(([], ["data.classes={vehicle: [car], road: [road]}"])):
+        done = segkit("evaluate", "checkpoint=merged", "gpus=0", *more, f"hydra.run.dir=scored/{i}", cwd=work)
+        assert done.code == 0, done.err
+        pixels.append(result(work, f"scored/{i}")["classes"]["pixels"])
+    assert [list(own) for own in pixels] == [["background", "vehicle", "road"]] * 2
+    assert pixels[1]["background"] - pixels[0]["background"] == pixels[0]["road"]  # the tree, as wide as the road
+    done = segkit("evaluate", "checkpoint=merged", "gpus=0", "data.classes={road: [road]}", cwd=work)
+    assert (done.code, "are not those of data (background, road)" in done.err) == (2, True)
+
+
 def test_label_ids_are_written_for_the_server(work: Path) -> None:
     words = ["predict", "checkpoint=cityscapes", "input=data/cityscapes/leftImg8bit/test/berlin", "gpus=0"]
     done = segkit(*words, "output=server", "format=cityscapes", cwd=work)

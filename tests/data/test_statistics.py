@@ -3,10 +3,11 @@ import json
 import numpy as np
 import pytest
 
+from segkit.data.datasets.folder import FolderDataModule
 from segkit.data.statistics import statistics, statistics_table
 from segkit.errors import UserError
 from segkit.road.dataset import KittiRoadDataModule
-from tests.fixtures import BLACK, MAGENTA, RED, write_kitti, write_rgb
+from tests.fixtures import BLACK, MAGENTA, RED, write_folder, write_kitti, write_rgb
 
 
 def test_counts_and_shares(kitti_root, tmp_path):
@@ -33,6 +34,21 @@ def test_counts_and_shares(kitti_root, tmp_path):
     assert ["train", "val", "test", "road", "unscored"] in columns
     assert ["um", "5", "1", "2", "50.0", "%", "25.0", "%"] in columns
     assert "13 pictures of 120×40" in table
+
+
+def test_classes_are_counted_in_pixels_and_pictures(tmp_path):
+    root = write_folder(tmp_path / "mine", count=4)
+    label = np.zeros((30, 40), np.uint8)
+    label[:, :10] = 2
+    write_rgb(root / "masks/p00.png", label)
+    numbers = statistics(FolderDataModule(root, [15, 20], 2))
+    assert numbers["held"] == {"ground": 4, "road": 3, "sky": 4}
+    assert numbers["pixels"]["sky"] == 300 + 3 * 390
+    assert sum(numbers["pixels"].values()) == 1200 + 3 * 1170
+    rows = [line.split() for line in statistics_table(numbers).splitlines()]
+    assert ["sky", "31.2", "%", "1470", "4"] in rows
+    assert ["all", "3", "1", "0", "1.9", "%"] in rows
+    assert "grey_threshold_iou" not in numbers
 
 
 def test_a_label_of_another_size_is_named(kitti_root):

@@ -186,5 +186,5 @@ def _rgb(value: Any, key: str) -> Colour:
 def _text(content: Mapping[str, Any], key: str, default: Any, file: Path) -> str:
     value = content.get(key, default)
     if isinstance(value, str):
-        return value.strip("/")
+        return value.rstrip("/")
     raise UserError(f"{file}: {key}={value} should be the name of a folder or file, or a text")
