@@ -159,7 +159,7 @@ def test_help_says_values_and_meanings_at_a_readable_width(tmp_path: Path) -> No
 def test_help_keeps_a_list_a_list(tmp_path: Path) -> None:
     lines = segkit("predict", "--help", cwd=tmp_path).stdout.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("format = "))
-    column = [line[36:] for line in lines[start : start + 14]]
+    column = [line[36:] for line in lines[start : start + 18]]
     assert column[:4] == [
         "What is written, one or more of",
         "overlay     the classes painted on the picture, with the free",
