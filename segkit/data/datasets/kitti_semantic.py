@@ -54,7 +54,10 @@ class KittiSemanticDataModule(StreetDataModule):
             raise DataSetError("\n".join(wrong))
 
     def scan(self) -> Layout:
-        remedy = f"segkit data action=download data=kitti_semantic data.root={self.root} fetches the data set"
+        remedy = (
+            f"segkit data action=download data=kitti_semantic data.root={self.root} fetches the data set, "
+            f"segkit data action=generate data.root={self.root} 'also=[semantic]' draws one"
+        )
         labelled = paired_folders(self.root, {"train": TRAINING}, _group, remedy)
         # Apart, since test pictures have the names of training pictures.
         tests = paired_folders(self.root, {"test": TESTING}, _group)
