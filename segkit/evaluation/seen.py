@@ -8,6 +8,7 @@ from segkit.config.instantiate import build
 from segkit.data.module import SegmentationDataModule
 from segkit.data.records import Record
 from segkit.errors import UserError
+from segkit.remote.local import with_addresses
 from segkit.runs.read import TrainedRun
 
 
@@ -31,7 +32,7 @@ def _count_seen(trained: TrainedRun, data: Mapping[str, Any], records: Sequence[
     own = trained.settings()["data"]
     if own["_target_"] != data["_target_"] or _place(own["root"]) != _place(data["root"]):
         return None  # pictures of other data sets may have the same names
-    own = own | {"augment": None}
+    own = own | {"augment": None, "root": data["root"]}
     if own.get("split") == "official":
         own.pop("held_out", None)  # runs of older versions name drives that they did not hold out
     try:
@@ -46,4 +47,5 @@ def _count_seen(trained: TrainedRun, data: Mapping[str, Any], records: Sequence[
 
 
 def _place(root: str) -> Path:
-    return Path(root).expanduser().resolve()
+    """One for each data set: runs keep the address that was typed, what is scored lies in its copy."""
+    return Path(with_addresses(root).rstrip("/")).expanduser().resolve()
