@@ -1,11 +1,13 @@
-"""``segkit predict``: pictures in, painted pictures, metres of free road and KITTI's submission out."""
+"""``segkit predict``: pictures or a video in, painted ones, metres of free road and KITTI's submission out."""
 
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from segkit.commands.frames import are_frames, formats_of, open_frames, paint
 from segkit.config.overrides import as_list
 from segkit.config.schema import PredictSettings
 from segkit.console import progress_bar
@@ -15,37 +17,38 @@ from segkit.road.layout import find_calibrations
 from segkit.runs.folder import RunFolder, environment, gpu_name, write_result
 from segkit.runs.read import find_checkpoints, find_runs
 
+if TYPE_CHECKING:
+    from segkit.predict.predictor import Segmenter
+    from segkit.predict.writers import Painted
+    from segkit.road.writers import Calibrations
+
 SETTINGS = PredictSettings
 log = logging.getLogger(__name__)
 
 
 def run(settings: dict[str, Any], folder: RunFolder) -> None:
-    """Write every picture of ``input`` into ``folder`` in each ``format``. Exits with 1 when one could not be read.
+    """Write every picture or frame of ``input`` into ``folder`` in each ``format``.
+
+    Exits with 1 when one could not be read, and with 130 after Ctrl-C among frames: what is written by then is whole.
 
     Raises:
-        UserError: no picture, no checkpoint, several networks of different classes, no such GPU, a wrong calibration,
-            pictures that make no submission, files in the way.
+        UserError: no picture, no video, no checkpoint, several networks of different classes, no such GPU, a wrong
+            calibration, pictures that make no submission, files in the way.
     """
     settings = local_settings(settings)
-    formats = settings["format"] if isinstance(settings["format"], list) else [settings["format"]]
-    paths = find_pictures(settings["input"])
+    formats = formats_of(settings)
+    moving = open_frames(settings) if are_frames(settings, formats) else None
+    paths = find_pictures(settings["input"]) if moving is None else moving.files
     checkpoints = find_checkpoints(as_list(settings["checkpoint"]), "checkpoint")
     files = find_calibrations(paths, settings["calibration"])
 
-    from segkit.data.datasets.cityscapes_server import LabelIds
     from segkit.distributed.devices import one_gpu, prediction_precision
     from segkit.models.trained import read_checkpoint
     from segkit.predict.ensemble import Ensemble
-    from segkit.predict.outputs import claim
     from segkit.predict.predictor import Predictor
-    from segkit.predict.writers import paint_pictures, writers_of
-    from segkit.road.calibration import Calibration
-    from segkit.road.submission import Submission
-    from segkit.road.writers import Metres, road_writers
+    from segkit.road.raw_calibration import read_calibrations
 
-    calibrations = {
-        path: None if file is None else Calibration.from_file(file) for path, file in zip(paths, files, strict=True)
-    }
+    calibrations = read_calibrations(paths, files)
     gpu = one_gpu(settings["gpus"], "gpus")
     precision = prediction_precision(settings["precision"], gpu)
     predictor = Ensemble(
@@ -61,29 +64,22 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             for path in checkpoints
         }
     )
-    writers = writers_of(formats, road_writers(formats, predictor.class_list, calibrations))
-    if "submission" in formats:
-        writers.append(Submission(_data_root(settings), predictor.class_list, calibrations))
-    if LabelIds.name in formats:
-        writers.append(LabelIds(predictor.class_list, paths))
-    claim(folder.path, writers, paths, [str(path) for path in checkpoints])
-    with progress_bar() as bar:
-        row = bar.add_task("painting", total=len(paths), note="")
-        painted = paint_pictures(predictor, paths, folder.path, writers, lambda path: bar.advance(row))
+    names = [str(path) for path in checkpoints]
+    if moving is None:
+        painted, about = _pictures(settings, formats, paths, calibrations, predictor, names, folder.path)
+    else:
+        painted, about = paint(settings, formats, moving, calibrations, predictor, names, folder.path)
     for reason in painted.unreadable.values():
         log.error("skipped: %s", reason)
-    written = len(paths) - len(painted.unreadable)
-    metres = [writer for writer in writers if isinstance(writer, Metres)]
     write_result(
         folder.path,
         {
-            "checkpoint": [str(path) for path in checkpoints],
+            "checkpoint": names,
             "average": settings["average"],
-            "pictures": written,
+            **about,
             "unreadable": painted.unreadable,
             "format": formats,
             "written": dict(painted.written),
-            "without_calibration": metres[0].without_calibration if metres else [],
             "seconds": {name: round(value, 3) for name, value in asdict(painted.seconds).items()},
             "slowest": painted.seconds.slowest,
             "precision": precision,
@@ -91,11 +87,46 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             "gpu": gpu_name([] if gpu is None else [gpu]),
         },
     )
-    log.info("%d pictures painted in %s", written, folder.path)
-    if written:
+    what = "pictures" if moving is None else "frames"
+    log.info("%d %s painted in %s", about[what], what, folder.path)
+    if about[what]:
         log.info("%s", painted.seconds)
+    if about.get("interrupted"):
+        sys.exit(130)
     if painted.unreadable:
         sys.exit(1)
+
+
+def _pictures(
+    settings: dict[str, Any],
+    formats: Sequence[str],
+    paths: Sequence[Path],
+    calibrations: "Calibrations",
+    predictor: "Segmenter",
+    checkpoints: Sequence[str],
+    folder: Path,
+) -> "tuple[Painted, dict[str, Any]]":
+    """Paint pictures into ``folder``; what came of them, and what ``result.json`` says of them alone."""
+    from segkit.data.datasets.cityscapes_server import LabelIds
+    from segkit.predict.outputs import claim
+    from segkit.predict.writers import paint_pictures, writers_of
+    from segkit.road.submission import Submission
+    from segkit.road.writers import Metres, road_writers
+
+    writers = writers_of(formats, road_writers(formats, predictor.class_list, calibrations))
+    if "submission" in formats:
+        writers.append(Submission(_data_root(settings), predictor.class_list, calibrations))
+    if LabelIds.name in formats:
+        writers.append(LabelIds(predictor.class_list, paths))
+    claim(folder, writers, paths, checkpoints)
+    with progress_bar() as bar:
+        row = bar.add_task("painting", total=len(paths), note="")
+        painted = paint_pictures(predictor, paths, folder, writers, lambda path: bar.advance(row))
+    metres = [writer for writer in writers if isinstance(writer, Metres)]
+    return painted, {
+        "pictures": len(paths) - len(painted.unreadable),
+        "without_calibration": metres[0].without_calibration if metres else [],
+    }
 
 
 def _data_root(settings: dict[str, Any]) -> Path:

@@ -17,6 +17,7 @@ from segkit.errors import UserError, did_you_mean
 
 Positive = Annotated[int, Gt(0)]
 Count = Annotated[int, Ge(0)]
+Seconds = Annotated[float, Ge(0)]
 Names = str | list[str]
 Places = str | Annotated[list[str], Len(1)]
 
@@ -176,7 +177,7 @@ class BenchSettings(Strict):
         raise ValueError("should be a list of cases, each [height,width,batch], such as [[160,576,16]]")
 
 
-FORMATS = ("overlay", "mask", "confidence", "bev", "sheet", "submission", "cityscapes")
+FORMATS = ("overlay", "mask", "confidence", "bev", "video", "sheet", "submission", "cityscapes")
 
 
 class DataRootSettings(Strict):
@@ -185,10 +186,16 @@ class DataRootSettings(Strict):
 
 class PredictSettings(Strict):
     checkpoint: Places
-    input: str
+    input: str | Count
     output: str
     average: Any
     format: Any
+    container: Literal["webm", "mp4"]
+    stride: Positive
+    start: Seconds
+    end: Seconds | None
+    fps: Annotated[float, Gt(0)] | None
+    smooth: Annotated[float, Ge(0), Lt(1)]
     calibration: str | None
     data: DataRootSettings
     gpus: Any
@@ -202,7 +209,7 @@ class PredictSettings(Strict):
     @classmethod
     def _format(cls, value: Any) -> Any:
         words = value if isinstance(value, list) else [value]
-        if words and all(word in FORMATS and words.count(word) == 1 for word in words):
+        if value == "auto" or words and all(word in FORMATS and words.count(word) == 1 for word in words):
             return value
         near = "".join(did_you_mean(word, FORMATS) for word in words if word not in FORMATS)
         raise ValueError(f"should be one or more of {', '.join(FORMATS)}, each once{near}")

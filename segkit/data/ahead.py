@@ -3,12 +3,15 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from segkit.distributed.cores import cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+IN_BACKGROUND = 4
+"""Items that ``in_background`` holds at most."""
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[tuple[Item, Result], None, None]:
@@ -24,5 +27,22 @@ def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Generato
                 yield first, future.result()
         for first, future in running:
             yield first, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def in_background(items: Iterable[Item]) -> Generator[Item, None, None]:
+    """The items, taken from an iterator by a thread of its own, which is ``IN_BACKGROUND`` of them ahead at most."""
+    iterator, end = iter(items), object()
+    running: deque[Future[Any]] = deque()
+    pool = ThreadPoolExecutor(1)
+    try:
+        while True:
+            while len(running) < IN_BACKGROUND:
+                running.append(pool.submit(next, iterator, end))
+            item = running.popleft().result()
+            if item is end:
+                return
+            yield item
     finally:
         pool.shutdown(cancel_futures=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -65,6 +66,41 @@ class Writer:
             How many pictures that holds; None where nothing was written.
         """
         return None
+
+
+class FrameWriter:
+    """One file of all frames of a video or a drive, written while they come.
+
+    Attributes:
+        name: the kind's.
+        files: what it may write into its folder.
+    """
+
+    name: str
+    files: tuple[str, ...]
+
+    def encode(self, prediction: Prediction) -> Any:
+        """What ``append`` is to be given of a frame. Runs in any thread."""
+        raise NotImplementedError
+
+    def append(self, path: Path, number: int, seconds: float, encoded: Any) -> None:
+        """Write a frame; called in the frames' order, by one thread.
+
+        Args:
+            path: the prediction's.
+            number: the frame's in the video, from 0; those that were left out are counted.
+            seconds: its time.
+            encoded: of ``encode``.
+        """
+        raise NotImplementedError
+
+    def finish(self) -> int | None:
+        """Complete the file and put it in its place; how many frames it holds, None where there is no file."""
+        raise NotImplementedError
+
+    def discard(self) -> None:
+        """Remove what has been written."""
+        raise NotImplementedError
 
 
 def png(array: NDArray[np.uint8]) -> bytes:

@@ -8,6 +8,29 @@ from segkit.data.records import SUFFIXES
 from segkit.errors import UserError
 
 
+VIDEOS = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".ogv", ".wmv", ".flv", ".3gp")
+"""Endings of files that are videos."""
+
+
+def is_camera(place: str) -> bool:
+    """Whether ``input=`` means a camera: a number that is no file's name."""
+    return place.isdecimal() and not Path(place).exists()
+
+
+def find_video(place: str) -> Path | None:
+    """The video file meant by ``input=``; None where it means pictures.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    path = Path(place).expanduser()
+    if path.suffix.lower() not in VIDEOS or path.is_dir():
+        return None
+    if not path.is_file():
+        raise UserError(f"input={place}: no such file")
+    return path
+
+
 def find_pictures(pattern: str) -> list[Path]:
     """The pictures meant by a file, a folder (its own pictures, not those of folders in it) or a glob pattern.
 

@@ -2,10 +2,11 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from operator import length_hint
 from typing import TypeVar
 
 from segkit.data.ahead import ahead
@@ -40,7 +41,7 @@ class Seconds:
 
 
 def staged(
-    items: Sequence[Item],
+    items: Iterable[Item],
     read: Callable[[Item], Read],
     network: Callable[[Read], Computed],
     write: Callable[[Item, Computed], Result],
@@ -49,14 +50,14 @@ def staged(
     """Read, compute and write each item, the three at the same time; yields what ``write`` returns, in order.
 
     ``read`` and ``write`` run in as many threads each as there are cores, ``network`` in the caller's, between the
-    results that it takes. What any of them raises is raised here; what has been begun by then is finished, nothing
+    results that it takes; so are ``items`` taken there. What any of them raises is raised here; what has been begun by then is finished, nothing
     else is begun.
 
     Args:
         seconds: what the items took is added to it.
     """
     begun = time.perf_counter()
-    threads = max(1, min(cores(), len(items)))
+    threads = max(1, min(cores(), length_hint(items, cores())))
     writing: deque[tuple[Item, Future[tuple[Result, float]]]] = deque()
 
     def written() -> tuple[Item, Result]:

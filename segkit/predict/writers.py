@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from segkit.data.images import decode_image
 from segkit.data.writer import Prediction, Writer, png
@@ -26,8 +27,12 @@ class Overlay(Writer):
 
     name = "overlay"
 
+    def picture(self, prediction: Prediction) -> NDArray[np.uint8]:
+        """RGB uint8 (H, W, 3)."""
+        return prediction.painted
+
     def encode(self, prediction: Prediction) -> bytes:
-        return png(prediction.painted)
+        return png(self.picture(prediction))
 
 
 class Mask(Writer):
@@ -96,7 +101,7 @@ def paint_pictures(
     for writer in writers:
         if writer.per_picture:
             (folder / writer.name).mkdir(parents=True, exist_ok=True)
-    stages = _Stages(predictor, folder, writers)
+    stages = Stages(predictor, folder, writers)
     for path, written in staged(pictures, stages.read, stages.network, stages.write, done.seconds):
         if isinstance(written, UserError):
             done.unreadable[str(path)] = str(written)
@@ -111,14 +116,14 @@ def paint_pictures(
     return done
 
 
-class _Read(NamedTuple):
+class Read(NamedTuple):
     """A picture, RGB uint8 (H, W, 3), and the same as the network is shown it."""
 
     image: NDArray[np.uint8]
     views: list[NDArray[np.uint8]]
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
     """The network's, all uint8 (H, W); see :class:`Prediction`."""
 
     image: NDArray[np.uint8]
@@ -127,38 +132,45 @@ class _Answer(NamedTuple):
     confidence_of: dict[int, NDArray[np.uint8]]
 
 
-class _Stages:
+class Stages:
     """What is done with each picture. One that cannot be read goes through as the error that says why."""
 
     def __init__(self, predictor: Segmenter, folder: Path, writers: Sequence[Writer]) -> None:
         self.predictor, self.folder, self.writers = predictor, folder, writers
         self.needed = sorted({writer.needs for writer in writers if writer.needs is not None})
 
-    def read(self, path: Path) -> _Read | UserError:
+    def read(self, path: Path) -> Read | UserError:
         try:
             image = decode_image(path)
         except UserError as error:
             return error
-        return _Read(image, self.predictor.views(image))
+        return Read(image, self.predictor.views(image))
 
-    def network(self, read: _Read | UserError) -> _Answer | UserError:
+    def network(self, read: Read | UserError) -> Answer | UserError:
         if isinstance(read, UserError):
             return read
-        height, width = read.image.shape[:2]
-        probabilities = self.predictor.probabilities_at(read.views, (height, width))
+        probabilities = self.probabilities(read)
         classes, sure = self.predictor.decide(probabilities)
         asked = {number: to_confidence(probabilities[number]).cpu().numpy() for number in self.needed}
-        return _Answer(read.image, classes.cpu().numpy(), sure.cpu().numpy(), asked)
+        return Answer(read.image, classes.cpu().numpy(), sure.cpu().numpy(), asked)
 
-    def write(self, path: Path, answer: _Answer | UserError) -> list[str] | UserError:
+    def probabilities(self, read: Read) -> Tensor:
+        """At the picture's own size, float32 (C, H, W)."""
+        height, width = read.image.shape[:2]
+        return self.predictor.probabilities_at(read.views, (height, width))
+
+    def write(self, path: Path, answer: Answer | UserError) -> list[str] | UserError:
         """The names of the writers that have written the picture."""
         if isinstance(answer, UserError):
             return answer
-        prediction = Prediction(path, *answer, self.predictor.class_list)
+        return self.written(Prediction(path, *answer, self.predictor.class_list))
+
+    def written(self, prediction: Prediction) -> list[str]:
+        """As ``write``, of a picture that could be read."""
         written = []
         for writer in self.writers:
             content = writer.encode(prediction)
             if content is not None:
-                write_whole(self.folder / writer.name / f"{path.stem}.png", content)
+                write_whole(self.folder / writer.name / f"{prediction.path.stem}.png", content)
                 written.append(writer.name)
         return written

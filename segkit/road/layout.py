@@ -34,25 +34,40 @@ def calibration_path(image: Path) -> Path:
     return image.parents[1] / "calib" / f"{image.stem}.txt"
 
 
-def find_calibrations(pictures: Sequence[Path], folder: str | None) -> list[Path | None]:
-    """The calibration file of each picture, ``<its name>.txt`` in ``folder``.
+def find_calibrations(pictures: Sequence[Path], place: str | None) -> list[Path | None]:
+    """The calibration file of each picture, ``<its name>.txt`` in a folder, or one file for all of them.
 
-    Without ``folder`` they are looked for in KITTI's layout, ``image_2/x.png`` and ``calib/x.txt``; None = not there.
+    Without ``place`` they are looked for in KITTI's layouts: road's, ``image_2/x.png`` and ``calib/x.txt``, and that of
+    the raw recordings, whose day has one; None = not there.
 
     Raises:
-        UserError: a given folder does not exist or lacks the file of a picture.
+        UserError: a given place does not exist or lacks the file of a picture.
     """
-    if folder is None:
-        beside = [calibration_path(Path(os.path.abspath(path))) for path in pictures]
-        return [path if path.is_file() else None for path in beside]
-    place = Path(folder).expanduser()
-    if not folder or not place.is_dir():
-        raise UserError(f"calibration={folder}: no such folder; give the one that holds <picture>.txt")
-    files = [place / f"{path.stem}.txt" for path in pictures]
+    if place is None:
+        return [_beside(Path(os.path.abspath(path))) for path in pictures]
+    given = Path(place).expanduser()
+    if place and given.is_file():
+        return [given] * len(pictures)
+    if not place or not given.is_dir():
+        raise UserError(f"calibration={place}: no such folder; give the one that holds <picture>.txt, or a file for all")
+    files = [given / f"{path.stem}.txt" for path in pictures]
     missing = [path.name for path in files if not path.is_file()]
     if missing:
-        raise UserError(f"calibration={folder}: {len(missing)} of {len(files)} files are missing: {shortlist(missing)}")
+        raise UserError(f"calibration={place}: {len(missing)} of {len(files)} files are missing: {shortlist(missing)}")
     return list(files)
+
+
+def raw_calibration_path(picture: Path) -> Path | None:
+    """Where that of a picture of KITTI's raw recordings, ``<day>/<drive>/image_02/data/x.png``, belongs."""
+    above = picture.parents
+    if len(above) < 4 or above[0].name != "data" or not above[1].name.startswith("image_"):
+        return None
+    return above[3] / "calib_cam_to_cam.txt"
+
+
+def _beside(picture: Path) -> Path | None:
+    places = calibration_path(picture), raw_calibration_path(picture)
+    return next((path for path in places if path is not None and path.is_file()), None)
 
 
 def how_to_come_by(root: Path) -> str:

@@ -5,6 +5,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segkit.data.records import SegmentationClass
 from segkit.data.writer import Prediction, Writer, png
 from segkit.errors import shortlist
@@ -55,6 +58,11 @@ class Metres(Writer):
         if self.road is None:
             log.warning("none of this network's classes is named road or lane: no metres")
 
+    @property
+    def known(self) -> bool:
+        """Whether anything can be said in metres."""
+        return self.road is not None and any(self.calibrations.values())
+
     def free(self, prediction: Prediction) -> FreeRoad | None:
         """Measured once per picture, whoever asks; None without calibration or road."""
         path = prediction.path
@@ -65,6 +73,10 @@ class Metres(Writer):
                 free = free_road(road, GRID.seen(calibration, prediction.classes.shape), GRID)
             self._free[path] = free
         return self._free[path]
+
+    def forget(self, path: Path) -> None:
+        """Drop what was measured of a picture that all have written."""
+        self._free.pop(path, None)
 
     @property
     def without_calibration(self) -> list[str]:
@@ -95,12 +107,16 @@ class RoadOverlay(Writer):
     def __init__(self, metres: Metres) -> None:
         self.metres = metres
 
-    def encode(self, prediction: Prediction) -> bytes:
+    def picture(self, prediction: Prediction) -> NDArray[np.uint8]:
+        """RGB uint8 (H, W, 3)."""
         picture, free = prediction.painted, self.metres.free(prediction)
         calibration = self.metres.calibrations[prediction.path]
         if free is not None and calibration is not None:
             picture = draw_on_picture(picture, free, calibration)
-        return png(picture)
+        return picture
+
+    def encode(self, prediction: Prediction) -> bytes:
+        return png(self.picture(prediction))
 
 
 class BirdsEye(Writer):
