@@ -166,7 +166,10 @@ def _generate(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
             settings["seed"],
             settings["looks"],
             settings["also"],
+            settings["drive"],
             on_done=lambda done, total: bar.update(row, completed=done, total=total),
         )
+    if settings["drive"] is not None:
+        training, test = settings["drive"], 0
     log.info("%d training and %d test pictures in %s", training, test, root)
     return {"count": [training, test], "seed": settings["seed"], "looks": settings["looks"], "also": settings["also"]}

@@ -50,7 +50,9 @@ def are_frames(settings: dict[str, Any], formats: Sequence[str]) -> bool:
     usual = {"smooth": 0, "stride": 1, "start": 0, "end": None, "fps": None}
     for key, value in usual.items():
         if settings[key] != value:
-            raise UserError(f"{key}={settings[key]:g}: is for frames; give a video, or format=video for a drive's pictures")
+            raise UserError(
+                f"{key}={settings[key]:g}: is for frames; give a video, or format=video for a drive's pictures"
+            )
     return False
 
 
@@ -131,7 +133,9 @@ def paint(
 
         painted = paint_frames(predictor, frames, folder, writers, frame_writers, settings["smooth"], on_done)
     if video is not None and video.sound_lost:
-        log.warning("the sound (%s) does not go into .%s, so the video has none", video.sound_lost, settings["container"])
+        log.warning(
+            "the sound (%s) does not go into .%s, so the video has none", video.sound_lost, settings["container"]
+        )
     _say_flicker(painted, settings["smooth"])
     if painted.interrupted:
         log.warning("interrupted: what is written ends after %d frames", painted.frames)

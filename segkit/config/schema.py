@@ -209,7 +209,7 @@ class PredictSettings(Strict):
     @classmethod
     def _format(cls, value: Any) -> Any:
         words = value if isinstance(value, list) else [value]
-        if value == "auto" or words and all(word in FORMATS and words.count(word) == 1 for word in words):
+        if value == "auto" or (words and all(word in FORMATS and words.count(word) == 1 for word in words)):
             return value
         near = "".join(did_you_mean(word, FORMATS) for word in words if word not in FORMATS)
         raise ValueError(f"should be one or more of {', '.join(FORMATS)}, each once{near}")
@@ -257,6 +257,7 @@ class ReportSettings(Strict):
 class DataCommandSettings(Strict):
     action: Literal["stats", "verify", "show", "init", "download", "generate"]
     count: Annotated[list[Count], Len(2, 2)]
+    drive: Positive | None
     looks: Literal["kitti", "varied"]
     also: list[Literal["semantic", "instance", "depth"]]
     seed: Count

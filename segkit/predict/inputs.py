@@ -7,8 +7,22 @@ from pathlib import Path
 from segkit.data.records import SUFFIXES
 from segkit.errors import UserError
 
-
-VIDEOS = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".ogv", ".wmv", ".flv", ".3gp")
+VIDEOS = (
+    ".mp4",
+    ".webm",
+    ".avi",
+    ".mkv",
+    ".mov",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".mts",
+    ".ogv",
+    ".wmv",
+    ".flv",
+    ".3gp",
+)
 """Endings of files that are videos."""
 
 

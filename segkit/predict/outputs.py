@@ -44,7 +44,8 @@ def claim(
     """
     stems = [path.stem for path in pictures] if stems is None else stems
     names = [f"{writer.name}/{stem}.png" for writer in writers if writer.per_picture for stem in stems]
-    names += [name for writer in (*writers, *frame_writers) for name in writer.files]
+    files = [writer.files for writer in writers] + [writer.files for writer in frame_writers]
+    names += [name for group in files for name in group]
     own = _written(folder)
     inputs = {path.resolve() for path in pictures}
     for name in names:

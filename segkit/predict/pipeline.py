@@ -50,8 +50,8 @@ def staged(
     """Read, compute and write each item, the three at the same time; yields what ``write`` returns, in order.
 
     ``read`` and ``write`` run in as many threads each as there are cores, ``network`` in the caller's, between the
-    results that it takes; so are ``items`` taken there. What any of them raises is raised here; what has been begun by then is finished, nothing
-    else is begun.
+    results that it takes; there ``items`` are taken too. What any of them raises is raised here; what has been begun by
+    then is finished, nothing else is begun.
 
     Args:
         seconds: what the items took is added to it.

@@ -53,8 +53,11 @@ class Frames(Protocol):
         total: how many it gives; None where nobody knows.
     """
 
-    rate: float
-    total: int | None
+    @property
+    def rate(self) -> float: ...
+
+    @property
+    def total(self) -> int | None: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 
@@ -105,7 +108,7 @@ class VideoFile:
                 if number in self._chosen:
                     whole, image = capture.retrieve()
                     if whole:
-                        yield Frame(number, seconds, self._name(number), cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+                        yield Frame(number, seconds, self._name(number), _rgb(image))
                     else:
                         yield from self._broken([number])
         finally:
@@ -167,7 +170,7 @@ class Camera:
                     yield Frame(number, seconds, name, UserError(f"camera {self.number} gives no more frames"))
                     return
                 if seconds >= self.start and number % self.stride == 0:
-                    yield Frame(number, seconds, name, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+                    yield Frame(number, seconds, name, _rgb(image))
                 number += 1
         finally:
             self._capture.release()
@@ -205,6 +208,10 @@ class PictureFrames:
             except UserError as error:
                 image = error
             yield Frame(number, number / self.fps, path, image)
+
+
+def _rgb(image: cv2.typing.MatLike) -> NDArray[np.uint8]:
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
 def packet_times(path: Path) -> list[float]:

@@ -158,7 +158,7 @@ class _PyAV:
         container = path.suffix[1:]
         codec, options = _CODECS[container]
         muxing = {key: options[key] for key in options if key == "movflags"}
-        self._container = av.open(str(path), "w", format=container, options=muxing)
+        self._container: Any = av.open(str(path), "w", format=container, options=muxing)
         self._rate = Fraction(rate).limit_denominator(1001)
         self._stream = self._container.add_stream(codec, rate=self._rate)
         self._stream.width, self._stream.height = size

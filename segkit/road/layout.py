@@ -49,7 +49,9 @@ def find_calibrations(pictures: Sequence[Path], place: str | None) -> list[Path 
     if place and given.is_file():
         return [given] * len(pictures)
     if not place or not given.is_dir():
-        raise UserError(f"calibration={place}: no such folder; give the one that holds <picture>.txt, or a file for all")
+        raise UserError(
+            f"calibration={place}: no such folder; give the one that holds <picture>.txt, or a file for all"
+        )
     files = [given / f"{path.stem}.txt" for path in pictures]
     missing = [path.name for path in files if not path.is_file()]
     if missing:

@@ -15,8 +15,8 @@ from segkit.errors import UserError
 from segkit.road.calibration import Calibration
 
 HEIGHT = 1.65
-"""Metres of the cameras above the road, as published with the raw recordings (Geiger, Lenz, Stiller and Urtasun, "Vision
-meets robotics: the KITTI dataset", IJRR 2013)."""
+"""Metres of the cameras above the road, as published with the raw recordings (Geiger, Lenz, Stiller and Urtasun,
+"Vision meets robotics: the KITTI dataset", IJRR 2013)."""
 
 LEFT_COLOUR = 2
 

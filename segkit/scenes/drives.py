@@ -1,19 +1,27 @@
-"""Which drive a picture is of: drives like the real recordings, some frames each, or varied ones, a frame each."""
+"""Which drive a picture is of: drives like the real recordings, some frames each, or varied ones, a frame each; and one
+along whose road a video is taken."""
 
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 
 import numpy as np
 
 from segkit.road.layout import CATEGORIES, PARTS, Category, Part
+from segkit.scenes.arrays import Array
 from segkit.scenes.camera import RIGS, make_calibration
-from segkit.scenes.layout import FARTHEST, CentreLine, Drive, Light, View
+from segkit.scenes.layout import FARTHEST, CentreLine, Drive, Light, View, between
 from segkit.scenes.look import Looks
-from segkit.scenes.objects import SideRoad, furnish
+from segkit.scenes.objects import SideRoad, Thing, furnish
 from segkit.scenes.section import make_section
 from segkit.scenes.varied import varied_view
 
+FPS = 10
+"""Frames a second of a drive along its road, as of KITTI's cameras."""
+
 _DRIVE_FRAMES = (3, 6)
 _HEIGHT = 1.65
+_LANE, _GAP = 1.6, 8.0
+"""Metres beside the camera's line that its car takes up, and ahead of it that stay free."""
 
 
 def locate(seed: int, part: Part, category: Category, number: int, looks: Looks = "kitti") -> View:
@@ -53,17 +61,39 @@ def make_drive(seed: int, part: Part, category: Category, number: int, frames: i
     return Drive(key, rig, frames, step, line, section, _light(rng), side_roads, things)
 
 
-def _view(drive: Drive, frame: int) -> View:
-    rng = np.random.default_rng([*drive.key, 1 + frame])
+def along(seed: int, frames: int, number: int) -> View:
+    """The view of frame ``number`` of a drive of so many frames along its road, ``FPS`` a second.
+
+    Every ``FPS``-th is a frame of a drive as ``locate`` finds them, a second after the one before: the car moves on
+    between them, sways, and meets the same traffic. Cars ahead that it would run into are not there.
+    """
+    return _view(_free_drive(seed, frames), number / FPS)
+
+
+@lru_cache(maxsize=1)
+def _free_drive(seed: int, frames: int) -> Drive:
+    drive = make_drive(seed, "training", "um", 0, -(-frames // FPS) + 1)
+
+    def in_the_way(thing: Thing) -> bool:
+        gaps = [thing.at(second).s - second * drive.step for second in (0, drive.frames)]
+        return abs(thing.d) < _LANE and gaps[0] > 0 and gaps[1] < _GAP
+
+    return replace(drive, things=tuple(thing for thing in drive.things if not in_the_way(thing)))
+
+
+def _view(drive: Drive, frame: float) -> View:
     # Between frames of a drive the car only sways; its road and its place in the lane stay.
-    calibration = make_calibration(
-        drive.rig,
-        height=_HEIGHT + float(rng.uniform(-0.08, 0.08)),
-        pitch=float(rng.normal(0.0, 0.007)),
-        roll=float(np.clip(rng.normal(0.0, 0.008), -0.03, 0.03)),
-    )
+    height, pitch, roll, yaw = between(partial(_sway, drive), frame)
+    calibration = make_calibration(drive.rig, float(height), float(pitch), float(roll))
     d = 0.25 * float(np.sin(1.3 * frame + drive.line.phases[0]))
-    return View(drive, frame, frame * drive.step, d, float(rng.normal(0.0, 0.008)), calibration)
+    return View(drive, frame, frame * drive.step, d, float(yaw), calibration)
+
+
+def _sway(drive: Drive, frame: int) -> Array:
+    """Height in metres, pitch, roll and yaw in radians."""
+    rng = np.random.default_rng([*drive.key, 1 + frame])
+    height, pitch = _HEIGHT + rng.uniform(-0.08, 0.08), rng.normal(0.0, 0.007)
+    return np.array((height, pitch, np.clip(rng.normal(0.0, 0.008), -0.03, 0.03), rng.normal(0.0, 0.008)))
 
 
 def _light(rng: np.random.Generator) -> Light:

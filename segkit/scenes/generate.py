@@ -18,7 +18,7 @@ from segkit.distributed.processes import die_with_parent
 from segkit.errors import UserError
 from segkit.road.layout import CATEGORIES, PARTS, PUBLISHED, Category, Part
 from segkit.scenes.arrays import Array
-from segkit.scenes.drives import locate
+from segkit.scenes.drives import along, locate
 from segkit.scenes.labels import Extra
 from segkit.scenes.look import Looks
 from segkit.scenes.render import render
@@ -38,6 +38,8 @@ class _Job(NamedTuple):
     number: int
     looks: Looks
     also: tuple[Extra, ...]
+    drive: int = 0
+    """How many frames its drive has; 0: it is no frame of a drive along its road."""
 
 
 def divide(count: int, part: Part) -> dict[Category, int]:
@@ -57,6 +59,7 @@ def generate_scenes(
     seed: int = 0,
     looks: Looks = "kitti",
     also: Sequence[Extra] = (),
+    drive: int | None = None,
     workers: int | None = None,
     on_done: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -64,15 +67,21 @@ def generate_scenes(
 
     A picture depends on seed, looks, part, category and number alone. ``also`` names further labels of the training
     pictures: each gets a folder of its name beside theirs, with files of their names, as in KITTI's semantic benchmark.
+    ``drive``: instead of ``count`` pictures the frames of one drive along its road, in their order, ten a second; all
+    are training pictures of the category um.
     ``workers`` processes render (``None``: one for each CPU this process may use, 1: no further process).
     ``on_done(done, total)`` is called after each picture.
     The two parts appear under ``root`` when all is written, or not at all.
 
-    Raises ``UserError`` for a wrong count or seed, for a ``root`` that holds pictures already, and where the disk
-    refuses.
+    Raises ``UserError`` for a wrong count, seed or drive, for a ``root`` that holds pictures already, and where the
+    disk refuses.
     """
     if len(count) != 2 or min(count) < 0 or sum(count) < 1:
         raise UserError(f"count={list(count)}: expected [training, test] pictures, none negative, e.g. count=[289,290]")
+    if drive is not None and (drive < 1 or looks != "kitti"):
+        raise UserError(
+            f"drive={drive}: expected 1 or more frames, and looks=kitti: varied pictures are of a drive each"
+        )
     if seed < 0:
         raise UserError(f"seed={seed}: expected 0 or more")
     if workers is not None and workers < 1:
@@ -91,7 +100,7 @@ def generate_scenes(
     except OSError as error:
         raise UserError(f"data.root={root}: cannot write there ({error.strerror}); choose another folder") from error
     try:
-        jobs = _jobs(staging, count, seed, looks, tuple(dict.fromkeys(also)))
+        jobs = _jobs(staging, count, seed, looks, tuple(dict.fromkeys(also)), drive or 0)
         for done, _ in enumerate(_run(jobs, workers or cores()), start=1):
             if on_done is not None:
                 on_done(done, len(jobs))
@@ -107,14 +116,20 @@ def generate_scenes(
             root.rmdir()
 
 
-def _jobs(root: Path, count: tuple[int, int], seed: int, looks: Looks, also: tuple[Extra, ...]) -> list[_Job]:
+def _jobs(
+    root: Path, count: tuple[int, int], seed: int, looks: Looks, also: tuple[Extra, ...], drive: int
+) -> list[_Job]:
     jobs = []
     for part, pictures in zip(PARTS, count, strict=True):
         labelled = also if part == "training" else ()
         for folder in ("image_2", "calib", *(("gt_image_2", *labelled) if part == "training" else ())):
             (root / part / folder).mkdir(parents=True)
-        for category, share in divide(pictures, part).items():
-            jobs += [_Job(root, seed, part, category, number, looks, labelled) for number in range(share)]
+        if drive:
+            shares: dict[Category, int] = {"um": drive if part == "training" else 0}
+        else:
+            shares = divide(pictures, part)
+        for category, share in shares.items():
+            jobs += [_Job(root, seed, part, category, number, looks, labelled, drive) for number in range(share)]
     return jobs
 
 
@@ -141,7 +156,10 @@ def _start_worker() -> None:
 
 def _write(job: _Job) -> Path:
     """Render one picture into its files; returns the picture's."""
-    view = locate(job.seed, job.part, job.category, job.number, job.looks)
+    if job.drive:
+        view = along(job.seed, job.drive, job.number)
+    else:
+        view = locate(job.seed, job.part, job.category, job.number, job.looks)
     picture = render(view, job.also)
     folder, name = job.root / job.part, f"{job.number:06d}"
     path = folder / "image_2" / f"{job.category}_{name}.png"

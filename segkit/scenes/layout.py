@@ -4,6 +4,7 @@ Positions are (d, s): ``s`` runs along the road, ``d`` to the right across it, 0
 Everything across the road keeps its ``d`` for the whole drive, so a picture is a lookup of (d, s) at each ground pixel.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -101,12 +102,24 @@ class Drive:
         return road & ahead, lane & ahead, unscored & ahead
 
 
+def between(drawn: Callable[[int], Array], frame: float) -> Array:
+    """What is ``drawn`` of a whole frame, and smoothly in between."""
+    whole = int(frame)
+    if frame == whole:
+        return drawn(whole)
+    share = (1 - np.cos(np.pi * (frame - whole))) / 2
+    return (1 - share) * drawn(whole) + share * drawn(whole + 1)
+
+
 @dataclass(frozen=True)
 class View:
-    """One frame: the camera stands at (``d``, ``s``) metres, turned to the right of the road by ``yaw`` radians."""
+    """One frame: the camera stands at (``d``, ``s``) metres, turned to the right of the road by ``yaw`` radians.
+
+    Along a drive there are views between frames too, at parts of their numbers.
+    """
 
     drive: Drive
-    frame: int
+    frame: float
     s: float
     d: float
     yaw: float

@@ -32,7 +32,7 @@ class Thing:
     speed: float = 0.0
     oncoming: bool = False
 
-    def at(self, frame: int) -> "Thing":
+    def at(self, frame: float) -> "Thing":
         """The same thing ``frame`` frames later."""
         return replace(self, s=self.s + self.speed * frame) if self.speed else self
 

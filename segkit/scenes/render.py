@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from segkit.scenes.classes import ObjectId
 from segkit.scenes.effects import mirror_ground, paint_bonnet, record
 from segkit.scenes.ground import paint_ground
 from segkit.scenes.labels import Extra, draw_labels
-from segkit.scenes.layout import FARTHEST, Light, View
+from segkit.scenes.layout import FARTHEST, Light, View, between
 from segkit.scenes.painters import paint_thing
 from segkit.scenes.points import Ground, ground_points
 from segkit.scenes.shadows import light_on_ground
@@ -40,7 +40,6 @@ class Picture:
 
 def render(view: View, also: Sequence[Extra] = ()) -> Picture:
     """Paint a view: the same bytes for the same view, whatever labels are wanted ``also``."""
-    rng = np.random.default_rng([*view.drive.key, 5000, view.frame])
     light = view.drive.light
     things = [thing.at(view.frame) for thing in view.drive.things]
     ground = ground_points(view)
@@ -60,7 +59,7 @@ def render(view: View, also: Sequence[Extra] = ()) -> Picture:
         paint_bonnet(canvas, look.bonnet)
     road, lane, hidden = _labels(view, ground, canvas.shown)
     labels = draw_labels(view, ground, canvas, also)
-    image = _camera(canvas.image, ground.top, light, rng)
+    image = _camera(canvas.image, ground.top, view)
     return Picture(record(image, look.lens) if look.lens else image, road, lane, hidden, labels)
 
 
@@ -134,12 +133,19 @@ def _grain() -> Array:
     return np.tile((noise * 64).astype(np.int16), (2, 4, 1))
 
 
-def _camera(image: Array, horizon: int, light: Light, rng: np.random.Generator) -> Array:
+def _exposure(view: View, frame: int) -> Array:
+    return np.array(np.random.default_rng([*view.drive.key, 5000, frame]).normal(0.0, 0.06))
+
+
+def _camera(image: Array, horizon: int, view: View) -> Array:
     """Blur, exposure, white balance, contrast and noise of a real camera; BGR in, RGB out."""
+    light, part = view.drive.light, round(1000 * (view.frame % 1))
+    rng = np.random.default_rng([*view.drive.key, 5000, int(view.frame), *([part] if part else [])])
+    rng.normal()  # the frame's exposure
     image = cv2.GaussianBlur(image, (0, 0), 0.6)
     band = image[max(horizon - 30, 0) : horizon + 22]
     band[:] = cv2.GaussianBlur(band, (0, 0), 0.8)
-    gain = light.gain * np.exp(rng.normal(0.0, 0.06))
+    gain = light.gain * np.exp(between(partial(_exposure, view), view.frame))
     ramp = np.arange(256, dtype=np.float32)[:, None] / 255 * gain * np.array(light.balance, np.float32)
     # An S around mid grey, then a soft shoulder where real pictures burn out.
     ramp = 0.45 + (ramp - 0.45) * light.contrast
