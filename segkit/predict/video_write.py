@@ -5,6 +5,7 @@ PyAV writes VP9 ten times as fast as OpenCV, which cannot choose that encoder's 
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
@@ -101,7 +102,8 @@ class VideoWriter:
     def discard(self) -> None:
         """Remove what has been written."""
         if self._encoder is not None:
-            self._encoder.close()
+            with suppress(Exception):  # what has kept it from being written keeps it from being closed
+                self._encoder.close()
         self._temporary.unlink(missing_ok=True)
 
     def _open(self, picture: Picture) -> "_Encoder":
