@@ -77,6 +77,25 @@ def level_camera(focal: float, centre: tuple[float, float], height: float) -> Ca
     )
 
 
+def write_raw_calibration(
+    path: Path, focal: float = 70, centre: tuple[float, float] = (60, 15), rotated: bool = True
+) -> Path:
+    """A ``calib_cam_to_cam.txt`` of KITTI's raw recordings: camera 3 stands half a metre right of cameras 0 and 2."""
+
+    def line(name: str, matrix: np.ndarray) -> str:
+        return f"{name}: " + " ".join(f"{value:g}" for value in matrix.ravel())
+
+    lines = ["calib_time: 09-Jan-2012 13:57:47", "corner_dist: 9.950000e-02"]
+    for camera, right in ((0, 0.0), (2, 0.0), (3, 0.5)):
+        turn = 0.01 * (camera + 1) if rotated else 0.0
+        rotation = np.array([[np.cos(turn), np.sin(turn), 0], [-np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+        projection = np.array([[focal, 0, centre[0], -focal * right], [0, focal, centre[1], 0], [0, 0, 1, 0]])
+        lines += [f"S_rect_{camera:02d}: 1.242000e+03 3.750000e+02", line(f"R_rect_{camera:02d}", rotation)]
+        lines += [line(f"P_rect_{camera:02d}", projection)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
 def write_calibrations(root: Path) -> None:
     """A calibration file for each picture of a tree of ``write_kitti``: 1.65 m over the road, f = 70 pixels."""
     for image in root.glob("*/image_2/*.png"):
