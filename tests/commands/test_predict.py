@@ -58,7 +58,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def predict(checkpoint: Path | list[str], pictures: object, output: Path, root: object = "data", **more: Any) -> dict:
     place = checkpoint if isinstance(checkpoint, list) else str(checkpoint)
     settings: dict[str, Any] = {"checkpoint": place, "input": str(pictures), "output": str(output), "gpus": 0}
-    settings |= {"precision": "auto", "trust": [], "average": []}
+    settings |= {"precision": "auto", "trust": [], "average": [], "container": "webm"}
+    settings |= {"stride": 1, "start": 0, "end": None, "fps": None, "smooth": 0}
     settings |= {
         "format": ["overlay", "mask", "confidence"],
         "calibration": None,
@@ -237,7 +238,7 @@ def test_a_single_format_may_be_a_word(checkpoint: Path, scenes: Path, tmp_path:
 @pytest.mark.parametrize("value", [[], ["overlay", "overlay"], ["overlay", "movie"], "movie", None, 3, [["bev"]]])
 def test_wrong_formats(value: object, checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"^format=.*should be one or more of overlay, mask, confidence, bev, sheet, sub"
+        UserError, match=r"^format=.*should be one or more of overlay, mask, confidence, bev, video, sheet, sub"
     ):
         predict(checkpoint, tmp_path, tmp_path / "out", format=value)
 

@@ -77,9 +77,7 @@ def test_nothing_to_show_is_no_file_and_what_is_discarded_is_gone(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_video_that_is_not_whole_is_no_video(
-    tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_video_that_is_not_whole_is_no_video(tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video_write, "packet_times", lambda path: [0.0])  # as a full disk leaves it
     with pytest.raises(UserError, match=r"a\.webm: only 1 of 3 pictures could be written; is the disk full\?"):
         written(tmp_path / "a.webm", [0, 0.1, 0.2])

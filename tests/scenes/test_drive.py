@@ -27,9 +27,7 @@ def test_the_car_moves_evenly_and_sways_little() -> None:
     for before, after in pairwise(views):
         assert after.s - before.s == pytest.approx(step / FPS)
         # A second's sway, spread over it: at 20 m never more than ten pixels from a frame to the next.
-        pixels = [
-            view.calibration.ground_homography() @ (0.0, 20.0, 1.0) for view in (before, after)
-        ]
+        pixels = [view.calibration.ground_homography() @ (0.0, 20.0, 1.0) for view in (before, after)]
         first, second = (pixel[:2] / pixel[2] for pixel in pixels)
         assert np.abs(first - second).max() < 10
         assert abs(after.yaw - before.yaw) < 0.01
