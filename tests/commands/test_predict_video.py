@@ -159,7 +159,7 @@ def test_settings_of_frames_are_not_for_pictures(checkpoint: Path, tmp_path: Pat
 def test_no_such_video_and_no_such_camera(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^input=.*nothing\.mp4: no such file$"):
         predict(checkpoint, tmp_path / "nothing.mp4", tmp_path / "out")
-    with pytest.raises(UserError, match="^input=97: there is no camera 97"):
+    with pytest.raises(UserError, match=r"^input=97: there is no camera 97"):
         predict(checkpoint, 97, tmp_path / "out")
 
 

@@ -91,7 +91,7 @@ def test_in_background_keeps_the_order_hands_errors_on_and_is_a_few_ahead() -> N
         raise OSError("at the end")
 
     taken = []
-    with pytest.raises(OSError, match="at the end"):
+    with pytest.raises(OSError, match="at the end"):  # noqa: PT012
         for number in in_background(numbers()):
             taken.append(number)
             assert len(made) - len(taken) <= IN_BACKGROUND
