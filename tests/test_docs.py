@@ -43,6 +43,7 @@ PAGES = (
     "aws",
     "scores",
     "free-road",
+    "video",
     "gpus",
     "sweeps",
 )
@@ -60,6 +61,8 @@ SEARCH = "python train.py -m hydra/sweeper=optuna hydra.sweeper.n_trials=20"
 SEARCH += " optimizer.learning_rate='tag(log,interval(1e-5,1e-3))' augment=road augment.shadow='interval(0,1)'"
 SMALL_SWEEP = [*SMALL[1:], *FEW, "data.image_shape=[32,64],[32,96]", "trainer.max_epochs=1", "predictions=0"]
 PREDICT = "segkit predict checkpoint=outputs/train/<run> input=data/data_road/testing/image_2"
+DRIVE = "segkit predict checkpoint=outputs/train/<run> input=data/drive/training/image_2"
+VIDEO = "segkit predict checkpoint=outputs/train/<run> input=outputs/drive/video.webm"
 FAR = "segkit predict checkpoint=s3://<bucket>/runs/train/<run> input=s3://<bucket>/data_road/testing/image_2"
 SCENES = "python train.py data.root=data/scenes"
 CROPS = "data.resize=null 'data.image_shape=[160,320]' data.window=sliding data.overlap=0.25 model.weights=null"
@@ -167,6 +170,9 @@ RUN_HERE = {
     "segkit evaluate checkpoint=outputs/folds/<sweep>": ["view=perspective"],
     f"{PREDICT} output=submission format=submission": ["data.root=small", "input=small/testing/image_2"],
     f"{PREDICT} output=above 'format=[overlay,bev]'": ["input=small/testing/image_2"],
+    "segkit data action=generate data.root=data/drive drive=100 seed=3": ["drive=3"],
+    f"{DRIVE} output=outputs/drive format=video": [],
+    f"{VIDEO} output=outputs/again 'format=[video,overlay]' smooth=0.3": [],
     "python train.py trainer.gpus=4": [*SMALL, *FEW, "trainer.cpu_processes=2", "trainer.max_epochs=1"],
     # The second and the third find all runs of the first finished; jobs of Ray and SLURM are run in tests/sweeps.
     SWEEP: SMALL_SWEEP,
@@ -336,6 +342,8 @@ def test_every_command_runs(tmp_path: Path, bucket: Bucket) -> None:
         assert len(submission.namelist()) == 6
     assert len(list((tmp_path / "above" / "bev").iterdir())) == 6
     assert len(list((tmp_path / "far" / "overlay").iterdir())) == 6
+    assert len(list((tmp_path / "outputs" / "again" / "overlay").iterdir())) == 3
+    assert (tmp_path / "outputs" / "again" / "video.webm").is_file()
     assert (tmp_path / "outputs" / "sweeps" / "train" / "report" / "report.html").is_file()
     assert (tmp_path / "sheets" / "sheet.jpg").is_file()
     scored = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("outputs/evaluate/*/result.json"))]

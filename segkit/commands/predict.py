@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from segkit.road.writers import Calibrations
 
 SETTINGS = PredictSettings
+SAID = 20
+"""Lines about pictures and frames that could not be read: a video may have thousands."""
+
 log = logging.getLogger(__name__)
 
 
@@ -69,8 +72,11 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         painted, about = _pictures(settings, formats, paths, calibrations, predictor, names, folder.path)
     else:
         painted, about = paint(settings, formats, moving, calibrations, predictor, names, folder.path)
-    for reason in painted.unreadable.values():
+    reasons = list(painted.unreadable.values())
+    for reason in reasons[:SAID]:
         log.error("skipped: %s", reason)
+    if len(reasons) > SAID:
+        log.error("skipped: %d more, which result.json names", len(reasons) - SAID)
     write_result(
         folder.path,
         {
