@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "train": "train a network and leave a run folder under outputs/",
-    "predict": "paint pictures with a trained network",
+    "predict": "paint pictures and videos with a trained network",
     "evaluate": "score a network or a folder of maps as KITTI's server does",
     "average": "make one checkpoint of several by averaging their weights",
     "report": "keep a run's results as an entry of the lab book",

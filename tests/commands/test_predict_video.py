@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from segkit.errors import UserError
-from segkit.predict.video_read import VideoFile
+from segkit.predict.video_read import Frame, VideoFile
 from segkit.scenes.generate import generate_scenes
 from tests.commands.test_predict import predict, write_checkpoint
 from tests.fixtures import level_camera, write_raw_calibration, write_rgb
@@ -77,6 +78,32 @@ def test_broken_frames_are_named_and_the_exit_code_says_so(
     assert result["frames"] == 10
     assert [f"skipped: {reason}" for reason in reasons] == [m for m in caplog.messages if m.startswith("skipped")]
     assert VideoFile(tmp_path / "out" / "video.webm").total == 12
+
+
+def test_ctrl_c_ends_a_video_that_plays(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = VideoFile.__iter__
+
+    def stopped(self: VideoFile) -> Iterator[Frame]:
+        for frame in whole(self):
+            if frame.number == 11:
+                raise KeyboardInterrupt
+            yield frame
+
+    video = write_video(tmp_path / "drive.avi")
+    with monkeypatch.context() as patched:
+        for module in ("segkit.data.ahead", "segkit.predict.pipeline"):
+            patched.setattr(f"{module}.cores", lambda: 1)
+        patched.setattr(VideoFile, "__iter__", stopped)
+        with pytest.raises(SystemExit) as end:
+            predict(checkpoint, video, tmp_path / "out", format=["video"])
+    assert end.value.code == 130
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["interrupted"]
+    assert 0 < result["frames"] < 12
+    assert VideoFile(tmp_path / "out" / "video.webm").total == result["written"]["video"] == result["frames"]
+    assert f"interrupted: what is written ends after {result['frames']} frames" in caplog.messages
 
 
 def test_a_drives_pictures_become_a_video_with_metres(checkpoint: Path, drive: Path, tmp_path: Path) -> None:
