@@ -33,6 +33,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     files = find_calibrations(paths, settings["calibration"])
 
     from segkit.data.datasets.cityscapes_server import LabelIds
+    from segkit.data.overlay import Painter, mean_areas
     from segkit.distributed.devices import one_gpu, prediction_precision
     from segkit.models.trained import read_checkpoint
     from segkit.predict.ensemble import Ensemble
@@ -61,6 +62,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             for path in checkpoints
         }
     )
+    painter = Painter(predictor.class_list, **settings["paint"])
     writers = writers_of(formats, road_writers(formats, predictor.class_list, calibrations))
     if "submission" in formats:
         writers.append(Submission(_data_root(settings), predictor.class_list, calibrations))
@@ -69,7 +71,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     claim(folder.path, writers, paths, [str(path) for path in checkpoints])
     with progress_bar() as bar:
         row = bar.add_task("painting", total=len(paths), note="")
-        painted = paint_pictures(predictor, paths, folder.path, writers, lambda path: bar.advance(row))
+        painted = paint_pictures(predictor, paths, folder.path, writers, lambda path: bar.advance(row), painter)
     for reason in painted.unreadable.values():
         log.error("skipped: %s", reason)
     written = len(paths) - len(painted.unreadable)
@@ -83,6 +85,10 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             "unreadable": painted.unreadable,
             "format": formats,
             "written": dict(painted.written),
+            "areas": {
+                "mean": painter.shares(mean_areas(painted.areas.values())),
+                "pictures": {name: painter.shares(areas) for name, areas in painted.areas.items()},
+            },
             "without_calibration": metres[0].without_calibration if metres else [],
             "seconds": {name: round(value, 3) for name, value in asdict(painted.seconds).items()},
             "slowest": painted.seconds.slowest,

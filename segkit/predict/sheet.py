@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.sheet import titled
+from segkit.data.legend import strip
+from segkit.data.overlay import Area, Painter, mean_areas
+from segkit.data.sheet import LETTERS, titled
 from segkit.data.writer import Prediction, Writer
 from segkit.errors import UserError
 from segkit.runs.files import write_whole
@@ -16,12 +18,15 @@ COLUMNS = 3
 CELL_WIDTH = 620
 """Width in pixels of one picture of the sheet; its height follows."""
 
-LARGEST = 65500
-"""Pixels, the most that OpenCV writes into a JPEG in either direction."""
+LARGEST = 65000
+"""Pixels of all rows, or of all columns: some less than OpenCV writes into a JPEG in either direction."""
 
 
 class Sheet(Writer):
-    """``sheet.jpg``: every painted picture with its name, by their paths; ``COLUMNS`` in a row, or more."""
+    """``sheet.jpg``: every painted picture with its name, by their paths; ``COLUMNS`` in a row, or more.
+
+    One legend stands below all of them, with the mean shares of the classes.
+    """
 
     name = "sheet"
     per_picture = False
@@ -29,15 +34,19 @@ class Sheet(Writer):
 
     def __init__(self) -> None:
         self._cells: dict[Path, NDArray[np.uint8]] = {}
+        self._areas: dict[Path, Sequence[Area]] = {}
+        self._painter: Painter | None = None
 
     def encode(self, prediction: Prediction) -> None:
         height, width = prediction.image.shape[:2]
         size = CELL_WIDTH, max(round(CELL_WIDTH * height / width), 1)
         cell = cv2.resize(prediction.painted, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
         self._cells[prediction.path] = titled(cell, prediction.path.stem)
+        self._areas[prediction.path] = prediction.areas
+        self._painter = prediction.painter
 
     def finish(self, folder: Path, complete: bool) -> int | None:
-        if not self._cells:
+        if self._painter is None:
             return None
         cells = [self._cells[path] for path in sorted(self._cells)]
         columns = COLUMNS
@@ -45,7 +54,11 @@ class Sheet(Writer):
             columns += COLUMNS
         if max(_height(cells, columns), columns * CELL_WIDTH) > LARGEST:
             raise UserError(f"format=sheet: {len(cells)} pictures do not go on one sheet; give fewer, or leave it out")
-        encoded = cv2.imencode(".jpg", _page(cells, columns)[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 85))[1]
+        page = _page(cells, columns)
+        if self._painter.legend:
+            entries = self._painter.entries(mean_areas(self._areas.values()))
+            page = np.vstack([page, strip(entries, page.shape[1], LETTERS)])
+        encoded = cv2.imencode(".jpg", page[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 85))[1]
         write_whole(folder / self.files[0], encoded.tobytes())
         return len(cells)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segkit.data.images import decode_image
+from segkit.data.overlay import Area, Painter
 from segkit.data.writer import Prediction, Writer, png
 from segkit.errors import UserError
 from segkit.models.full_size import to_confidence
@@ -22,12 +23,12 @@ from segkit.runs.files import write_whole
 
 
 class Overlay(Writer):
-    """The classes' colours laid over the picture."""
+    """The classes' colours laid over the picture, and their legend."""
 
     name = "overlay"
 
     def encode(self, prediction: Prediction) -> bytes:
-        return png(prediction.painted)
+        return png(prediction.with_legend(prediction.painted))
 
 
 class Mask(Writer):
@@ -72,10 +73,11 @@ class Painted:
     """What came of the pictures.
 
     ``written`` counts pictures by the writers' names; ``unreadable`` gives the reason for each file that could not be
-    read. ``seconds``: what reading, network and writing took.
+    read. ``areas`` are those of each picture, by its name. ``seconds``: what reading, network and writing took.
     """
 
     written: Counter[str] = field(default_factory=Counter)
+    areas: dict[str, Sequence[Area]] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     seconds: Seconds = field(default_factory=Seconds)
 
@@ -86,22 +88,25 @@ def paint_pictures(
     folder: Path,
     writers: Sequence[Writer],
     on_done: Callable[[Path], None] | None = None,
+    painter: Painter | None = None,
 ) -> Painted:
     """Predict each picture and have it written under ``folder`` by each of ``writers``.
 
     A picture that cannot be read keeps none of the others from being written. Reading and writing go on in other
-    threads; ``on_done`` is called in this one, in the order of ``pictures``.
+    threads; ``on_done`` is called in this one, in the order of ``pictures``. ``painter``: of the predictor's classes;
+    None = as pictures are painted where nobody says how.
     """
     done = Painted()
     for writer in writers:
         if writer.per_picture:
             (folder / writer.name).mkdir(parents=True, exist_ok=True)
-    stages = _Stages(predictor, folder, writers)
+    stages = _Stages(predictor, folder, writers, painter or Painter(predictor.class_list))
     for path, written in staged(pictures, stages.read, stages.network, stages.write, done.seconds):
         if isinstance(written, UserError):
             done.unreadable[str(path)] = str(written)
         else:
-            done.written.update(written)
+            done.written.update(written.names)
+            done.areas[path.stem] = written.areas
         if on_done is not None:
             on_done(path)
     for writer in writers:
@@ -119,19 +124,29 @@ class _Read(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    """The network's, all uint8 (H, W); see :class:`Prediction`."""
+    """The network's; see :class:`Prediction`."""
 
     image: NDArray[np.uint8]
     classes: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
     confidence_of: dict[int, NDArray[np.uint8]]
+    painter: Painter
+    areas: Sequence[Area]
+
+
+class _Written(NamedTuple):
+    """The names of the writers that have written a picture, and its areas."""
+
+    names: list[str]
+    areas: Sequence[Area]
 
 
 class _Stages:
     """What is done with each picture. One that cannot be read goes through as the error that says why."""
 
-    def __init__(self, predictor: Segmenter, folder: Path, writers: Sequence[Writer]) -> None:
-        self.predictor, self.folder, self.writers = predictor, folder, writers
+    def __init__(self, predictor: Segmenter, folder: Path, writers: Sequence[Writer], painter: Painter) -> None:
+        self.predictor, self.folder, self.writers, self.painter = predictor, folder, writers, painter
+        self.areas: Sequence[Area] = ()  # of the picture before; only here pictures come one after the other
         self.needed = sorted({writer.needs for writer in writers if writer.needs is not None})
 
     def read(self, path: Path) -> _Read | UserError:
@@ -148,17 +163,18 @@ class _Stages:
         probabilities = self.predictor.probabilities_at(read.views, (height, width))
         classes, sure = self.predictor.decide(probabilities)
         asked = {number: to_confidence(probabilities[number]).cpu().numpy() for number in self.needed}
-        return _Answer(read.image, classes.cpu().numpy(), sure.cpu().numpy(), asked)
+        numbers = classes.cpu().numpy()
+        self.areas = self.painter.areas(numbers, self.areas)
+        return _Answer(read.image, numbers, sure.cpu().numpy(), asked, self.painter, self.areas)
 
-    def write(self, path: Path, answer: _Answer | UserError) -> list[str] | UserError:
-        """The names of the writers that have written the picture."""
+    def write(self, path: Path, answer: _Answer | UserError) -> _Written | UserError:
         if isinstance(answer, UserError):
             return answer
-        prediction = Prediction(path, *answer, self.predictor.class_list)
+        prediction = Prediction(path, *answer)
         written = []
         for writer in self.writers:
             content = writer.encode(prediction)
             if content is not None:
                 write_whole(self.folder / writer.name / f"{path.stem}.png", content)
                 written.append(writer.name)
-        return written
+        return _Written(written, answer.areas)
