@@ -230,7 +230,10 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
         "precision": parts[0].precision,
     }
     if comparison is not None:
-        source |= {"compared": comparison.members, "left_out": comparison.left_out}
+        source["compared"] = comparison.members
+    left_out = {**data.left_out, **({} if comparison is None else comparison.left_out)}
+    if left_out:
+        source["left_out"] = left_out
     return _Outcome(data, records, scored, source, benchmark, gpu)
 
 

@@ -154,6 +154,7 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
         "max_epochs": options.max_epochs,
         "epochs": fitted.epochs,
         "data": data.summary(),
+        **({"left_out": data.left_out} if data.left_out else {}),
         "seconds": watch.seconds | fitted.seconds,
         "gpu_memory_gib": fitted.gpu_memory_gib,
         **environment(),

@@ -1,9 +1,9 @@
 """Colours that colour-blind people can tell apart.
 
 They were searched for, so that the smallest difference (CIEDE2000) between any two of a list is as large as may be for
-people with usual sight, protanopia, deuteranopia and tritanopia alike, as Machado, Oliveira and Fernandes (2009) simulate
-them. Greys were left out: on streets they look like what is not painted. The first one is as easy to see on real roads
-as any; each next one is the most different from those before it.
+people with usual sight, protanopia, deuteranopia and tritanopia alike, as simulated by Machado, Oliveira and Fernandes
+(2009). Greys were left out: on streets they look like what is not painted. Real roads in the first colour stand out as
+they do in pure green; each next one is the most different from those before it.
 """
 
 from collections.abc import Sequence
@@ -60,8 +60,7 @@ def colour_blind(class_list: Sequence[SegmentationClass]) -> tuple[SegmentationC
     """
     count = sum(item.colour is not None for item in class_list)
     if count > len(TWENTY):
-        raise UserError(
-            f"paint.colours=colour_blind: has {len(TWENTY)} colours, and {count} classes are painted; give paint.colours=own"
-        )
+        most = f"has {len(TWENTY)} colours, and {count} classes are painted"
+        raise UserError(f"paint.colours=colour_blind: {most}; give paint.colours=own")
     left = iter(ELEVEN if count <= len(ELEVEN) else TWENTY)
     return tuple(item if item.colour is None else replace(item, colour=next(left)) for item in class_list)

@@ -18,8 +18,8 @@ COLUMNS = 3
 CELL_WIDTH = 620
 """Width in pixels of one picture of the sheet; its height follows."""
 
-LARGEST = 65000
-"""Pixels of all rows, or of all columns: some less than OpenCV writes into a JPEG in either direction."""
+LARGEST = 65500
+"""Pixels, the most that OpenCV writes into a JPEG in either direction."""
 
 
 class Sheet(Writer):
@@ -46,21 +46,26 @@ class Sheet(Writer):
         self._painter = prediction.painter
 
     def finish(self, folder: Path, complete: bool) -> int | None:
-        if self._painter is None:
+        if not self._cells:
             return None
         cells = [self._cells[path] for path in sorted(self._cells)]
-        columns = COLUMNS
-        while _height(cells, columns) > LARGEST and columns < len(cells):
+        columns, legend = COLUMNS, self._legend(COLUMNS)
+        while _height(cells, columns) + len(legend) > LARGEST and columns < len(cells):
             columns += COLUMNS
-        if max(_height(cells, columns), columns * CELL_WIDTH) > LARGEST:
+            legend = self._legend(columns)
+        if max(_height(cells, columns) + len(legend), columns * CELL_WIDTH) > LARGEST:
             raise UserError(f"format=sheet: {len(cells)} pictures do not go on one sheet; give fewer, or leave it out")
-        page = _page(cells, columns)
-        if self._painter.legend:
-            entries = self._painter.entries(mean_areas(self._areas.values()))
-            page = np.vstack([page, strip(entries, page.shape[1], LETTERS)])
+        page = np.vstack([_page(cells, columns), legend])
         encoded = cv2.imencode(".jpg", page[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 85))[1]
         write_whole(folder / self.files[0], encoded.tobytes())
         return len(cells)
+
+    def _legend(self, columns: int) -> NDArray[np.uint8]:
+        """As wide as the sheet; without a row where there is none."""
+        width = columns * CELL_WIDTH
+        if self._painter is None or not self._painter.legend:
+            return np.zeros((0, width, 3), np.uint8)
+        return strip(self._painter.entries(mean_areas(self._areas.values())), width, LETTERS)
 
 
 def _rows(cells: Sequence[NDArray[np.uint8]], columns: int) -> list[Sequence[NDArray[np.uint8]]]:
