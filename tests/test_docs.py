@@ -37,6 +37,7 @@ PAGES = (
     "networks",
     "large-pictures",
     "own-pictures",
+    "painting",
     "street-datasets",
     "classes",
     "own-parts",
@@ -67,6 +68,7 @@ VIDEO = "segkit predict checkpoint=outputs/train/<run> input=outputs/drive/video
 FAR = "segkit predict checkpoint=s3://<bucket>/runs/train/<run> input=s3://<bucket>/data_road/testing/image_2"
 SCENES = "python train.py data.root=data/scenes"
 CROPS = "data.resize=null 'data.image_shape=[160,320]' data.window=sliding data.overlap=0.25 model.weights=null"
+PAINT = "segkit predict checkpoint=outputs/mine/<mine> input=photo.jpg"
 OWN = "python ../train.py data.root=../data/scenes"
 SOUP = [*SMALL, *FEW, "trainer.max_epochs=1", "predictions=0"]
 STREET = "model=fpn model.encoder=resnet18 model.weights=null"
@@ -108,6 +110,9 @@ RUN_HERE = {
     "python train.py data=folder data.root=mine model.weights=null name=mine": [*FAST, *NARROW],
     "segkit evaluate checkpoint=outputs/mine/<mine>": [],
     "segkit predict checkpoint=outputs/mine/<mine> input=photo.jpg output=painted/mine": [],
+    f"{PAINT} output=painted/light paint.alpha=0.3 paint.outlines=false": [],
+    f"{PAINT} output=painted/bare paint.legend=false": [],
+    "segkit evaluate checkpoint=outputs/mine/<mine> paint.colours=colour_blind": [],
     "segkit data action=verify data=cityscapes": [],
     "segkit data action=stats data=cityscapes": [],
     f"python train.py data=cityscapes {STREET} loss=ohem name=cityscapes": FAST,

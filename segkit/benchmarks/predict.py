@@ -24,7 +24,7 @@ from segkit.benchmarks.timing import matrix_peak, median_step_ms, peak_text
 from segkit.config.check import nested_targets
 from segkit.config.overrides import as_list
 from segkit.data.images import decode_image, resize_image
-from segkit.data.overlay import paint
+from segkit.data.overlay import Painter
 from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
 from segkit.distributed.cores import cores
@@ -197,14 +197,14 @@ def _from_files(predictor: Predictor, plain: Network, paths: Sequence[Path], scr
 def _paint_plainly(network: Network, predictor: Predictor, paths: Sequence[Path], folder: Path) -> None:
     for kind in ("overlay", "mask", "confidence"):
         (folder / kind).mkdir(parents=True)
-    device = predictor.device
+    device, painter = predictor.device, Painter(predictor.class_list)
     for path in paths:
         picture = decode_image(path)
         height, width = picture.shape[:2]
         resized = torch.from_numpy(resize_image(picture, predictor.picture_input.image_shape)).permute(2, 0, 1)
         probabilities = logits_at_size(network(resized[None].to(device))[0], (height, width)).softmax(0)
         classes = probabilities.argmax(0).byte().cpu().numpy()
-        painted = paint(picture, classes, predictor.class_list)
+        painted = painter.with_legend(painter.paint(picture, classes), painter.areas(classes))
         cv2.imwrite(str(folder / "overlay" / f"{path.stem}.png"), painted[..., ::-1])
         cv2.imwrite(str(folder / "mask" / f"{path.stem}.png"), classes)
         cv2.imwrite(str(folder / "confidence" / f"{path.stem}.png"), to_confidence(probabilities[1]).cpu().numpy())

@@ -46,26 +46,29 @@ def _module(config: dict[str, Any]) -> Any:
 
 
 def _stats(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from segkit.data.overlay import Painter
     from segkit.data.sheet import sheet
     from segkit.data.statistics import statistics, statistics_table
 
     data = _module(settings["data"])
     numbers = statistics(data)
     log.info("%s", statistics_table(numbers))
-    return numbers | _write(sheet(data, 3), folder)
+    return numbers | _write(sheet(data, 3, Painter(data.class_list, **settings["paint"])), folder)
 
 
 def _show(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     from segkit.data.augment import Augmentation
+    from segkit.data.overlay import Painter
     from segkit.data.sheet import augmented_sheet, sheet
 
     data = _module(settings["data"])
+    painter = Painter(data.class_list, **settings["paint"])
     if isinstance(data.augment, Augmentation) and data.augment.does_nothing:
-        return _write(sheet(data, 6), folder)
+        return _write(sheet(data, 6, painter), folder)
     with progress_bar() as bar:
         row = bar.add_task("checking and caching pictures", note="")
         data.prepare(lambda done, total: bar.update(row, completed=done, total=total))
-    return _write(augmented_sheet(data), folder)
+    return _write(augmented_sheet(data, painter), folder)
 
 
 def _write(sheet: Any, folder: Path) -> dict[str, Any]:

@@ -113,9 +113,12 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     if outcome.benchmark is not None:
         outcome.benchmark.write_figures(folder.path, outcome.scored, outcome.records)
     else:
+        from segkit.data.overlay import Painter
         from segkit.evaluation.figure_files import write_figures
 
-        write_figures(folder.path, outcome.scored)
+        scored = outcome.scored["clean"].classes
+        assert scored is not None
+        write_figures(folder.path, outcome.scored, Painter(scored.class_list, **settings["paint"]))
     seconds["figures"] = round(time.perf_counter() - started, 3)
     write_result(folder.path, result)  # again, with the seconds of the figures
     log.info("%d pictures scored; result.json and figures, where there are any: %s", len(outcome.records), folder.path)
@@ -225,7 +228,10 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
         "precision": parts[0].precision,
     }
     if comparison is not None:
-        source |= {"compared": comparison.members, "left_out": comparison.left_out}
+        source["compared"] = comparison.members
+    left_out = {**data.left_out, **({} if comparison is None else comparison.left_out)}
+    if left_out:
+        source["left_out"] = left_out
     return _Outcome(data, records, scored, source, benchmark, gpu)
 
 

@@ -12,6 +12,7 @@ from segkit.errors import UserError
 from segkit.predict.inputs import find_pictures, find_video, is_camera
 
 if TYPE_CHECKING:
+    from segkit.data.overlay import Painter
     from segkit.predict.predictor import Segmenter
     from segkit.predict.video import PaintedFrames
     from segkit.predict.video_read import Frames
@@ -94,6 +95,7 @@ def paint(
     moving: Moving,
     calibrations: "Calibrations",
     predictor: "Segmenter",
+    painter: "Painter",
     checkpoints: Sequence[str],
     folder: Path,
 ) -> "tuple[PaintedFrames, dict[str, Any]]":
@@ -131,7 +133,7 @@ def paint(
             pace = (len(times) - 1) / max(times[-1] - times[0], 1e-9)
             bar.update(row, completed=count, note=f"{pace:.1f} frames/s")
 
-        painted = paint_frames(predictor, frames, folder, writers, frame_writers, settings["smooth"], on_done)
+        painted = paint_frames(predictor, frames, folder, writers, frame_writers, settings["smooth"], on_done, painter)
     if video is not None and video.sound_lost:
         log.warning(
             "the sound (%s) does not go into .%s, so the video has none", video.sound_lost, settings["container"]
@@ -142,6 +144,7 @@ def paint(
     return painted, {
         "frames": painted.frames,
         "rate": round(frames.rate, 3),
+        "areas": {"mean": painter.shares(painted.mean_areas)},
         "smooth": settings["smooth"],
         "flicker": painted.flicker,
         "interrupted": painted.interrupted,

@@ -18,6 +18,7 @@ from segkit.runs.folder import RunFolder, environment, gpu_name, write_result
 from segkit.runs.read import find_checkpoints, find_runs
 
 if TYPE_CHECKING:
+    from segkit.data.overlay import Painter
     from segkit.predict.predictor import Segmenter
     from segkit.predict.writers import Painted
     from segkit.road.writers import Calibrations
@@ -45,6 +46,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     checkpoints = find_checkpoints(as_list(settings["checkpoint"]), "checkpoint")
     files = find_calibrations(paths, settings["calibration"])
 
+    from segkit.data.overlay import Painter
     from segkit.distributed.devices import one_gpu, prediction_precision
     from segkit.models.trained import read_checkpoint
     from segkit.predict.ensemble import Ensemble
@@ -67,11 +69,12 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             for path in checkpoints
         }
     )
+    painter = Painter(predictor.class_list, **settings["paint"])
     names = [str(path) for path in checkpoints]
     if moving is None:
-        painted, about = _pictures(settings, formats, paths, calibrations, predictor, names, folder.path)
+        painted, about = _pictures(settings, formats, paths, calibrations, predictor, painter, names, folder.path)
     else:
-        painted, about = paint(settings, formats, moving, calibrations, predictor, names, folder.path)
+        painted, about = paint(settings, formats, moving, calibrations, predictor, painter, names, folder.path)
     reasons = list(painted.unreadable.values())
     for reason in reasons[:SAID]:
         log.error("skipped: %s", reason)
@@ -109,11 +112,13 @@ def _pictures(
     paths: Sequence[Path],
     calibrations: "Calibrations",
     predictor: "Segmenter",
+    painter: "Painter",
     checkpoints: Sequence[str],
     folder: Path,
 ) -> "tuple[Painted, dict[str, Any]]":
     """Paint pictures into ``folder``; what came of them, and what ``result.json`` says of them alone."""
     from segkit.data.datasets.cityscapes_server import LabelIds
+    from segkit.data.overlay import mean_areas
     from segkit.predict.outputs import claim
     from segkit.predict.writers import paint_pictures, writers_of
     from segkit.road.submission import Submission
@@ -127,10 +132,14 @@ def _pictures(
     claim(folder, writers, paths, checkpoints)
     with progress_bar() as bar:
         row = bar.add_task("painting", total=len(paths), note="")
-        painted = paint_pictures(predictor, paths, folder, writers, lambda path: bar.advance(row))
+        painted = paint_pictures(predictor, paths, folder, writers, lambda path: bar.advance(row), painter)
     metres = [writer for writer in writers if isinstance(writer, Metres)]
     return painted, {
         "pictures": len(paths) - len(painted.unreadable),
+        "areas": {
+            "mean": painter.shares(mean_areas(painted.areas.values())),
+            "pictures": {name: painter.shares(areas) for name, areas in painted.areas.items()},
+        },
         "without_calibration": metres[0].without_calibration if metres else [],
     }
 

@@ -80,6 +80,7 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
     with watch.phase("import"):
         from segkit.config.check import nested_targets
         from segkit.config.instantiate import import_class
+        from segkit.data.overlay import Painter
         from segkit.distributed.devices import training_processes
         from segkit.distributed.launch import launch
         from segkit.distributed.ranks import Ranks, share_from_leader
@@ -153,6 +154,7 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
         "max_epochs": options.max_epochs,
         "epochs": fitted.epochs,
         "data": data.summary(),
+        **({"left_out": data.left_out} if data.left_out else {}),
         "seconds": watch.seconds | fitted.seconds,
         "gpu_memory_gib": fitted.gpu_memory_gib,
         **environment(),
@@ -174,7 +176,8 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
             records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
             row = bar.add_task("painting", total=len(records), note="")
             pictures, writers = [record.image for record in records], writers_of(own=data.writers())
-            paint_pictures(predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row))
+            painter = Painter(predictor.class_list, **settings["paint"])
+            paint_pictures(predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row), painter)
     finally:  # what was trained is finished, whatever became of its pictures
         write_result(folder.path, result | {"seconds": watch.seconds | fitted.seconds, "ended": time.time()})
 
@@ -204,6 +207,7 @@ def fit_settings(
     from torchmetrics import Metric
 
     from segkit.config.instantiate import build
+    from segkit.data.overlay import Painter
     from segkit.distributed.devices import training_processes
     from segkit.distributed.ranks import Ranks
     from segkit.losses.class_weights import give_pixel_counts
@@ -238,7 +242,8 @@ def fit_settings(
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(data.cache_dir.absolute() / "compiled"))
         task.compile_step()
     callbacks = [build(f"trainer.callbacks[{i}]", one, Callback) for i, one in enumerate(options.callbacks)]
-    return fit(task, data, options, last, settings["seed"], processes, ranks, trial, callbacks, settings)
+    painter = Painter(data.class_list, **settings["paint"])
+    return fit(task, data, options, last, settings["seed"], processes, ranks, trial, callbacks, settings, painter)
 
 
 def _local(settings: dict[str, Any], last: Path) -> dict[str, Any]:

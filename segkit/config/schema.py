@@ -76,6 +76,15 @@ class TrainerSettings(Strict):
     _gpus = field_validator("gpus")(check_gpus)
 
 
+class PaintSettings(Strict):
+    """As :class:`segkit.data.overlay.Painter`, but for the classes."""
+
+    alpha: Annotated[float, Ge(0), Le(1)]
+    outlines: bool
+    legend: bool | Literal["auto"]
+    colours: Literal["own", "colour_blind"]
+
+
 class SweepSettings(Strict):
     name: str | None
     gpus_per_job: Annotated[float, Ge(0)] | None
@@ -100,6 +109,7 @@ class TrainSettings(Strict):
     optimizer: Target
     augment: Target
     trainer: TrainerSettings
+    paint: PaintSettings
     metrics: list[dict[str, Any]]
     sweep: SweepSettings
     init_from: str | None
@@ -197,6 +207,7 @@ class PredictSettings(Strict):
     fps: Annotated[float, Gt(0)] | None
     smooth: Annotated[float, Ge(0), Lt(1)]
     calibration: str | None
+    paint: PaintSettings
     data: DataRootSettings
     gpus: Any
     precision: Literal["auto", "fp32", "bf16"]
@@ -227,6 +238,7 @@ class EvaluateSettings(Strict):
     seed: Count
     gpus: Any
     data: Target
+    paint: PaintSettings
     augment: None
     trust: Names
 
@@ -263,6 +275,7 @@ class DataCommandSettings(Strict):
     seed: Count
     data: Target
     augment: Target
+    paint: PaintSettings
 
 
 def validate(schema: type[Strict], config: Mapping[str, Any]) -> None:

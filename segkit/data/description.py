@@ -132,6 +132,12 @@ class DataSet(ABC):
         if problems:
             raise DataSetError(report(self.root, self.layout.found, problems))
 
+    @property
+    def left_out(self) -> dict[str, list[str]]:
+        """Classes that are not learned as such: ``ignored`` ones, and what is part of the ``background``; see
+        :class:`segkit.data.merging.ClassesDataModule`."""
+        return {}
+
     def summary(self) -> dict[str, dict[str, int]]:
         """Records by part, then by group."""
         return {part: dict(Counter(record.group for record in self.layout.parts[part])) for part in PARTS}

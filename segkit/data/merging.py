@@ -117,6 +117,15 @@ class ClassesDataModule(SegmentationDataModule):
         return merged(self.own_classes, merge, "data.classes")
 
     @property
+    def left_out(self) -> dict[str, list[str]]:
+        if self.classes == "all":
+            return {}
+        merge = self.MERGES[self.classes] if isinstance(self.classes, str) else self.classes
+        named = [name for members in merge.values() for name in members]
+        rest = [item.name for item in self.own_classes if item.name not in named]
+        return {"ignored": list(merge.get(IGNORE, [])), "background": rest}
+
+    @property
     def class_list(self) -> tuple[SegmentationClass, ...]:
         return self.merged.class_list
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.overlay import paint
+from segkit.data.overlay import Area, Painter
 from segkit.data.records import SegmentationClass
 
 
@@ -24,7 +24,8 @@ class Prediction:
         classes: uint8 (H, W), the most probable ones.
         confidence: uint8 (H, W), 255 · probability: of class 1 where there are two, else of the class that was chosen.
         confidence_of: the same of each class that a writer has asked for.
-        class_list: the network's.
+        painter: paints the network's classes.
+        areas: see :meth:`segkit.data.overlay.Painter.areas`.
     """
 
     path: Path
@@ -32,12 +33,22 @@ class Prediction:
     classes: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
     confidence_of: Mapping[int, NDArray[np.uint8]]
-    class_list: Sequence[SegmentationClass]
+    painter: Painter
+    areas: Sequence[Area] = ()
+
+    @property
+    def class_list(self) -> Sequence[SegmentationClass]:
+        """The network's, with the colours that they are painted in."""
+        return self.painter.class_list
 
     @cached_property
     def painted(self) -> NDArray[np.uint8]:
         """The picture with the classes' colours, RGB uint8 (H, W, 3)."""
-        return paint(self.image, self.classes, self.class_list)
+        return self.painter.paint(self.image, self.classes)
+
+    def with_legend(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """``painted``, on which more may have been drawn, with its legend where one is wanted."""
+        return self.painter.with_legend(picture, self.areas)
 
 
 class Writer:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.data.overlay import Painter
 from segkit.errors import UserError
 from segkit.evaluation.figures import confusion_figure, error_figure
 from segkit.metrics.benchmark import Scored
@@ -23,12 +24,13 @@ APART = 10
 """Frames of a drive between two of them at least, where there are others."""
 
 
-def write_figures(folder: Path, scored: Mapping[str, Scored]) -> None:
+def write_figures(folder: Path, scored: Mapping[str, Scored], painter: Painter) -> None:
     """Write ``figures/<condition>/confusion.png``, and ``worst_<rank>_<name>.png`` beside it.
 
     Args:
         folder: the evaluation's.
         scored: by condition, ``clean`` among them, of networks.
+        painter: of the classes that are scored.
 
     Raises:
         UserError: a picture cannot be written.
@@ -39,15 +41,15 @@ def write_figures(folder: Path, scored: Mapping[str, Scored]) -> None:
     for condition, item in scored.items():
         assert item.classes is not None
         assert item.predicted is not None
-        place, class_list = folder / "figures" / condition.replace(" ", "_"), item.classes.class_list
-        matrix, names = item.classes.matrices().sum(0), [one.name for one in class_list]
+        place = folder / "figures" / condition.replace(" ", "_")
+        matrix, names = item.classes.matrices().sum(0), [one.name for one in item.classes.class_list]
         pictures = f"{len(item.classes.records)} pictures" + ("" if condition == "clean" else f", {condition}")
         _write(place / "confusion.png", confusion_figure(matrix, names, f"Confusion matrix, {pictures}"))
         records = {record.name: record for record in item.classes.records}
         for rank, picture in enumerate(worst(item.classes.pictures(), WORST), start=1):
             image, predicted, label = item.predicted(records[picture.name])
             title = f"{picture.name}: mean IoU {100 * picture.mean_iou:.1f} %, accuracy {100 * picture.accuracy:.1f} %"
-            shown = error_figure(image, label, predicted, class_list, title)
+            shown = error_figure(image, label, predicted, painter, title)
             _write(place / f"worst_{rank}_{picture.name}.png", shown)
 
 

@@ -6,20 +6,28 @@ import cv2
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segkit.data.overlay import paint
-from segkit.data.records import IGNORE_INDEX, SegmentationClass
+from segkit.data.images import resize_image
+from segkit.data.legend import Entry, strike_out, strip, write
+from segkit.data.overlay import Painter, percent
+from segkit.data.records import IGNORE_INDEX
 
-ERROR = (255, 105, 0)
-"""RGB of wrong pixels: vermilion, which colour-blind people tell apart from grey."""
+ERROR = (213, 60, 0)
+"""RGB of wrong pixels: vermilion, which colour-blind people tell apart from light grey."""
+
+LIGHT = 150
+"""The grey, 0…255, of right pixels that are black in the picture."""
+
+PANEL, WIDTH = 696, 1400
+"""Width in pixels of one of the four pictures, and of all."""
+
+TEXT = 14
+"""Height in pixels of letters."""
 
 NUMBERED = 40
 """Most classes of a matrix whose cells are large enough for a number."""
-
-LEGEND_COLUMNS = 7
 
 
 def confusion_figure(matrix: Tensor, names: Sequence[str], title: str) -> NDArray[np.uint8]:
@@ -58,58 +66,64 @@ def confusion_figure(matrix: Tensor, names: Sequence[str], title: str) -> NDArra
 
 
 def error_figure(
-    image: NDArray[np.uint8],
-    label: NDArray[np.uint8],
-    predicted: NDArray[np.uint8],
-    class_list: Sequence[SegmentationClass],
-    title: str,
+    image: NDArray[np.uint8], label: NDArray[np.uint8], predicted: NDArray[np.uint8], painter: Painter, title: str
 ) -> NDArray[np.uint8]:
     """Picture and label above prediction and errors, with a legend of the classes that label or prediction hold.
 
-    Unscored pixels are black in the label and dark among the errors; a class without a colour shows the dimmed picture.
+    Among the errors, right pixels show the picture in light grey, wrong ones are vermilion, unscored ones striped, as
+    they are in the label.
 
     Args:
         image: RGB, uint8 (H, W, 3).
         label: class numbers uint8 (H, W), 255 not scored.
         predicted: class numbers uint8 (H, W).
-        class_list: the classes by their numbers.
+        painter: of these classes.
         title: what stands above.
 
     Returns:
-        RGB, uint8 (H', W', 3), 1400 pixels wide.
+        RGB, uint8 (H', W', 3), ``WIDTH`` wide.
     """
-    dimmed = (image * 0.45).astype(np.uint8)
-    painted = paint(dimmed, label, class_list, alpha=1)
-    painted[label == IGNORE_INDEX] = 0
-    wrong = (label != IGNORE_INDEX) & (predicted != label)
-    errors = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    errors[label == IGNORE_INDEX] //= 4
-    errors[wrong] = ERROR
-    scored = int((label != IGNORE_INDEX).sum())
+    unscored = label == IGNORE_INDEX
+    wrong = ~unscored & (predicted != label)
+    scored = int((~unscored).sum())
+    share = percent(int(wrong.sum()) / max(1, scored))
     panels = {
         "picture": image,
-        "label": painted,
-        "prediction": paint(dimmed, predicted, class_list, alpha=1),
-        f"errors: {100 * int(wrong.sum()) / max(1, scored):.1f} % of the scored pixels": errors,
+        "label": painter.paint_label(image, label),
+        "prediction": painter.paint(image, predicted),
+        f"errors: {share} of the scored pixels": error_map(image, label, predicted),
     }
-    here = [
-        (item.name, "#{:02x}{:02x}{:02x}".format(*item.colour))
-        for number, item in enumerate(class_list)
-        if item.colour is not None and ((label == number) | (predicted == number)).any()
+    cells = []
+    for name, panel in panels.items():
+        shown = resize_image(panel, (round(PANEL * image.shape[0] / image.shape[1]), PANEL))
+        cells.append(np.vstack([_line(name, PANEL, TEXT), shown]))
+    gap = np.full((len(cells[0]), WIDTH - 2 * PANEL, 3), 255, np.uint8)
+    rows = [np.hstack([left, gap, right]) for left, right in (cells[:2], cells[2:])]
+    true, found = dict(painter.areas(label)), dict(painter.areas(predicted))
+    shares = {number: (true.get(number, 0.0), found.get(number, 0.0)) for number in [*true, *found]}
+    entries = [
+        Entry(item.name, item.colour, f"{percent(before)} → {percent(after)}")
+        for number, (before, after) in shares.items()
+        if (item := painter.class_list[number]).colour is not None
     ]
-    here.append(("wrong", "#{:02x}{:02x}{:02x}".format(*ERROR)))
-    marks = [Patch(color=colour, label=name) for name, colour in here]
-    legend_rows = -(-len(marks) // LEGEND_COLUMNS)
-    height = 14 * image.shape[0] / image.shape[1] + 1.1 + 0.25 * legend_rows
-    figure = Figure(figsize=(14, height), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    for axes, (name, panel) in zip(figure.subplots(2, 2).flat, panels.items(), strict=True):
-        axes.imshow(panel)
-        axes.set_title(name, fontsize=11)
-        axes.set_axis_off()
-    figure.suptitle(title)
-    figure.legend(handles=marks, loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False)
-    return _drawn(canvas)
+    entries += [Entry("wrong", ERROR), Entry("not scored", None, percent(float(unscored.mean())))]
+    about = _line("share of the label's pixels → of the prediction's", WIDTH, TEXT)
+    return np.vstack([_line(title, WIDTH, 18), *rows, about, strip(entries, WIDTH, TEXT)])
+
+
+def error_map(image: NDArray[np.uint8], label: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Right, wrong and unscored pixels of a picture, see :func:`error_figure`: RGB uint8 (H, W, 3)."""
+    grey = LIGHT + cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) * ((255 - LIGHT) / 255)
+    shown = np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
+    shown[predicted != label] = ERROR
+    strike_out(shown, label == IGNORE_INDEX)
+    return shown
+
+
+def _line(text: str, width: int, letters: int) -> NDArray[np.uint8]:
+    canvas = np.full((round(1.6 * letters), width, 3), 255, np.uint8)
+    write(canvas, text, (4, 0), letters)
+    return canvas
 
 
 def _drawn(canvas: FigureCanvasAgg) -> NDArray[np.uint8]:

@@ -2,11 +2,11 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from segkit.evaluation.averaged import averaged
-from segkit.evaluation.tables import class_table, loss_table
+from segkit.evaluation.tables import class_table, left_out_lines, loss_table
 from segkit.metrics.benchmark import Benchmark, Scored
 
 
@@ -34,18 +34,9 @@ def tables(result: Mapping[str, Any], benchmark: Benchmark | None) -> str:
             texts.append(class_table(result["classes"]))
         else:
             texts.append(loss_table(result["classes"], corrupted["classes"], corrupted["corruption"]))
-        texts[-1] += _left_out(result.get("left_out", {}))
+        texts[-1] += "".join(f"\n{line}" for line in left_out_lines(result.get("left_out", {})))
     label = averaged(result)
     return "\n\n".join(f"{label}:\n{text}" if label else text for text in texts)
-
-
-def _left_out(names: Mapping[str, Sequence[str]]) -> str:
-    """A line for each side of a comparison that has classes which could not be compared."""
-    says = {
-        "network": "not compared, wrong where the network says so: ",
-        "data": "not compared, pixels that are not scored: ",
-    }
-    return "".join(f"\n{text}{', '.join(names[side])}" for side, text in says.items() if names.get(side))
 
 
 def pictures_csv(scored: Mapping[str, Scored]) -> str:

@@ -1,7 +1,7 @@
 """Class scores as text: the rows of their table, and aligned columns for the screen and for logs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segkit.console import table
@@ -11,6 +11,20 @@ NOTHING = "–"
 
 LEFT_OUT = "left out"
 """What a prediction is called whose class cannot be compared with the data's: wrong, wherever the label's class can."""
+
+
+SIDES = {
+    "network": "not compared, wrong where the network says so",
+    "data": "not compared, pixels that are not scored",
+    "ignored": "left out by data.classes, pixels that are not scored",
+    "background": "not named in data.classes, part of the background",
+}
+"""What it means that classes are left out, by the key that they have in ``result.json``."""
+
+
+def left_out_lines(names: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line for each kind of classes that are left out."""
+    return [f"{text}: {', '.join(names[side])}" for side, text in SIDES.items() if names.get(side)]
 
 
 def class_rows(report: Mapping[str, Any]) -> list[list[str]]:

@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.sheet import titled
+from segkit.data.legend import strip
+from segkit.data.overlay import Area, Painter, mean_areas
+from segkit.data.sheet import LETTERS, titled
 from segkit.data.writer import Prediction, Writer
 from segkit.errors import UserError
 from segkit.runs.files import write_whole
@@ -21,7 +23,10 @@ LARGEST = 65500
 
 
 class Sheet(Writer):
-    """``sheet.jpg``: every painted picture with its name, by their paths; ``COLUMNS`` in a row, or more."""
+    """``sheet.jpg``: every painted picture with its name, by their paths; ``COLUMNS`` in a row, or more.
+
+    One legend stands below all of them, with the mean shares of the classes.
+    """
 
     name = "sheet"
     per_picture = False
@@ -29,25 +34,38 @@ class Sheet(Writer):
 
     def __init__(self) -> None:
         self._cells: dict[Path, NDArray[np.uint8]] = {}
+        self._areas: dict[Path, Sequence[Area]] = {}
+        self._painter: Painter | None = None
 
     def encode(self, prediction: Prediction) -> None:
         height, width = prediction.image.shape[:2]
         size = CELL_WIDTH, max(round(CELL_WIDTH * height / width), 1)
         cell = cv2.resize(prediction.painted, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
         self._cells[prediction.path] = titled(cell, prediction.path.stem)
+        self._areas[prediction.path] = prediction.areas
+        self._painter = prediction.painter
 
     def finish(self, folder: Path, complete: bool) -> int | None:
         if not self._cells:
             return None
         cells = [self._cells[path] for path in sorted(self._cells)]
-        columns = COLUMNS
-        while _height(cells, columns) > LARGEST and columns < len(cells):
+        columns, legend = COLUMNS, self._legend(COLUMNS)
+        while _height(cells, columns) + len(legend) > LARGEST and columns < len(cells):
             columns += COLUMNS
-        if max(_height(cells, columns), columns * CELL_WIDTH) > LARGEST:
+            legend = self._legend(columns)
+        if max(_height(cells, columns) + len(legend), columns * CELL_WIDTH) > LARGEST:
             raise UserError(f"format=sheet: {len(cells)} pictures do not go on one sheet; give fewer, or leave it out")
-        encoded = cv2.imencode(".jpg", _page(cells, columns)[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 85))[1]
+        page = np.vstack([_page(cells, columns), legend])
+        encoded = cv2.imencode(".jpg", page[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 85))[1]
         write_whole(folder / self.files[0], encoded.tobytes())
         return len(cells)
+
+    def _legend(self, columns: int) -> NDArray[np.uint8]:
+        """As wide as the sheet; without a row where there is none."""
+        width = columns * CELL_WIDTH
+        if self._painter is None or not self._painter.legend:
+            return np.zeros((0, width, 3), np.uint8)
+        return strip(self._painter.entries(mean_areas(self._areas.values())), width, LETTERS)
 
 
 def _rows(cells: Sequence[NDArray[np.uint8]], columns: int) -> list[Sequence[NDArray[np.uint8]]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segkit.data.ahead import in_background
+from segkit.data.overlay import Area, Painter
 from segkit.data.writer import FrameWriter, Prediction, Writer
 from segkit.errors import UserError
 from segkit.predict.pipeline import Seconds, staged
@@ -22,7 +23,7 @@ from segkit.predict.predictor import Segmenter
 from segkit.predict.smoothing import Flicker, Smoothing
 from segkit.predict.video_read import Frame, Frames
 from segkit.predict.video_write import VideoWriter
-from segkit.predict.writers import Answer, Painted, Read, Stages
+from segkit.predict.writers import Answer, Painted, Read, Stages, Written
 
 WAITING = 4
 """Painted frames that wait at most for those who write one file of all."""
@@ -61,11 +62,12 @@ class PaintedVideo(FrameWriter):
 class PaintedFrames(Painted):
     """What came of frames: ``frames`` counts those that were painted.
 
-    ``flicker`` is the share of pixels whose class changes from a frame to the next, before and after smoothing.
+    ``mean_areas`` are the mean shares of the classes over these. ``flicker`` is the share of pixels whose class changes from a frame to the next, before and after smoothing.
     ``interrupted``: by Ctrl-C, after these frames.
     """
 
     frames: int = 0
+    mean_areas: Sequence[Area] = ()
     flicker: dict[str, float | None] = field(default_factory=dict)
     interrupted: bool = False
 
@@ -78,6 +80,7 @@ def paint_frames(
     frame_writers: Sequence[FrameWriter],
     smooth: float = 0.0,
     on_done: Callable[[int], None] | None = None,
+    painter: Painter | None = None,
 ) -> PaintedFrames:
     """Predict each frame; ``writers`` write a file of each, ``frame_writers`` one of all.
 
@@ -88,11 +91,13 @@ def paint_frames(
         writers: those of one picture each.
         smooth: see :class:`segkit.predict.smoothing.Smoothing`.
         on_done: called after each frame with how many are painted, in this thread.
+        painter: of the predictor's classes; None = as pictures are painted where nobody says how.
     """
     done = PaintedFrames()
     for writer in writers:
         (folder / writer.name).mkdir(parents=True, exist_ok=True)
-    stages = _FrameStages(predictor, folder, writers, frame_writers, smooth)
+    painter = painter or Painter(predictor.class_list)
+    stages = _FrameStages(predictor, folder, writers, frame_writers, smooth, painter)
     try:
         try:
             _run(stages, frames, done, on_done)
@@ -125,6 +130,7 @@ def _run(stages: "_FrameStages", frames: Frames, done: PaintedFrames, on_done: C
         appending.writing += time.perf_counter() - begun
 
     waiting: deque[Future[None]] = deque()
+    areas: Counter[int] = Counter()
     with closing(in_background(decoded())) as coming, ThreadPoolExecutor(1) as pool:
         for frame, result in staged(coming, stages.read, stages.network, stages.write, done.seconds):
             if isinstance(result, UserError):
@@ -133,8 +139,10 @@ def _run(stages: "_FrameStages", frames: Frames, done: PaintedFrames, on_done: C
             waiting.append(pool.submit(append, frame, result.encoded))
             if len(waiting) > WAITING:
                 waiting.popleft().result()
-            done.written.update(result.written)
+            done.written.update(result.written.names)
+            areas.update(dict(result.written.areas))
             done.frames += 1
+            done.mean_areas = tuple(Area(number, share / done.frames) for number, share in areas.most_common())
             if on_done is not None:
                 on_done(done.frames)
         for future in waiting:
@@ -145,9 +153,9 @@ def _run(stages: "_FrameStages", frames: Frames, done: PaintedFrames, on_done: C
 
 
 class _Result(NamedTuple):
-    """Names of the writers that have written a file of the frame, and what each of the frame writers made of it."""
+    """What was written of the frame alone, and what each of the frame writers made of it."""
 
-    written: Counter[str]
+    written: Written
     encoded: list[Any]
 
 
@@ -161,8 +169,9 @@ class _FrameStages(Stages):
         writers: Sequence[Writer],
         frame_writers: Sequence[FrameWriter],
         smooth: float,
+        painter: Painter,
     ) -> None:
-        super().__init__(predictor, folder, writers)
+        super().__init__(predictor, folder, writers, painter)
         self.frame_writers = frame_writers
         self._smoothing = Smoothing(smooth)
         self._own, self._smoothed = Flicker(), Flicker()
@@ -192,6 +201,6 @@ class _FrameStages(Stages):
     def write(self, frame: Any, answer: Answer | UserError) -> Any:
         if isinstance(answer, UserError):
             return answer
-        prediction = Prediction(frame.path, *answer, self.predictor.class_list)
+        prediction = Prediction(frame.path, *answer)
         encoded = [writer.encode(prediction) for writer in self.frame_writers]
-        return _Result(Counter(self.written(prediction)), encoded)
+        return _Result(self.written(prediction), encoded)

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from segkit.data.images import decode_image
+from segkit.data.overlay import Area, Painter
 from segkit.data.writer import Prediction, Writer, png
 from segkit.errors import UserError
 from segkit.models.full_size import to_confidence
@@ -23,13 +24,13 @@ from segkit.runs.files import write_whole
 
 
 class Overlay(Writer):
-    """The classes' colours laid over the picture."""
+    """The classes' colours laid over the picture, and their legend."""
 
     name = "overlay"
 
     def picture(self, prediction: Prediction) -> NDArray[np.uint8]:
         """RGB uint8 (H, W, 3)."""
-        return prediction.painted
+        return prediction.with_legend(prediction.painted)
 
     def encode(self, prediction: Prediction) -> bytes:
         return png(self.picture(prediction))
@@ -77,10 +78,11 @@ class Painted:
     """What came of the pictures.
 
     ``written`` counts pictures by the writers' names; ``unreadable`` gives the reason for each file that could not be
-    read. ``seconds``: what reading, network and writing took.
+    read. ``areas`` are those of each picture, by its name. ``seconds``: what reading, network and writing took.
     """
 
     written: Counter[str] = field(default_factory=Counter)
+    areas: dict[str, Sequence[Area]] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     seconds: Seconds = field(default_factory=Seconds)
 
@@ -91,22 +93,25 @@ def paint_pictures(
     folder: Path,
     writers: Sequence[Writer],
     on_done: Callable[[Path], None] | None = None,
+    painter: Painter | None = None,
 ) -> Painted:
     """Predict each picture and have it written under ``folder`` by each of ``writers``.
 
     A picture that cannot be read keeps none of the others from being written. Reading and writing go on in other
-    threads; ``on_done`` is called in this one, in the order of ``pictures``.
+    threads; ``on_done`` is called in this one, in the order of ``pictures``. ``painter``: of the predictor's classes;
+    None = as pictures are painted where nobody says how.
     """
     done = Painted()
     for writer in writers:
         if writer.per_picture:
             (folder / writer.name).mkdir(parents=True, exist_ok=True)
-    stages = Stages(predictor, folder, writers)
+    stages = Stages(predictor, folder, writers, painter or Painter(predictor.class_list))
     for path, written in staged(pictures, stages.read, stages.network, stages.write, done.seconds):
         if isinstance(written, UserError):
             done.unreadable[str(path)] = str(written)
         else:
-            done.written.update(written)
+            done.written.update(written.names)
+            done.areas[path.stem] = written.areas
         if on_done is not None:
             on_done(path)
     for writer in writers:
@@ -124,19 +129,29 @@ class Read(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The network's, all uint8 (H, W); see :class:`Prediction`."""
+    """The network's; see :class:`Prediction`."""
 
     image: NDArray[np.uint8]
     classes: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
     confidence_of: dict[int, NDArray[np.uint8]]
+    painter: Painter
+    areas: Sequence[Area]
+
+
+class Written(NamedTuple):
+    """The names of the writers that have written a picture, and its areas."""
+
+    names: list[str]
+    areas: Sequence[Area]
 
 
 class Stages:
     """What is done with each picture. One that cannot be read goes through as the error that says why."""
 
-    def __init__(self, predictor: Segmenter, folder: Path, writers: Sequence[Writer]) -> None:
-        self.predictor, self.folder, self.writers = predictor, folder, writers
+    def __init__(self, predictor: Segmenter, folder: Path, writers: Sequence[Writer], painter: Painter) -> None:
+        self.predictor, self.folder, self.writers, self.painter = predictor, folder, writers, painter
+        self.areas: Sequence[Area] = ()  # of the picture before; only here pictures come one after the other
         self.needed = sorted({writer.needs for writer in writers if writer.needs is not None})
 
     def read(self, path: Path) -> Read | UserError:
@@ -152,20 +167,21 @@ class Stages:
         probabilities = self.probabilities(read)
         classes, sure = self.predictor.decide(probabilities)
         asked = {number: to_confidence(probabilities[number]).cpu().numpy() for number in self.needed}
-        return Answer(read.image, classes.cpu().numpy(), sure.cpu().numpy(), asked)
+        numbers = classes.cpu().numpy()
+        self.areas = self.painter.areas(numbers, self.areas)
+        return Answer(read.image, numbers, sure.cpu().numpy(), asked, self.painter, self.areas)
 
     def probabilities(self, read: Read) -> Tensor:
         """At the picture's own size, float32 (C, H, W)."""
         height, width = read.image.shape[:2]
         return self.predictor.probabilities_at(read.views, (height, width))
 
-    def write(self, path: Path, answer: Answer | UserError) -> list[str] | UserError:
-        """The names of the writers that have written the picture."""
+    def write(self, path: Path, answer: Answer | UserError) -> Written | UserError:
         if isinstance(answer, UserError):
             return answer
-        return self.written(Prediction(path, *answer, self.predictor.class_list))
+        return self.written(Prediction(path, *answer))
 
-    def written(self, prediction: Prediction) -> list[str]:
+    def written(self, prediction: Prediction) -> Written:
         """As ``write``, of a picture that could be read."""
         written = []
         for writer in self.writers:
@@ -173,4 +189,4 @@ class Stages:
             if content is not None:
                 write_whole(self.folder / writer.name / f"{prediction.path.stem}.png", content)
                 written.append(writer.name)
-        return written
+        return Written(written, prediction.areas)

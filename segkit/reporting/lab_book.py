@@ -3,12 +3,14 @@
 import json
 import logging
 import shlex
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from segkit.errors import UserError
 from segkit.evaluation.entry import Evaluation, commands, figures, labels, score_rows
+from segkit.evaluation.tables import left_out_lines
 from segkit.reporting.class_scores import pictures_text, recipes, side_by_side
 from segkit.reporting.markdown import WRITTEN, made_on, say_what_is_replaced, table
 from segkit.reporting.overlays import overlays, small_jpeg, spread
@@ -115,6 +117,7 @@ def evaluations_entry(question: str, evaluations: Sequence[Evaluation], pictures
         "",
         *made_on(result["gpu"], result["commit"], result["versions"]),
         f"- Pictures: {'; '.join(dict.fromkeys(pictures_text(item.result) for item in evaluations))}",
+        *_left_out([item.result for item in evaluations]),
         "",
     ]
     if any(has_road_scores(item.result) for item in evaluations):
@@ -137,6 +140,7 @@ def run_entry(question: str, overrides: list[str], result: dict[str, Any], pictu
         f"- Command: `python train.py {shlex.join(overrides)}`",
         *made_on(result["gpu"], result["commit"], result["versions"]),
         f"- Pictures: {_counts(result)}",
+        *_left_out([result]),
         f"- Seconds: {', '.join(f'{phase} {seconds:.1f}' for phase, seconds in result['seconds'].items())}",
         f"- Status: {result['status']}; best epoch {result['best']['epoch']}",
         "",
@@ -150,6 +154,15 @@ def run_entry(question: str, overrides: list[str], result: dict[str, Any], pictu
         lines += [table([columns, *rows]), ""]
     lines += [f"![{name}]({name}.jpg)" for name in pictures]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _left_out(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each kind of classes that are left out, and for how many of several results that is so."""
+    count = Counter(line for result in results for line in left_out_lines(result.get("left_out", {})))
+    return [
+        f"- Classes {line}" + ("" if times == len(results) else f" ({times} of {len(results)} evaluations)")
+        for line, times in count.items()
+    ]
 
 
 def _counts(result: dict[str, Any]) -> str:

@@ -100,7 +100,7 @@ class Metres(Writer):
 
 
 class RoadOverlay(Writer):
-    """The painted picture, with the free road drawn on it where the calibration is known."""
+    """The painted picture with its legend, and the free road drawn on it where the calibration is known."""
 
     name = "overlay"
 
@@ -113,7 +113,7 @@ class RoadOverlay(Writer):
         calibration = self.metres.calibrations[prediction.path]
         if free is not None and calibration is not None:
             picture = draw_on_picture(picture, free, calibration)
-        return picture
+        return prediction.with_legend(picture)
 
     def encode(self, prediction: Prediction) -> bytes:
         return png(self.picture(prediction))

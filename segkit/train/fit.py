@@ -12,6 +12,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from segkit.config.schema import TrainerSettings
 from segkit.data.module import SegmentationDataModule
+from segkit.data.overlay import Painter
 from segkit.distributed.devices import Processes
 from segkit.distributed.ranks import Ranks
 from segkit.errors import UserError, choices
@@ -43,6 +44,7 @@ def fit(
     trial: Trial | None = None,
     callbacks: Sequence[Callback] = (),
     config: Mapping[str, Any] | None = None,
+    painter: Painter | None = None,
 ) -> Fitted:
     """Train, from ``last`` on where that is there.
 
@@ -57,6 +59,7 @@ def fit(
         trial: the trial of a study that the run is.
         callbacks: the user's own.
         config: the whole config, for the logger.
+        painter: of validation's pictures.
 
     Raises:
         UserError: settings or a checkpoint that do not fit; a loss that is not finite; not enough GPU memory.
@@ -73,7 +76,9 @@ def fit(
     else:
         check_callbacks(callbacks)
     validated = bool(validation)
-    trainer, report = build_trainer(options, last.parents[1], seed, validated, processes, ranks, trial, callbacks)
+    trainer, report = build_trainer(
+        options, last.parents[1], seed, validated, processes, ranks, trial, callbacks, painter
+    )
     if trainer.is_global_zero and trainer.logger is not None:
         log_config(trainer.logger, config or {})
     built = time.perf_counter()

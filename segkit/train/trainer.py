@@ -11,6 +11,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment, TorchEl
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
 from segkit.config.schema import TrainerSettings
+from segkit.data.overlay import Painter
 from segkit.distributed.devices import Processes, lightning_precision
 from segkit.distributed.ranks import Ranks
 from segkit.runs.folder import place
@@ -51,6 +52,7 @@ def build_trainer(
     ranks: Ranks | None = None,
     trial: Trial | None = None,
     own: Sequence[Callback] = (),
+    painter: Painter | None = None,
 ) -> tuple[Trainer, EpochReport]:
     """A trainer that leaves checkpoints, logs and epoch lines in ``folder``.
 
@@ -63,6 +65,7 @@ def build_trainer(
         ranks: this process among those that train together; None = it trains alone.
         trial: the trial of a study that the run is, which may end it early.
         own: the user's callbacks, called after segkit's own.
+        painter: of validation's pictures.
     """
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it, as convolutions use by default
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -83,7 +86,7 @@ def build_trainer(
         EpochSeed(seed),
         ValidationEpochs(options.validate_every),
         SharedStatistics(),
-        ValidationPictures(every=max(1, options.max_epochs // options.validate_every // 20)),
+        ValidationPictures(every=max(1, options.max_epochs // options.validate_every // 20), painter=painter),
         Interruption(str(folder / "checkpoints" / "interrupted.ckpt")),
         *own,
         *checkpoint_callbacks(folder / "checkpoints", options.monitor if validated else None, options.max_epochs),

@@ -13,6 +13,7 @@ from PIL import Image
 import segkit
 from segkit.commands.predict import run
 from segkit.config.schema import PredictSettings, validate
+from segkit.data.palette import ELEVEN
 from segkit.data.picture_input import PictureInput
 from segkit.distributed.devices import prediction_precision
 from segkit.errors import UserError
@@ -25,6 +26,7 @@ from segkit.runs.folder import RunFolder
 from segkit.scenes.generate import generate_scenes
 from tests.fixtures import level_camera, write_rgb
 
+PAINT = {"alpha": 0.5, "outlines": True, "legend": "auto", "colours": "own"}
 ROAD = [{"name": "background", "colour": None}, {"name": "road", "colour": [0, 255, 0]}]
 
 
@@ -58,7 +60,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def predict(checkpoint: Path | list[str], pictures: object, output: Path, root: object = "data", **more: Any) -> dict:
     place = checkpoint if isinstance(checkpoint, list) else str(checkpoint)
     settings: dict[str, Any] = {"checkpoint": place, "input": str(pictures), "output": str(output), "gpus": 0}
-    settings |= {"precision": "auto", "trust": [], "average": [], "container": "webm"}
+    settings |= {"precision": "auto", "trust": [], "average": [], "paint": PAINT, "container": "webm"}
     settings |= {"stride": 1, "start": 0, "end": None, "fps": None, "smooth": 0}
     settings |= {
         "format": ["overlay", "mask", "confidence"],
@@ -82,7 +84,7 @@ def test_each_picture_at_its_own_size_and_under_its_own_name(checkpoint: Path, t
     sizes = {"wide": (37, 125), "high": (90, 31), "exact": (32, 64), "tiny": (1, 1)}
     for name, (height, width) in sizes.items():
         write_rgb(tmp_path / "in" / f"{name}.png", noise(height, width))
-    result = predict(checkpoint, tmp_path / "in", tmp_path / "out")
+    result = predict(checkpoint, tmp_path / "in", tmp_path / "out", paint=PAINT | {"outlines": False})
     assert result["pictures"] == 4
     for name, size in sizes.items():
         image = cv2.imread(str(tmp_path / "in" / f"{name}.png"))
@@ -150,6 +152,48 @@ def test_the_mask_shows_the_class_colours(tmp_path: Path) -> None:
     assert values.max() <= 4
     expected = np.array([c["colour"] for c in classes])[values]
     assert np.array_equal(colours, expected)
+
+
+def test_the_areas_of_classes_are_in_the_result(tmp_path: Path) -> None:
+    names = ["c0", "c1", "c2"]
+    checkpoint = write_checkpoint(tmp_path / "c.ckpt", [{"name": name, "colour": None} for name in names])
+    for height in (30, 40):
+        write_rgb(tmp_path / "in" / f"{height}.png", noise(height, 50))
+    areas = predict(checkpoint, tmp_path / "in", tmp_path / "out", format="mask")["areas"]
+    assert list(areas["pictures"]) == ["30", "40"]
+    for name, shares in areas["pictures"].items():
+        mask = np.array(Image.open(tmp_path / "out" / "mask" / f"{name}.png"))
+        counted = {names[value]: (mask == value).mean() for value in np.unique(mask)}
+        assert shares == pytest.approx(counted, abs=1e-6)
+    for name, share in areas["mean"].items():
+        assert share == pytest.approx(sum(one.get(name, 0) for one in areas["pictures"].values()) / 2, abs=1e-6)
+    assert sum(areas["mean"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_how_classes_are_painted(tmp_path: Path) -> None:
+    classes = [{"name": f"c{i}", "colour": [i * 20, 200 - i, i]} for i in range(5)]
+    write_rgb(tmp_path / "a.png", noise(40, 60))
+    checkpoint = write_checkpoint(tmp_path / "five.ckpt", classes)
+
+    def overlay(**paint: Any) -> np.ndarray:
+        predict(checkpoint, tmp_path / "a.png", tmp_path / "out", paint=PAINT | paint)
+        return cv2.imread(str(tmp_path / "out" / "overlay" / "a.png"), cv2.IMREAD_COLOR_RGB)
+
+    shown = overlay()
+    assert shown.shape[1] > 60
+    bare = overlay(legend=False, outlines=False, alpha=1.0)
+    assert bare.shape == (40, 60, 3)
+    mask = Image.open(tmp_path / "out" / "mask" / "a.png")
+    assert np.array_equal(bare, np.array(mask.convert("RGB")))
+    other = overlay(legend=False, outlines=False, alpha=1.0, colours="colour_blind")
+    other_mask = Image.open(tmp_path / "out" / "mask" / "a.png")
+    assert np.array_equal(other, np.array(other_mask.convert("RGB")))
+    assert np.array_equal(np.array(mask), np.array(other_mask))  # classes are what they were
+    assert np.array_equal(other, np.array(ELEVEN, np.uint8)[np.array(mask)])
+    with pytest.raises(UserError, match=r"^paint\.alpha=1\.5: should be less than or equal to 1"):
+        overlay(alpha=1.5)
+    with pytest.raises(UserError, match=r"^paint\.colours=green: should be .*own.*colour_blind"):
+        overlay(colours="green")
 
 
 def test_anyones_pictures_are_read(checkpoint: Path, tmp_path: Path) -> None:

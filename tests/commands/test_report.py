@@ -145,6 +145,25 @@ def test_evaluations_in_one_entry(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "entry" / "result.json").read_text())) == 3
 
 
+def test_classes_that_are_left_out_are_named(tmp_path: Path) -> None:
+    left_out = {"network": ["rider"], "data": [], "ignored": ["terrain", "wall"], "background": ["sky"]}
+    for number in range(2):
+        path = write_evaluation(tmp_path / "sweep" / str(number), number + 1) / "result.json"
+        result = json.loads(path.read_text()) | ({"left_out": left_out} if number else {})
+        path.write_text(json.dumps(result))
+    for source, where in (("sweep", " (1 of 2 evaluations)"), ("sweep/1", "")):
+        report(tmp_path / source, tmp_path / source.replace("/", "_"))
+        lines = (tmp_path / source.replace("/", "_") / "README.md").read_text().splitlines()
+        assert [line for line in lines if line.startswith("- Classes")] == [
+            f"- Classes not compared, wrong where the network says so: rider{where}",
+            f"- Classes left out by data.classes, pixels that are not scored: terrain, wall{where}",
+            f"- Classes not named in data.classes, part of the background: sky{where}",
+        ]
+    report(write_run(tmp_path / "run", RESULT | {"left_out": {"ignored": ["wall"]}}), tmp_path / "of_run")
+    text = (tmp_path / "of_run" / "README.md").read_text()
+    assert "\n- Classes left out by data.classes, pixels that are not scored: wall\n" in text
+
+
 def test_averaged_evaluations_are_told_apart_from_plain_ones(tmp_path: Path) -> None:
     for number, more in enumerate(({}, {"average": ["flip", 1.5], "networks": 1}, {"average": [], "networks": 3})):
         path = write_evaluation(tmp_path / "sweep" / str(number), 1) / "result.json"

@@ -71,3 +71,17 @@ def test_camvids_classes_are_merged_from_file_to_batch(camvid_root: Path, tmp_pa
     assert np.unique(label).tolist() == [0, 1, 2, 255]
     with pytest.raises(UserError, match=r"data\.classes=roads: should be all or road, or a merge such as"):
         module(classes="roads")
+
+
+def test_classes_that_are_not_learned_as_such_are_named(tmp_path: Path) -> None:
+    def left_out(classes: str | dict[str, list[str]]) -> dict[str, list[str]]:
+        return CamVidDataModule(tmp_path, [30, 40], 2, classes=classes).left_out
+
+    assert left_out("all") == {}
+    assert left_out("road")["ignored"] == []
+    assert left_out("road")["background"][:3] == ["sky", "building", "pole"]
+    names = ["sky", "building", "pole", "road", "pavement", "tree", "sign symbol", "fence"]
+    assert left_out({"thing": ["car"], "ignore": names}) == {
+        "ignored": names,
+        "background": ["pedestrian", "bicyclist"],
+    }

@@ -2,7 +2,8 @@ import numpy as np
 
 from segkit.data.augment import Augmentation
 from segkit.data.datasets.camvid import CLASSES, CamVidDataModule
-from segkit.data.sheet import UNSCORED, augmented_sheet, sheet
+from segkit.data.legend import UNSCORED
+from segkit.data.sheet import augmented_sheet, sheet
 from segkit.road.dataset import KittiRoadDataModule
 
 
@@ -16,11 +17,12 @@ def test_the_sheet_shows_each_group_with_its_labels_painted(kitti_root, camvid_r
 
 def test_below_stand_the_names_of_several_classes_beside_their_colours(camvid_root):
     narrow, wide = (sheet(CamVidDataModule(camvid_root, [15, 20], 2), per_group=count) for count in (1, 6))
-    assert narrow.shape[0] > wide.shape[0] == 2 * 310 + 28  # less wide, the names take several lines
+    assert narrow.shape[0] > wide.shape[0] == 2 * 310 + 24  # less wide, the names take several lines
     for page in (narrow, wide):
         legend = page[2 * 310 :].reshape(-1, 3)
         for item in CLASSES:
             assert (legend == item.colour).all(1).sum() > 200
+        assert (legend == UNSCORED[0]).all(1).sum() > 80  # stripes, and the patches' edges
     assert sheet(CamVidDataModule(camvid_root, [15, 20], 2, classes="road"), per_group=1).shape == (2 * 310, 414, 3)
 
 
@@ -33,7 +35,7 @@ def test_the_augmented_sheet_shows_samples_beside_their_labels(camvid_root, tmp_
         return augmented_sheet(data)
 
     first = painted(0)
-    assert (first.dtype, first.shape) == (np.uint8, (6 * 310 + 28, 3 * 2 * 414, 3))
+    assert (first.dtype, first.shape) == (np.uint8, (6 * 310 + 24, 3 * 2 * 414, 3))
     np.testing.assert_array_equal(painted(0), first)
     assert (painted(1) != first).any()
     cells = first[: 6 * 310].reshape(6, 310, 6, 414, 3).swapaxes(1, 2)

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from segkit.data.legend import UNSCORED
+from segkit.data.overlay import Painter
 from segkit.data.records import Record, SegmentationClass
 from segkit.evaluation.figure_files import worst, write_figures
-from segkit.evaluation.figures import ERROR, confusion_figure, error_figure
+from segkit.evaluation.figures import ERROR, LIGHT, confusion_figure, error_figure, error_map
 from segkit.metrics.benchmark import Scored
 from segkit.metrics.class_evaluation import ClassEvaluation, PictureScore
+from tests.colour_vision import SIGHTS, difference, lab
 
 CLASSES = (
     SegmentationClass("background", None, background=True),
@@ -49,22 +52,45 @@ def test_rows_are_shares_of_the_true_class() -> None:
 
 
 def test_errors_are_painted_where_scored_pixels_are_wrong() -> None:
+    image = np.full((30, 40, 3), 102, np.uint8)
     label = np.zeros((30, 40), np.uint8)
     label[:, 20:] = 1
     label[:, 35:] = 255
-    right = colours(error_figure(IMAGE, label, label % 255, CLASSES, "title"))
-    assert {(0, 255, 0), (0, 0, 0), (90, 90, 90), (200, 200, 200), (50, 50, 50)} <= right
-    assert (0, 0, 255) not in right
-    figure = error_figure(IMAGE, label, np.full_like(label, 2), CLASSES, "title")
-    assert (0, 0, 255) in colours(figure)
-    height, width = figure.shape[:2]
+    predicted = label % 255
+    predicted[:10, :20] = 1
+    shown = error_map(image, label, predicted)
+    assert (shown[:10, :20] == ERROR).all()
+    right = LIGHT + (255 - LIGHT) * 102 // 255
+    assert (shown[10:, :35] == right).all()
+    assert (shown[:10, 20:35] == right).all()
+    assert colours(shown[:, 35:]) == set(UNSCORED)
+    assert (error_map(image, label, np.full_like(label, 2))[:, :35] == ERROR).all()
 
-    def of_errors(picture: np.ndarray) -> float:
-        """The share of the lower right quarter, without its legend, that is painted as wrong."""
-        return float((picture[height // 2 : height * 9 // 10, width // 2 :] == ERROR).all(-1).mean())
 
-    assert of_errors(figure) > 0.5
-    assert of_errors(error_figure(IMAGE, label, np.where(label == 255, 2, label), CLASSES, "title")) == 0
+def test_wrong_right_and_unscored_pixels_differ_to_the_colour_blind() -> None:
+    right = [(grey,) * 3 for grey in range(LIGHT, 256)]
+    for sight in SIGHTS:
+        wrong, stripes, others = (lab(each, sight) for each in (ERROR, UNSCORED, right))
+        assert difference(wrong[None], others).min() > 20
+        assert difference(wrong[None], stripes).min() > 15
+        assert difference(stripes[:1], others).min() > 15  # every other stripe
+
+
+def test_the_worst_pictures_are_shown_four_times_over_a_legend() -> None:
+    label = np.zeros((30, 40), np.uint8)
+    label[:, 20:] = 1
+    label[:, 35:] = 255
+    classes = (*CLASSES[1:], SegmentationClass("sky", (0, 255, 255)))
+    painter = Painter(classes, alpha=1.0)
+    figure = error_figure(IMAGE, label, label % 255, painter, "title")
+    assert figure.shape[1] == 1400
+    seen = colours(figure)
+    assert {(200, 200, 200), classes[0].colour, classes[1].colour, ERROR, *UNSCORED} <= seen
+    assert classes[2].colour not in seen
+    blind = Painter(classes, alpha=1.0, colours="colour_blind")
+    seen = colours(error_figure(IMAGE, label, label % 255, blind, "title"))
+    assert {item.colour for item in blind.class_list[:2]} <= seen
+    assert not {item.colour for item in classes} & seen
 
 
 def test_the_worst_come_first_and_unscored_pictures_not_at_all() -> None:
@@ -98,7 +124,7 @@ def test_the_files_of_an_evaluation(tmp_path: Path) -> None:
     for path in (mine, before):
         path.parent.mkdir(parents=True)
         path.touch()
-    write_figures(tmp_path, {"clean": scored, "shadow 3": scored})
+    write_figures(tmp_path, {"clean": scored, "shadow 3": scored}, Painter(CLASSES))
     names = ["confusion.png", "worst_1_p5.png", "worst_2_p4.png", "worst_3_p3.png", "worst_4_p2.png"]
     for condition in ("clean", "shadow_3"):
         folder = tmp_path / "figures" / condition

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from segkit.data.images import decode_image
-from segkit.data.overlay import paint
+from segkit.data.overlay import Painter
 from segkit.data.records import SegmentationClass
 from segkit.data.writer import Prediction, Writer
 from segkit.errors import UserError
@@ -105,12 +105,36 @@ def test_a_sheet_holds_every_picture_by_its_name_in_its_own_form(pictures: list[
     np.testing.assert_allclose(sheet[1000, 1250], (90, 90, 90), atol=12)
 
 
+def test_a_sheet_of_several_classes_has_one_legend(pictures: list[Path], tmp_path: Path) -> None:
+    sky = [SegmentationClass("sky", BLUE), SegmentationClass("road", GREEN), BACKGROUND]
+    (tmp_path / "out").mkdir()
+    painted(KnownRoad(sky), dict.fromkeys(pictures), tmp_path / "out", "sheet")
+    sheet = decode_image(tmp_path / "out" / "sheet.jpg").astype(int)
+    assert sheet.shape == (187 + 24, 3 * 620, 3)
+    assert np.abs(sheet[199, 12] - BLUE).max() < 30  # of which there is more
+
+
+def test_overlays_have_the_legend_of_their_classes_in_one_order(pictures: list[Path], tmp_path: Path) -> None:
+    sky = [SegmentationClass("sky", BLUE), SegmentationClass("road", GREEN), BACKGROUND]
+    done = painted(KnownRoad(sky), dict.fromkeys(pictures), tmp_path, "overlay", "mask")
+    painter = Painter(sky)
+    for path in pictures:
+        classes = cv2.imread(str(tmp_path / "mask" / path.name), cv2.IMREAD_COLOR_RGB)[..., 1] // 255
+        areas = painter.areas(classes)
+        assert [area.number for area in areas] == [0, 1]
+        assert done.areas[path.stem] == areas
+        shown = painter.with_legend(painter.paint(decode_image(path), classes), areas)
+        assert np.array_equal(decode_image(tmp_path / "overlay" / path.name), shown)
+    assert painted(KnownRoad(sky), {pictures[0]: CALIBRATION}, tmp_path / "drawn", "overlay").areas == {"a": areas}
+    assert decode_image(tmp_path / "drawn" / "overlay" / "a.png").shape == shown.shape
+
+
 def test_a_sheet_of_many_pictures_gets_more_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def sheet(count: int) -> np.ndarray:
         writer = Sheet()
         image, grey = np.full((100, 310, 3), 90, np.uint8), np.zeros((100, 310), np.uint8)
         for number in range(count):
-            writer.encode(Prediction(Path(f"{number}.png"), image, grey, grey, {}, (BACKGROUND, ROAD)))
+            writer.encode(Prediction(Path(f"{number}.png"), image, grey, grey, {}, Painter((BACKGROUND, ROAD))))
         assert writer.finish(tmp_path, True) == count
         return decode_image(tmp_path / "sheet.jpg")
 
@@ -173,7 +197,7 @@ def test_the_free_road_is_drawn_on_overlays_with_calibration_alone(pictures: lis
     image = decode_image(pictures[0])
     classes = cv2.imread(str(tmp_path / "bare" / "confidence" / "a.png"), cv2.IMREAD_UNCHANGED) > 127
     assert 0.05 < classes.mean() < 0.5
-    expected = paint(image, classes.astype(np.uint8), (BACKGROUND, ROAD))
+    expected = Painter((BACKGROUND, ROAD)).paint(image, classes.astype(np.uint8))
     assert np.array_equal(decode_image(tmp_path / "bare" / "overlay" / "a.png"), expected)
     assert not np.array_equal(decode_image(tmp_path / "drawn" / "overlay" / "a.png"), expected)
     for kind in ("mask", "confidence"):
@@ -185,7 +209,8 @@ def test_the_birds_eye_picture_is_the_overlay_from_above(pictures: list[Path], t
     # Nothing is drawn where no class is the road, so that the picture can be held against the overlay.
     sky = [SegmentationClass("sky", BLUE), SegmentationClass("car", GREEN), BACKGROUND]
     painted(KnownRoad(sky), {pictures[0]: CALIBRATION}, tmp_path / "plain", "overlay", "bev")
-    overlay = decode_image(tmp_path / "plain" / "overlay" / "a.png")
+    # The legend below the overlay is no part of it.
+    overlay = decode_image(tmp_path / "plain" / "overlay" / "a.png")[: SIZE[0]]
     plain = decode_image(tmp_path / "plain" / "bev" / "a.png")
     assert plain.shape == (800, 400, 3)
     assert np.array_equal(plain, VIEW.warp(overlay, CALIBRATION))

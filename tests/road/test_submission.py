@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from segkit.data.overlay import Painter
 from segkit.data.records import SegmentationClass
 from segkit.data.writer import Prediction
 from segkit.errors import UserError
@@ -38,7 +39,7 @@ def pictures_of(root: Path, pattern: str = "*.png") -> dict[Path, Calibration | 
 
 
 def add(submission: Submission, path: Path, confidence: np.ndarray) -> None:
-    submission.encode(Prediction(path, confidence, confidence, confidence, {1: confidence}, ROAD))
+    submission.encode(Prediction(path, confidence, confidence, confidence, {1: confidence}, Painter(ROAD)))
 
 
 def maps_of(path: Path) -> dict[str, np.ndarray]:

@@ -5,20 +5,21 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from segkit.data.overlay import paint
+from segkit.data.overlay import Area, Painter
 from segkit.train.task import SegmentationTask
 
 
 class ValidationPictures(Callback):
     """``count`` validation pictures, evenly spread, painted with the prediction (left) and with the label (right).
 
+    The label is striped where it is not scored. ``painter``: of the task's classes.
+
     They are drawn at the network's input size, where they cost little, in every validation of number ``every``, and in
     the last.
     """
 
-    def __init__(self, count: int = 4, every: int = 1) -> None:
-        self.count = count
-        self.every = every
+    def __init__(self, count: int = 4, every: int = 1, painter: Painter | None = None) -> None:
+        self.count, self.every, self.painter = count, every, painter
 
     def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         done = trainer.current_epoch + 1
@@ -38,13 +39,18 @@ class ValidationPictures(Callback):
         with torch.inference_mode():
             shapes = [tuple(image.shape[1:]) for image in images]
             predicted = [one.argmax(0).byte().cpu().numpy() for one in module.full_size_logits(images, shapes)]
+        painter = self.painter or Painter(module.class_list)
         for image, classes, i in zip(images, predicted, chosen, strict=True):
             picture, (height, width) = image.permute(1, 2, 0).cpu().numpy(), classes.shape
             # Nearest pixel centre: labels are never blended.
             label = batch["label"][i].cpu().numpy()
             rows = ((np.arange(height) + 0.5) * label.shape[0] / height).astype(int)
             columns = ((np.arange(width) + 0.5) * label.shape[1] / width).astype(int)
-            pair = [paint(picture, ids, module.class_list) for ids in (classes, label[rows[:, None], columns])]
+            label = label[rows[:, None], columns]
+            pair = np.hstack([painter.paint(picture, classes), painter.paint_label(picture, label)])
+            # The shares of the prediction in the label's order, which no epoch changes.
+            shares = {area.number: 0.0 for area in painter.areas(label)} | dict(painter.areas(classes))
+            shown = painter.with_legend(pair, [Area(*item) for item in shares.items()])
             trainer.logger.experiment.add_image(
-                f"validation/{batch['name'][i]}", np.concatenate(pair, axis=1), trainer.global_step, dataformats="HWC"
+                f"validation/{batch['name'][i]}", shown, trainer.global_step, dataformats="HWC"
             )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from segkit.data.datasets.camvid import CamVidDataModule
+from segkit.data.overlay import Painter
 from segkit.data.writer import Prediction
 from segkit.errors import UserError
 from segkit.predict.writers import Mask
@@ -76,7 +77,7 @@ def test_masks_that_segkit_has_painted_are_labels(tmp_path: Path) -> None:
     values = np.arange(12, dtype=np.uint8)[None]
     none = np.zeros_like(values)
     data = module(tmp_path, tmp_path)
-    prediction = Prediction(tmp_path / "a.png", none, values, none, {}, data.class_list)
+    prediction = Prediction(tmp_path / "a.png", none, values, none, {}, Painter(data.class_list))
     (tmp_path / "label.png").write_bytes(Mask().encode(prediction))
     assert data.read_label(tmp_path / "label.png")[0].tolist() == [*range(11), 255]
 

@@ -9,6 +9,7 @@ import pytest
 
 from segkit.data.datasets.cityscapes import CATEGORIES, CLASSES, train_ids
 from segkit.data.datasets.cityscapes_server import LabelIds
+from segkit.data.overlay import Painter
 from segkit.data.records import SegmentationClass
 from segkit.data.writer import Prediction
 from segkit.errors import UserError
@@ -18,7 +19,7 @@ VALUES = np.arange(38, dtype=np.uint8).reshape(2, 19) % 19
 
 
 def write(writer: LabelIds, folder: Path, path: Path = NAME) -> Path:
-    prediction = Prediction(path, np.zeros((2, 19, 3), np.uint8), VALUES, VALUES, {}, CLASSES)
+    prediction = Prediction(path, np.zeros((2, 19, 3), np.uint8), VALUES, VALUES, {}, Painter(CLASSES))
     file = folder / "cityscapes" / f"{path.stem}.png"
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(writer.encode(prediction))
