@@ -62,8 +62,8 @@ class PaintedVideo(FrameWriter):
 class PaintedFrames(Painted):
     """What came of frames: ``frames`` counts those that were painted.
 
-    ``mean_areas`` are the mean shares of the classes over these. ``flicker`` is the share of pixels whose class changes from a frame to the next, before and after smoothing.
-    ``interrupted``: by Ctrl-C, after these frames.
+    ``mean_areas`` are the mean shares of the classes over these. ``flicker`` is the share of pixels whose class changes
+    from a frame to the next, before and after smoothing. ``interrupted``: by Ctrl-C, after these frames.
     """
 
     frames: int = 0
