@@ -34,10 +34,9 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
     from segkit.data.datasets.cityscapes_server import LabelIds
     from segkit.distributed.devices import one_gpu, prediction_precision
-    from segkit.models.trained import read_checkpoint
     from segkit.predict.ensemble import Ensemble
+    from segkit.predict.loading import load_predictor
     from segkit.predict.outputs import claim
-    from segkit.predict.predictor import Predictor
     from segkit.predict.writers import paint_pictures, writers_of
     from segkit.road.calibration import Calibration
     from segkit.road.submission import Submission
@@ -50,8 +49,9 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     precision = prediction_precision(settings["precision"], gpu)
     predictor = Ensemble(
         {
-            str(path): Predictor(
-                read_checkpoint(path, "checkpoint"),
+            str(path): load_predictor(
+                path,
+                "checkpoint",
                 gpu,
                 precision,
                 trust=as_list(settings["trust"]),
@@ -86,7 +86,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             "without_calibration": metres[0].without_calibration if metres else [],
             "seconds": {name: round(value, 3) for name, value in asdict(painted.seconds).items()},
             "slowest": painted.seconds.slowest,
-            "precision": precision,
+            "precision": predictor.precision,
             **environment(),
             "gpu": gpu_name([] if gpu is None else [gpu]),
         },

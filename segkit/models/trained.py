@@ -16,6 +16,7 @@ from segkit.data.records import SegmentationClass
 from segkit.errors import UserError
 from segkit.models.weights import read_tensors
 from segkit.runs.files import check_new, replacing
+from segkit.runs.read import is_exported
 from segkit.runs.sources import CODE, import_from
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,10 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
     Raises:
         UserError: naming ``key``: not a checkpoint, or not one of segkit's.
     """
+    if is_exported(path):
+        raise UserError(
+            f"{key}: {path} is an exported file; give the checkpoint that it was made of, or its run folder"
+        )
     checkpoint = read_tensors(path, key, "Give the checkpoint of another run, or another one of this run.")
     if not isinstance(checkpoint, dict) or not {"state_dict", "segkit"} <= checkpoint.keys():
         raise UserError(f"{key}: {path} was not written by segkit train; give the .ckpt file of a run folder")

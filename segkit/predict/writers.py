@@ -16,7 +16,7 @@ from segkit.data.writer import Prediction, Writer, png
 from segkit.errors import UserError
 from segkit.models.full_size import to_confidence
 from segkit.predict.pipeline import Seconds, staged
-from segkit.predict.predictor import Segmenter
+from segkit.predict.predictor import Segmenter, check_complete
 from segkit.predict.sheet import Sheet
 from segkit.runs.files import write_whole
 
@@ -133,6 +133,9 @@ class _Stages:
     def __init__(self, predictor: Segmenter, folder: Path, writers: Sequence[Writer]) -> None:
         self.predictor, self.folder, self.writers = predictor, folder, writers
         self.needed = sorted({writer.needs for writer in writers if writer.needs is not None})
+        if self.needed:
+            names = ", ".join(writer.name for writer in writers if writer.needs is not None)
+            check_complete(predictor, f"format={names} cannot be written")
 
     def read(self, path: Path) -> _Read | UserError:
         try:

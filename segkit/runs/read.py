@@ -19,6 +19,9 @@ from segkit.runs.monitor import mode
 
 SWEEPS = Path("outputs", "sweeps")
 
+EXPORTED = (".onnx", ".pt2", ".xml")
+"""Endings of the files that ``segkit export`` writes."""
+
 Ended = Literal["finished", "failed", "interrupted", "pruned"]
 """What a run says of its end."""
 
@@ -246,9 +249,28 @@ def find_runs(place: str) -> list[TrainedRun]:
     found = []
     for job in run_folders(Path(place).expanduser()):
         checkpoint = find_checkpoint(job, "checkpoint")
-        above = checkpoint.absolute().parent.parent
+        above = _made_of(checkpoint).absolute().parent.parent
         found.append(TrainedRun(checkpoint, read_run(above) if (above / CONFIG).is_dir() else None))
     return found
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a file, by its name, is one that ``segkit export`` writes."""
+    return path.suffix.lower() in EXPORTED
+
+
+def about_exported(path: Path) -> Path:
+    """The file beside an exported one that says how it was made."""
+    return path.with_name(f"{path.name}.json")
+
+
+def _made_of(path: Path) -> Path:
+    """The checkpoint that an exported file, which may lie anywhere, was made of, as long as that is there."""
+    try:
+        checkpoint = Path(json.loads(about_exported(path).read_text())["checkpoint"]) if is_exported(path) else path
+    except (OSError, ValueError, KeyError, TypeError):
+        return path
+    return checkpoint if checkpoint.is_file() else path
 
 
 def is_sweep(place: str) -> bool:
@@ -258,7 +280,7 @@ def is_sweep(place: str) -> bool:
 
 
 def find_checkpoint(place: str | Path, key: str) -> Path:
-    """The checkpoint meant by a ``.ckpt`` file or by a run folder (its ``best.ckpt``).
+    """The checkpoint meant by a ``.ckpt`` file or by a run folder (its ``best.ckpt``); an exported file is itself.
 
     Raises:
         UserError: naming ``key``, when it is not there.
