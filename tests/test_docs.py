@@ -43,6 +43,7 @@ PAGES = (
     "aws",
     "scores",
     "free-road",
+    "export",
     "gpus",
     "sweeps",
 )
@@ -166,6 +167,9 @@ RUN_HERE = {
     ],
     "segkit evaluate checkpoint=outputs/folds/<sweep>": ["view=perspective"],
     f"{PREDICT} output=submission format=submission": ["data.root=small", "input=small/testing/image_2"],
+    "segkit export checkpoint=outputs/train/<run>": [],
+    "segkit evaluate checkpoint=outputs/train/<run>/exported/best.onnx": ["view=perspective"],
+    "segkit predict checkpoint=outputs/train/<run>/exported/best.onnx input=photo.jpg": ["output=exported"],
     f"{PREDICT} output=above 'format=[overlay,bev]'": ["input=small/testing/image_2"],
     "python train.py trainer.gpus=4": [*SMALL, *FEW, "trainer.cpu_processes=2", "trainer.max_epochs=1"],
     # The second and the third find all runs of the first finished; jobs of Ray and SLURM are run in tests/sweeps.

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -59,8 +60,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             "quantise=int8 is calibrated on the run's own training pictures, and there are none; "
             "give data.root=<where they lie now>"
         )
-    source, pictures = _pictures(trained, root, given)
-    pictures = spread(pictures, MOST)
+    source, there = _pictures(trained, root, given)
+    pictures = spread(there, MOST)
     about = describe_export(checkpoint, trained, precision, settings["logits"])
     run_folder = trained.checkpoint.absolute().parents[1]
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -76,8 +77,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             held = hold(Exported(written, "output"), plain, pictures, lambda: bar.advance(row))
         allowed = TOLERANCE[precision] if settings["tolerance"] is None else settings["tolerance"]
         figures = (
-            f"{held.differing:.4%} of the pixels are of another class, confidence differs by {held.confidence} of 255 "
-            f"at most; {held.per_second:.3g} pictures a second, PyTorch {held.plain_per_second:.3g}"
+            f"{100 * held.differing:.4f} % of the pixels are of another class, confidence differs by {held.confidence} "
+            f"of 255 at most; {held.per_second:.3g} pictures a second, PyTorch {held.plain_per_second:.3g}"
         )
         if held.differing > allowed:
             raise UserError(
@@ -123,12 +124,12 @@ def _output(settings: dict[str, Any], trained: TrainedRun, precision: str) -> Pa
 
 def _pictures(
     trained: TrainedRun, root: str | None, given: list[Path] | None
-) -> "tuple[str, list[Path] | list[NDArray[np.uint8]]]":
+) -> "tuple[str, Sequence[Path | NDArray[np.uint8]]]":
     """What to hold the file against PyTorch on, and what that is: the best that there is."""
     from segkit.export.pictures import drawn_pictures, pictures_of
 
     if given is not None:
-        return "pictures of pictures=", given
+        return "pictures that were given", given
     if own := pictures_of(trained, "val", root):
         return "validation pictures of its run", own
     return "drawn scenes, since its run's own pictures are not there", drawn_pictures()

@@ -28,9 +28,9 @@ def resize_picture(image: Tensor, size: tuple[int, int]) -> Tensor:
     (height, width), shape = size, image.shape[-2:]
     shrinks = (_scalar(shape[0], image) >= _scalar(height, image)) & (_scalar(shape[1], image) >= _scalar(width, image))
     columns, rows = _taps(shape[1], width, shrinks), _taps(shape[0], height, shrinks)
-    values = (image[..., columns.index].float() * columns.weight).sum(-1)
+    values = (image[..., columns.cells].float() * columns.weight).sum(-1)
     # OpenCV adds up bilinear rows in quarters of a grey level, and drops what is less than one.
-    quarters = 4 * values[..., rows.index, :] * rows.weight[..., None]
+    quarters = 4 * values[..., rows.cells, :] * rows.weight[..., None]
     quarters = torch.where(shrinks, quarters, quarters.floor()).sum(-2)
     return torch.where(shrinks, (quarters / 4).round(), ((quarters + 2) / 4).floor()).to(torch.uint8)
 
@@ -45,9 +45,9 @@ def scaled(length: int, factor: float) -> int:
 
 
 class _Taps(NamedTuple):
-    """Cells below each cell of the result, ``index`` int64 (target, K), and their ``weight`` float32 (target, K)."""
+    """Cells below each cell of the result, ``cells`` int64 (target, K), and their ``weight`` float32 (target, K)."""
 
-    index: Tensor
+    cells: Tensor
     weight: Tensor
 
 

@@ -1,5 +1,6 @@
 """An exported network as files, in each format."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def write_network(
     if path.suffix == EXPORT_ENDINGS["torch"]:
         program.example_inputs = None  # pictures of zeros, larger than the graph
         program._guards_code = []  # they forbid lengths of 1, which the graph computes as any other
-        torch.export.save(program, path, extra_files={f"{key}{ABOUT}": value for key, value in about.items()})
+        torch.export.save(program, path, extra_files={ABOUT: json.dumps(dict(about))})
         return
     model = to_onnx(program)
     if calibration:
@@ -55,8 +56,7 @@ def write_network(
         except ImportError as error:
             raise UserError("format=openvino needs OpenVINO: pip install -e '.[openvino]'") from error
         converted = openvino.Core().read_model(model.SerializeToString())
-        for key, value in about.items():
-            converted.set_rt_info(value, ["segkit", key])
+        converted.set_rt_info(json.dumps(dict(about)), ABOUT)
         openvino.save_model(converted, path, compress_to_fp16=False)
         return
     describe_onnx(model, about)

@@ -27,6 +27,7 @@ class Exported(Segmenter):
     Attributes:
         trained_input: how pictures come to its network.
         about: what the file says of itself.
+        compute: outputs by name of RGB uint8 (N, 3, H, W); see `segkit.predict.runtimes.Runtime`.
 
     Raises:
         UserError: a damaged or foreign file, or the package that computes it is missing.
@@ -34,9 +35,10 @@ class Exported(Segmenter):
 
     def __init__(self, path: Path, key: str, gpu: int | None = None) -> None:
         self.device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
-        self._runtime = open_runtime(path, key, self.device)
+        runtime = open_runtime(path, key, self.device)
+        self.compute = runtime.compute
         try:
-            self.about: dict[str, Any] = {name: json.loads(text) for name, text in self._runtime.about.items()}
+            self.about: dict[str, Any] = {name: json.loads(text) for name, text in runtime.about.items()}
             self.class_list = tuple(
                 SegmentationClass(item["name"], item["colour"] and tuple(item["colour"]), item["background"])
                 for item in self.about["classes"]
@@ -51,7 +53,7 @@ class Exported(Segmenter):
         return [picture]
 
     def predict(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        found = self._runtime.compute(picture.transpose(2, 0, 1)[None])
+        found = self.compute(picture.transpose(2, 0, 1)[None])
         return found["mask"][0].cpu().numpy(), found["confidence"][0].cpu().numpy()
 
     @torch.inference_mode()
@@ -62,7 +64,7 @@ class Exported(Segmenter):
         ``complete``.
         """
         [picture] = views
-        found = self._runtime.compute(picture.transpose(2, 0, 1)[None])
+        found = self.compute(picture.transpose(2, 0, 1)[None])
         if "logits" in found:
             return found["logits"][0].softmax(0)
         return from_confidence(found["mask"][0], found["confidence"][0], len(self.class_list))

@@ -1,9 +1,10 @@
-"""Exported files and what computes them: ONNX Runtime, torch, OpenVINO. A file is read as data; none of its code is run."""
+"""Exported files and what computes them: ONNX Runtime, torch, OpenVINO. A file is data; no code of its is run."""
 
+import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +14,8 @@ from segkit.errors import UserError
 from segkit.predict.pt2 import check_program
 
 INPUT = "image"
-ABOUT = ".json"
-"""Ending of the names under which a ``.pt2`` file holds what is said of it."""
+ABOUT = "segkit"
+"""Where formats that hold one text keep what is said of a file: JSON texts by name, as JSON."""
 
 KEYS = ("segkit", "classes", "input", "precision")
 """What every exported file says of itself, among other things."""
@@ -85,7 +86,7 @@ def _openvino(path: Path, device: torch.device) -> Runtime:
     # What the CPU plugin would choose by itself depends on the machine: bf16 where there is such a unit.
     options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(torch.get_num_threads())}
     compiled = core.compile_model(model, "CPU", options)
-    about = {name: model.get_rt_info(["segkit", name]).astype(str) for name in _names(model.get_rt_info())}
+    about = json.loads(model.get_rt_info(ABOUT).astype(str)) if model.has_rt_info(ABOUT) else {}
 
     def compute(images: NDArray[np.uint8]) -> dict[str, torch.Tensor]:
         results = compiled({INPUT: images})
@@ -94,14 +95,12 @@ def _openvino(path: Path, device: torch.device) -> Runtime:
     return Runtime(about, compute)
 
 
-def _names(info: Mapping[str, Any]) -> list[str]:
-    return list(info["segkit"].astype(dict)) if "segkit" in info else []
-
-
 def _torch(path: Path, device: torch.device) -> Runtime:
-    names = check_program(path, ABOUT)
-    held = dict.fromkeys(names, "")
-    program = torch.export.load(path, extra_files=held)
+    check_program(path)
+    held = {ABOUT: "{}"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, of the way in which it reads weights
+        program = torch.export.load(path, extra_files=held)
     if device.type != "cpu":
         from torch.export.passes import move_to_device_pass
 
@@ -114,4 +113,4 @@ def _torch(path: Path, device: torch.device) -> Runtime:
         results = module(torch.from_numpy(np.ascontiguousarray(images)).to(device))
         return dict(zip(outputs, results, strict=False))
 
-    return Runtime({name.removesuffix(ABOUT): text for name, text in held.items()}, compute)
+    return Runtime(json.loads(held[ABOUT]), compute)

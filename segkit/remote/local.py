@@ -22,16 +22,8 @@ from segkit.remote.filesystem import OtherStore
 from segkit.remote.s3 import S3
 
 READ = (
-    "data.root",
-    "checkpoint",
-    "init_from",
-    "model.weights",
-    "input",
-    "predictions",
-    "calibration",
-    "pictures",
-    "run",
-    "sweep",
+    *("data.root", "checkpoint", "init_from", "model.weights", "input", "predictions", "calibration", "pictures"),
+    *("run", "sweep"),
 )
 """Settings that may name something elsewhere."""
 
