@@ -167,7 +167,7 @@ RUN_HERE = {
     ],
     "segkit evaluate checkpoint=outputs/folds/<sweep>": ["view=perspective"],
     f"{PREDICT} output=submission format=submission": ["data.root=small", "input=small/testing/image_2"],
-    "segkit export checkpoint=outputs/train/<run>": [],
+    "segkit export checkpoint=outputs/train/<run>": ["tolerance=0.05"],
     "segkit evaluate checkpoint=outputs/train/<run>/exported/best.onnx": ["view=perspective"],
     "segkit predict checkpoint=outputs/train/<run>/exported/best.onnx input=photo.jpg": ["output=exported"],
     f"{PREDICT} output=above 'format=[overlay,bev]'": ["input=small/testing/image_2"],

@@ -1,8 +1,6 @@
 """A network as ONNX."""
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,18 +46,6 @@ def to_onnx(program: ExportedProgram) -> "ModelProto":
         raise UserError("format: the network is larger than the 2 GB that one ONNX file can hold; use format=torch")
     _name_axes(model)
     return model
-
-
-def describe_onnx(model: "ModelProto", about: Mapping[str, str]) -> None:
-    """Put ``about`` into the model, as its ``metadata_props``."""
-    del model.metadata_props[:]
-    for key, value in about.items():
-        model.metadata_props.add(key=key, value=value)
-    model.producer_name, model.producer_version = "segkit", about["segkit"].strip('"')
-
-
-def save_onnx(model: "ModelProto", path: Path) -> None:
-    path.write_bytes(model.SerializeToString())
 
 
 def _name_axes(model: "ModelProto") -> None:

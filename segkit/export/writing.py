@@ -3,19 +3,25 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 
+from segkit import __version__
 from segkit.config.schema import EXPORT_ENDINGS
 from segkit.data.picture_input import PictureInput
 from segkit.errors import UserError
 from segkit.export.deployed import Deployed
 from segkit.export.half import halved
-from segkit.export.onnx import describe_onnx, save_onnx, to_onnx
+from segkit.export.onnx import to_onnx
 from segkit.export.program import graph_of
 from segkit.export.quantise import quantised
 from segkit.predict.runtimes import ABOUT
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 
 def write_network(
@@ -43,21 +49,41 @@ def write_network(
     """
     program = graph_of(Deployed(halved(network) if half else network, shown, logits))
     if path.suffix == EXPORT_ENDINGS["torch"]:
-        program.example_inputs = None  # pictures of zeros, larger than the graph
-        program._guards_code = []  # they forbid lengths of 1, which the graph computes as any other
-        torch.export.save(program, path, extra_files={ABOUT: json.dumps(dict(about))})
+        write_torch(program, about, path)
         return
     model = to_onnx(program)
-    if calibration:
-        model = quantised(model, calibration)
     if path.suffix == EXPORT_ENDINGS["openvino"]:
-        try:
-            import openvino
-        except ImportError as error:
-            raise UserError("format=openvino needs OpenVINO: pip install -e '.[openvino]'") from error
-        converted = openvino.Core().read_model(model.SerializeToString())
-        converted.set_rt_info(json.dumps(dict(about)), ABOUT)
-        openvino.save_model(converted, path, compress_to_fp16=False)
-        return
-    describe_onnx(model, about)
-    save_onnx(model, path)
+        write_openvino(model, about, path)
+    else:
+        write_onnx(quantised(model, calibration) if calibration else model, about, path)
+
+
+def write_torch(program: ExportedProgram, about: Mapping[str, str], path: Path) -> None:
+    """Write a graph as torch.export's own file."""
+    program.example_inputs = None  # pictures of zeros, larger than the graph
+    program._guards_code = []  # they forbid lengths of 1, which the graph computes as any other
+    torch.export.save(program, path, extra_files={ABOUT: json.dumps(dict(about))})
+
+
+def write_onnx(model: "ModelProto", about: Mapping[str, str], path: Path) -> None:
+    """Write an ONNX model, with ``about`` as its ``metadata_props``."""
+    del model.metadata_props[:]
+    for key, value in about.items():
+        model.metadata_props.add(key=key, value=value)
+    model.producer_name, model.producer_version = "segkit", __version__
+    path.write_bytes(model.SerializeToString())
+
+
+def write_openvino(model: "ModelProto", about: Mapping[str, str], path: Path) -> None:
+    """Write an ONNX model as OpenVINO's two files.
+
+    Raises:
+        UserError: OpenVINO is missing.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise UserError("format=openvino needs OpenVINO: pip install -e '.[openvino]'") from error
+    converted = openvino.Core().read_model(model.SerializeToString())
+    converted.set_rt_info(json.dumps(dict(about)), ABOUT)
+    openvino.save_model(converted, path, compress_to_fp16=False)

@@ -4,14 +4,20 @@ import io
 import json
 import pickle
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from segkit.data.records import SegmentationClass
 from segkit.errors import UserError
+from segkit.predict.ensemble import Ensemble
 from segkit.predict.exported import Exported, from_confidence
-from segkit.predict.predictor import Predictor
+from segkit.predict.predictor import Predictor, Segmenter
+from segkit.predict.writers import Mask, paint_pictures
+from tests.fixtures import write_rgb
 
 
 @pytest.mark.parametrize("classes", [2, 3, 11])
@@ -47,6 +53,37 @@ def test_another_programs_onnx_file_is_not_taken_for_a_network(tmp_path: Path) -
     onnx.save(model, tmp_path / "other.onnx")
     with pytest.raises(UserError, match="was not written by segkit export"):
         Exported(tmp_path / "other.onnx", "checkpoint")
+
+
+class Unsure(Segmenter):
+    """A file of more than two classes, of which it tells the confidence of the chosen one alone."""
+
+    complete = False
+    class_list = tuple(SegmentationClass(name, None) for name in "abc")
+
+    def views(self, picture: np.ndarray) -> list[np.ndarray]:
+        return [picture]
+
+    def probabilities_at(self, views: Sequence[np.ndarray], size: tuple[int, int]) -> torch.Tensor:
+        return torch.full((3, *size), 1 / 3)
+
+
+class Second(Mask):
+    needs = 1
+
+
+def test_what_needs_every_class_is_refused_and_what_does_not_is_written(tmp_path: Path) -> None:
+    write_rgb(tmp_path / "a.png", np.zeros((4, 5, 3), np.uint8))
+    assert Ensemble({"one": Unsure()}).predict(np.zeros((4, 5, 3), np.uint8))[0].shape == (4, 5)
+    with pytest.raises(UserError, match=r"two cannot be averaged.*logits=true"):
+        Ensemble({"one": Whole(), "two": Unsure()})
+    with pytest.raises(UserError, match=r"format=mask cannot be written.*logits=true"):
+        paint_pictures(Unsure(), [tmp_path / "a.png"], tmp_path, [Second()])
+    assert paint_pictures(Unsure(), [tmp_path / "a.png"], tmp_path, [Mask()]).written == {"mask": 1}
+
+
+class Whole(Unsure):
+    complete = True
 
 
 class Trap:
