@@ -35,7 +35,7 @@ from segkit.models.trained import describe, load_network, read_checkpoint
 from segkit.predict.predictor import Predictor
 from segkit.predict.writers import paint_pictures, writers_of
 from segkit.runs.folder import gpu_name
-from segkit.runs.read import find_checkpoint, is_exported
+from segkit.runs.read import find_checkpoint, home_of, is_exported
 from segkit.speed.inference import InferenceNetwork
 
 CASES = {"cuda": [[160, 576, 1], [160, 576, 64], [384, 1248, 1]], "cpu": [[160, 576, 1], [384, 1248, 1]]}
@@ -69,7 +69,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         checkpoint, run_folder = _random_checkpoint(settings, cases[0][:2]), None
         trust = [str(part["_target_"]) for _, part in nested_targets("model", settings["model"])]  # typed by the user
     else:
-        checkpoint, run_folder = read_checkpoint(path, "checkpoint"), path.absolute().parents[1]
+        checkpoint, run_folder = read_checkpoint(path, "checkpoint"), home_of(path)
         trust = as_list(settings["trust"])
     plain = load_network(checkpoint, trust, run_folder).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     paths = [record.image for record in labelled_pictures(settings, folder / "scratch")]

@@ -16,7 +16,7 @@ from segkit.predict.inputs import find_pictures
 from segkit.remote.local import local_settings
 from segkit.runs.files import check_new, write_whole
 from segkit.runs.folder import RunFolder, environment, write_result
-from segkit.runs.read import TrainedRun, about_exported, find_runs, is_exported
+from segkit.runs.read import TrainedRun, about_exported, find_runs, home_of, is_exported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     source, there = _pictures(trained, root, given)
     pictures = spread(there, MOST)
     about = describe_export(checkpoint, trained, precision, settings["logits"])
-    run_folder = trained.checkpoint.absolute().parents[1]
+    run_folder = home_of(trained.checkpoint)
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent, prefix=".export-") as scratch:
         written = Path(scratch) / output.name

@@ -13,7 +13,7 @@ from segkit.predict.inputs import find_pictures
 from segkit.remote.local import local_place, local_settings
 from segkit.road.layout import find_calibrations
 from segkit.runs.folder import RunFolder, environment, gpu_name, write_result
-from segkit.runs.read import find_checkpoints, find_runs
+from segkit.runs.read import find_checkpoints, find_runs, home_of
 
 SETTINGS = PredictSettings
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
                 gpu,
                 precision,
                 trust=as_list(settings["trust"]),
-                run=path.absolute().parents[1],
+                run=home_of(path),
                 average=settings["average"],
             )
             for path in checkpoints

@@ -266,6 +266,20 @@ class ExportSettings(Strict):
         return self
 
 
+class PackageSettings(Strict):
+    checkpoint: str
+    output: str
+    license: str
+    pictures: Count
+
+    @field_validator("license")
+    @classmethod
+    def _license(cls, value: str) -> str:
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+-]*", value):
+            return value
+        raise ValueError("should be a term of model hubs: apache-2.0, mit, cc-by-nc-4.0, other, unknown, …")
+
+
 class ReportSettings(Strict):
     sweep: str | None
     run: Places | None
