@@ -82,6 +82,8 @@ def test_the_card_says_what_the_run_reached(place: Path) -> None:
     assert len(shown) == 2
     assert all(f"](pictures/{name})" in text for name in shown)
     assert "{" not in text
+    lines = text.splitlines()
+    assert all(not lines[i - 1] and not lines[i + 1] for i, line in enumerate(lines) if line.startswith("## "))
 
 
 def test_a_package_may_lie_elsewhere(place: Path) -> None:
