@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from segkit.predict.predictor import Predictor
+    from segkit.predict.predictor import Segmenter
 
 __version__ = "0.1.0"
 
@@ -16,11 +16,11 @@ def load(
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     trust: Sequence[str] = (),
     average: Sequence[str | float] = (),
-) -> "Predictor":
+) -> "Segmenter":
     """A trained network, whose ``predict(picture)`` gives class numbers and confidence.
 
     Args:
-        place: a run folder of ``segkit train`` (its ``best.ckpt``), or a ``.ckpt`` file.
+        place: a run folder of ``segkit train`` (its ``best.ckpt``), a ``.ckpt`` file, or a file of ``segkit export``.
         gpu: device number, or None for the CPU.
         precision: ``auto`` is bf16 on GPUs that compute in it, fp32 elsewhere.
         trust: modules of the user's own that the checkpoint may name; their code is run.
@@ -29,10 +29,8 @@ def load(
     Raises:
         segkit.errors.UserError: no such checkpoint, or one that cannot be built or is not trusted; no such view.
     """
-    from segkit.models.trained import read_checkpoint
-    from segkit.predict.predictor import Predictor
-    from segkit.runs.read import find_checkpoint
+    from segkit.predict.loading import load_predictor
+    from segkit.runs.read import find_checkpoint, home_of
 
     path = find_checkpoint(place, "load")
-    checkpoint = read_checkpoint(path, "load")
-    return Predictor(checkpoint, gpu, precision, trust=trust, run=path.absolute().parents[1], average=average)
+    return load_predictor(path, "load", gpu, precision, trust=trust, run=home_of(path), average=average)

@@ -22,6 +22,8 @@ COMMANDS = {
     "predict": "paint pictures and videos with a trained network",
     "evaluate": "score a network or a folder of maps as KITTI's server does",
     "average": "make one checkpoint of several by averaging their weights",
+    "export": "make one file of a trained network for other programs",
+    "package": "make a folder of a trained network that can be given away, with a model card",
     "report": "keep a run's results as an entry of the lab book",
     "data": "statistics, verification, picture sheet, download or generation of a data set",
     "bench": "measure speed and memory, against other programs in the same run",

@@ -46,6 +46,7 @@ PAGES = (
     "scores",
     "free-road",
     "video",
+    "export",
     "gpus",
     "sweeps",
 )
@@ -175,6 +176,9 @@ RUN_HERE = {
     ],
     "segkit evaluate checkpoint=outputs/folds/<sweep>": ["view=perspective"],
     f"{PREDICT} output=submission format=submission": ["data.root=small", "input=small/testing/image_2"],
+    "segkit export checkpoint=outputs/train/<run>": ["tolerance=0.05"],
+    "segkit evaluate checkpoint=outputs/train/<run>/exported/best.onnx": ["view=perspective"],
+    "segkit predict checkpoint=outputs/train/<run>/exported/best.onnx input=photo.jpg": ["output=exported"],
     f"{PREDICT} output=above 'format=[overlay,bev]'": ["input=small/testing/image_2"],
     "segkit data action=generate data.root=data/drive drive=100 seed=3": ["drive=3"],
     f"{DRIVE} output=outputs/drive format=video": [],

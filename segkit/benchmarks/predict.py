@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segkit.benchmarks.bare import build_network
 from segkit.benchmarks.datasets import labelled_pictures
+from segkit.benchmarks.exported import exported_tables
 from segkit.benchmarks.table import Table, file_name
 from segkit.benchmarks.timing import matrix_peak, median_step_ms, peak_text
 from segkit.config.check import nested_targets
@@ -34,7 +35,7 @@ from segkit.models.trained import describe, load_network, read_checkpoint
 from segkit.predict.predictor import Predictor
 from segkit.predict.writers import paint_pictures, writers_of
 from segkit.runs.folder import gpu_name
-from segkit.runs.read import find_checkpoint
+from segkit.runs.read import find_checkpoint, home_of, is_exported
 from segkit.speed.inference import InferenceNetwork
 
 CASES = {"cuda": [[160, 576, 1], [160, 576, 64], [384, 1248, 1]], "cpu": [[160, 576, 1], [384, 1248, 1]]}
@@ -51,7 +52,7 @@ CLASSES = (SegmentationClass("background", None, background=True), SegmentationC
 
 
 def run(settings: dict[str, Any], folder: Path) -> list[Table]:
-    """Two tables: of the network, two rows for each case, and of the files.
+    """Two tables: of the network, two rows for each case, and of the files. An exported file has its own.
 
     Raises:
         UserError: a GPU, a data set or a checkpoint that is not there.
@@ -60,12 +61,15 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     precision = prediction_precision(settings["precision"], gpu)
     device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
     cases = settings["cases"] or CASES[device.type]
-    if settings["checkpoint"] is None:
+    path = None if settings["checkpoint"] is None else find_checkpoint(settings["checkpoint"], "checkpoint")
+    if path is not None and is_exported(path):
+        pictures = [record.image for record in labelled_pictures(settings, folder / "scratch")]
+        return exported_tables(path, cases, pictures, folder / "scratch" / "painted", gpu)
+    if path is None:
         checkpoint, run_folder = _random_checkpoint(settings, cases[0][:2]), None
         trust = [str(part["_target_"]) for _, part in nested_targets("model", settings["model"])]  # typed by the user
     else:
-        path = find_checkpoint(settings["checkpoint"], "checkpoint")
-        checkpoint, run_folder = read_checkpoint(path, "checkpoint"), path.absolute().parents[1]
+        checkpoint, run_folder = read_checkpoint(path, "checkpoint"), home_of(path)
         trust = as_list(settings["trust"])
     plain = load_network(checkpoint, trust, run_folder).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     paths = [record.image for record in labelled_pictures(settings, folder / "scratch")]

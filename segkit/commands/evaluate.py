@@ -21,7 +21,7 @@ from segkit.predict.inputs import find_folder
 from segkit.remote.local import local_place, local_settings
 from segkit.runs.files import write_whole
 from segkit.runs.folder import CONFIG, RunFolder, environment, gpu_name, write_result
-from segkit.runs.read import TrainedRun, find_checkpoints, find_runs, is_sweep
+from segkit.runs.read import TrainedRun, find_checkpoints, find_runs, is_exported, is_sweep
 
 if TYPE_CHECKING:
     from segkit.data.module import SegmentationDataModule
@@ -78,7 +78,9 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             wrong, a network of other classes than the data's or another network's.
     """
     if (settings["checkpoint"] is None) == (settings["predictions"] is None):
-        raise UserError("give checkpoint=<run folder or .ckpt> or predictions=<folder of maps>, one of the two")
+        raise UserError(
+            "give checkpoint=<run folder, .ckpt or exported file> or predictions=<folder of maps>, one of the two"
+        )
     if settings["data"].get("unscored") == "road":
         raise UserError("data.unscored=road: the benchmark leaves black label areas out; use data.unscored=ignore")
     if settings["predictions"] is not None and settings["corruption"] is not None:
@@ -225,7 +227,7 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
         "training": [trained.command() for trained in runs],
         "average": settings["average"],
         "networks": len(networks[0]),
-        "precision": parts[0].precision,
+        "precision": "as exported" if is_exported(runs[0].checkpoint) else parts[0].precision,
     }
     if comparison is not None:
         source["compared"] = comparison.members

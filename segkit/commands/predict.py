@@ -15,7 +15,7 @@ from segkit.predict.inputs import find_pictures
 from segkit.remote.local import local_place, local_settings
 from segkit.road.layout import find_calibrations
 from segkit.runs.folder import RunFolder, environment, gpu_name, write_result
-from segkit.runs.read import find_checkpoints, find_runs
+from segkit.runs.read import find_checkpoints, find_runs, home_of
 
 if TYPE_CHECKING:
     from segkit.data.overlay import Painter
@@ -48,9 +48,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
     from segkit.data.overlay import Painter
     from segkit.distributed.devices import one_gpu, prediction_precision
-    from segkit.models.trained import read_checkpoint
     from segkit.predict.ensemble import Ensemble
-    from segkit.predict.predictor import Predictor
+    from segkit.predict.loading import load_predictor
     from segkit.road.raw_calibration import read_calibrations
 
     calibrations = read_calibrations(paths, files)
@@ -58,12 +57,13 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     precision = prediction_precision(settings["precision"], gpu)
     predictor = Ensemble(
         {
-            str(path): Predictor(
-                read_checkpoint(path, "checkpoint"),
+            str(path): load_predictor(
+                path,
+                "checkpoint",
                 gpu,
                 precision,
                 trust=as_list(settings["trust"]),
-                run=path.absolute().parents[1],
+                run=home_of(path),
                 average=settings["average"],
             )
             for path in checkpoints
@@ -91,7 +91,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             "written": dict(painted.written),
             "seconds": {name: round(value, 3) for name, value in asdict(painted.seconds).items()},
             "slowest": painted.seconds.slowest,
-            "precision": precision,
+            "precision": predictor.precision,
             **environment(),
             "gpu": gpu_name([] if gpu is None else [gpu]),
         },

@@ -258,6 +258,47 @@ class AverageSettings(Strict):
         raise ValueError("should be the name of a new file, ending in .ckpt")
 
 
+EXPORT_ENDINGS = {"onnx": ".onnx", "torch": ".pt2", "openvino": ".xml"}
+
+
+class ExportSettings(Strict):
+    checkpoint: str
+    format: Literal["onnx", "torch", "openvino"]
+    output: str | None
+    logits: bool
+    half: bool
+    quantise: Literal["int8"] | None
+    pictures: str | None
+    tolerance: Annotated[float, Ge(0), Le(1)] | None
+    data: DataRootSettings
+    trust: Names
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ExportSettings":
+        ending = EXPORT_ENDINGS[self.format]
+        if self.output is not None and not self.output.endswith(ending):
+            raise ValueError(f"output={self.output} should end in {ending}, as files of format={self.format} do")
+        if self.quantise is not None and self.format != "onnx":
+            raise ValueError(f"quantise={self.quantise} is of format=onnx alone")
+        if self.quantise is not None and self.half:
+            raise ValueError(f"quantise={self.quantise} and half=true exclude each other")
+        return self
+
+
+class PackageSettings(Strict):
+    checkpoint: str
+    output: str
+    license: str
+    pictures: Count
+
+    @field_validator("license")
+    @classmethod
+    def _license(cls, value: str) -> str:
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+-]*", value):
+            return value
+        raise ValueError("should be a term of model hubs: apache-2.0, mit, cc-by-nc-4.0, other, unknown, …")
+
+
 class ReportSettings(Strict):
     sweep: str | None
     run: Places | None

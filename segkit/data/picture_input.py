@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 Resize = tuple[int, int] | float | None
@@ -67,5 +68,10 @@ def resized_shape(size: tuple[int, int], resize: Resize) -> tuple[int, int]:
     """(height, width) that a picture of ``size`` is resized to."""
     if isinstance(resize, tuple):
         return resize
-    factor = 1.0 if resize is None else resize
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+    share = share_of(1.0 if resize is None else resize)
+    return max(1, round(size[0] * share)), max(1, round(size[1] * share))
+
+
+def share_of(factor: float) -> Fraction:
+    """A factor as the fraction that was meant: 0.35 is 7/20, so that a half is one on every machine."""
+    return Fraction(factor).limit_denominator(100_000)

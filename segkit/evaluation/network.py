@@ -20,9 +20,10 @@ from segkit.metrics.benchmark import Benchmark, Scored
 from segkit.metrics.class_evaluation import ClassEvaluation
 from segkit.metrics.trimap import trimap
 from segkit.models.full_size import to_confidence
-from segkit.models.trained import read_checkpoint
 from segkit.predict.ensemble import Ensemble
-from segkit.predict.predictor import Predictor, Segmenter
+from segkit.predict.exported import Exported
+from segkit.predict.loading import load_predictor
+from segkit.predict.predictor import Predictor, Segmenter, check_complete
 from segkit.runs.read import TrainedRun
 
 Image = NDArray[np.uint8]
@@ -82,14 +83,18 @@ def score_networks(
         if compare is None:
             _check_classes(predictor, data)
         else:
+            check_complete(predictor, "compare cannot be done")
             comparison = compare_classes(predictor.class_list, data.class_list, compare)
             predictor, table = Compared(predictor, comparison), comparison.data
         classes = classes or {name: ClassEvaluation(predictor.class_list) for name in conditions}
         for place, member in members.items():
             if member.trained_input != data.picture_input:
                 name = "the network" if len(members) == 1 else place
-                sizes = f"trained at {member.trained_input} and is scored at {data.picture_input}"
-                notes.append(f"data.image_shape: {name} was {sizes}")
+                if isinstance(member, Exported):
+                    sizes = f"is an exported file, which shows pictures at {member.trained_input}, not at"
+                else:
+                    sizes = f"was trained at {member.trained_input} and is scored at"
+                notes.append(f"data.image_shape: {name} {sizes} {data.picture_input}")
         predictors |= {record.name: predictor for record in part.records}
         for record, (image, own_label, own_trimap) in ahead(
             partial(_load_to_score, data=data, table=table), part.records
@@ -122,9 +127,9 @@ def score_networks(
     return scored, notes, comparison
 
 
-def _predictor(trained: TrainedRun, part: Part, data: SegmentationDataModule, gpu: int | None) -> Predictor:
-    checkpoint = read_checkpoint(trained.checkpoint, "checkpoint")
-    return Predictor(checkpoint, gpu, part.precision, data.picture_input, part.trust, trained.folder, part.average)
+def _predictor(trained: TrainedRun, part: Part, data: SegmentationDataModule, gpu: int | None) -> Predictor | Exported:
+    path, shown = trained.checkpoint, data.picture_input
+    return load_predictor(path, "checkpoint", gpu, part.precision, shown, part.trust, trained.folder, part.average)
 
 
 def _check_classes(predictor: Segmenter, data: SegmentationDataModule) -> None:

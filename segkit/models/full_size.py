@@ -72,7 +72,7 @@ def sliding_window(network: Network, image: Tensor, shape: tuple[int, int], over
         for top in _starts(image.shape[1], rows, overlap)
         for left in _starts(image.shape[2], columns, overlap)
     ]
-    weight = _ramp(rows, image.device)[:, None] * _ramp(columns, image.device)
+    weight = ramp(rows, image.device)[:, None] * ramp(columns, image.device)
     total: Tensor | None = None
     weights = torch.zeros(image.shape[1:], device=image.device)
     for begin in range(0, len(places), TOGETHER):
@@ -98,7 +98,7 @@ def _starts(length: int, window: int, overlap: float) -> list[int]:
     return [round(i * (length - window) / (count - 1)) for i in range(count)]
 
 
-def _ramp(length: int, device: torch.device) -> Tensor:
+def ramp(length: int, device: torch.device) -> Tensor:
     """Weights that rise linearly from the edges to the middle, all above 0."""
     position = torch.arange(length, device=device)
     return torch.minimum(position + 1, length - position).float() / length

@@ -14,8 +14,10 @@ from segkit.config.instantiate import build
 from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
 from segkit.errors import UserError
+from segkit.models.packaged import read_package
 from segkit.models.weights import read_tensors
 from segkit.runs.files import check_new, replacing
+from segkit.runs.read import PACKAGED, is_exported
 from segkit.runs.sources import CODE, import_from
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,7 @@ OLD_NETWORK_KEYS = ("stride", "encoder", "fc_channels", "dropout", "skip_scale",
 
 
 def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
-    """A checkpoint of ``segkit train``, on the CPU; one of an older version in today's form.
+    """A checkpoint of ``segkit train`` or a package's, on the CPU; one of an older version in today's form.
 
     Returns:
         Lightning's entries, and ``segkit``: what :func:`describe` says, and ``epoch``, ``scores``, ``counts`` so far.
@@ -36,7 +38,14 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
     Raises:
         UserError: naming ``key``: not a checkpoint, or not one of segkit's.
     """
-    checkpoint = read_tensors(path, key, "Give the checkpoint of another run, or another one of this run.")
+    if is_exported(path):
+        raise UserError(
+            f"{key}: {path} is an exported file; give the checkpoint that it was made of, or its run folder"
+        )
+    if path.name == PACKAGED:
+        checkpoint = read_package(path, key)
+    else:
+        checkpoint = read_tensors(path, key, "Give the checkpoint of another run, or another one of this run.")
     if not isinstance(checkpoint, dict) or not {"state_dict", "segkit"} <= checkpoint.keys():
         raise UserError(f"{key}: {path} was not written by segkit train; give the .ckpt file of a run folder")
     entry = checkpoint["segkit"]

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from segkit.errors import UserError
-from segkit.predict.predictor import Predictor, Segmenter
+from segkit.predict.predictor import Segmenter, check_complete
 
 
 class Ensemble(Segmenter):
@@ -17,12 +17,18 @@ class Ensemble(Segmenter):
         members: the networks by what an error is to call them, one or more; all are kept in memory.
 
     Raises:
-        UserError: two have other classes.
+        UserError: two have other classes, or one of several does not tell all probabilities.
     """
 
-    def __init__(self, members: Mapping[str, Predictor]) -> None:
+    def __init__(self, members: Mapping[str, Segmenter]) -> None:
         self.members = tuple(members.values())
         self.class_list = self.members[0].class_list
+        self.view_count = sum(member.view_count for member in self.members)
+        self.complete = all(member.complete for member in self.members)
+        self.precision = ", ".join(dict.fromkeys(member.precision for member in self.members))
+        if len(members) > 1:
+            for place, member in members.items():
+                check_complete(member, f"checkpoint: {place} cannot be averaged with others")
         names = {place: ", ".join(item.name for item in member.class_list) for place, member in members.items()}
         first, *others = names
         for other in others:
@@ -40,7 +46,7 @@ class Ensemble(Segmenter):
         total: torch.Tensor | None = None
         begin = 0
         for member in self.members:
-            end = begin + len(member.averaging.scales)
+            end = begin + member.view_count
             own = member.probabilities_at(views[begin:end], size)
             total = own if total is None else total.add_(own)
             begin = end

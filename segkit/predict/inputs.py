@@ -45,11 +45,11 @@ def find_video(place: str) -> Path | None:
     return path
 
 
-def find_pictures(pattern: str) -> list[Path]:
+def find_pictures(pattern: str, key: str = "input") -> list[Path]:
     """The pictures meant by a file, a folder (its own pictures, not those of folders in it) or a glob pattern.
 
     Raises:
-        UserError: there is none, or two would be written under the same name.
+        UserError: naming ``key``: there is none, or two would be written under the same name.
     """
     pattern = os.path.expanduser(pattern)
     path = Path(pattern)
@@ -60,11 +60,11 @@ def find_pictures(pattern: str) -> list[Path]:
     else:
         found = [Path(name) for name in glob.glob(pattern, recursive=True) if os.path.isfile(name)]
     if not found:
-        raise UserError(f"input={pattern}: no picture there; give a file, a folder of {'/'.join(SUFFIXES)} or a glob")
+        raise UserError(f"{key}={pattern}: no picture there; give a file, a folder of {'/'.join(SUFFIXES)} or a glob")
     stems: dict[str, Path] = {}
     for entry in sorted(found):
         if entry.stem in stems:
-            raise UserError(f"input={pattern}: {stems[entry.stem]} and {entry} would be written under the same name")
+            raise UserError(f"{key}={pattern}: {stems[entry.stem]} and {entry} would be written under the same name")
         stems[entry.stem] = entry
     return list(stems.values())
 

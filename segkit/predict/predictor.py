@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
 from segkit.distributed.devices import lightning_precision
+from segkit.errors import UserError
 from segkit.models.full_size import to_confidence
 from segkit.models.trained import classes_of, load_network, picture_input_of
 from segkit.predict.averaging import Averaging
@@ -24,9 +25,15 @@ class Segmenter(ABC):
 
     Attributes:
         class_list: the classes by their numbers.
+        view_count: how many ``views`` there are of a picture.
+        complete: whether the probabilities of all classes are known, not of the one that is chosen alone.
+        precision: in which is computed: ``fp32``, ``bf16``, …
     """
 
     class_list: tuple[SegmentationClass, ...]
+    view_count: int = 1
+    complete: bool = True
+    precision: str = "fp32"
 
     def predict(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Class numbers and confidence of an RGB uint8 picture (H, W, 3), both uint8 (H, W).
@@ -55,6 +62,15 @@ class Segmenter(ABC):
     @abstractmethod
     def probabilities_at(self, views: Sequence[NDArray[np.uint8]], size: tuple[int, int]) -> torch.Tensor:
         """As ``probabilities``, of the ``views`` of a picture that was of ``size`` (height, width)."""
+
+
+def check_complete(network: Segmenter, what: str) -> None:
+    """Raises UserError, which begins with ``what`` cannot be done, where probabilities are not ``complete``."""
+    if not network.complete:
+        raise UserError(
+            f"{what}: of {len(network.class_list)} classes an exported file tells the confidence of the one that is "
+            "chosen alone; segkit export logits=true writes one that tells all"
+        )
 
 
 class Predictor(Segmenter):
@@ -89,7 +105,9 @@ class Predictor(Segmenter):
         self.trained_input = picture_input_of(checkpoint)
         self.picture_input = picture_input or self.trained_input
         self.device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
+        self.view_count = len(self.averaging.scales)
         bf16 = lightning_precision(precision, gpu is not None) == "bf16-mixed"
+        self.precision = "bf16" if bf16 else "fp32"
         self.network = _for_prediction(network, self.device, bf16)
 
     def views(self, picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

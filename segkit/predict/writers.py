@@ -18,7 +18,7 @@ from segkit.data.writer import Prediction, Writer, png
 from segkit.errors import UserError
 from segkit.models.full_size import to_confidence
 from segkit.predict.pipeline import Seconds, staged
-from segkit.predict.predictor import Segmenter
+from segkit.predict.predictor import Segmenter, check_complete
 from segkit.predict.sheet import Sheet
 from segkit.runs.files import write_whole
 
@@ -153,6 +153,9 @@ class Stages:
         self.predictor, self.folder, self.writers, self.painter = predictor, folder, writers, painter
         self.areas: Sequence[Area] = ()  # of the picture before; only here pictures come one after the other
         self.needed = sorted({writer.needs for writer in writers if writer.needs is not None})
+        if self.needed:
+            names = ", ".join(writer.name for writer in writers if writer.needs is not None)
+            check_complete(predictor, f"format={names} cannot be written")
 
     def read(self, path: Path) -> Read | UserError:
         try:

@@ -21,12 +21,15 @@ from segkit.remote.copying import copy
 from segkit.remote.filesystem import OtherStore
 from segkit.remote.s3 import S3
 
-READ = ("data.root", "checkpoint", "init_from", "model.weights", "input", "predictions", "calibration", "run", "sweep")
+READ = (
+    *("data.root", "checkpoint", "init_from", "model.weights", "input", "predictions", "calibration", "pictures"),
+    *("run", "sweep"),
+)
 """Settings that may name something elsewhere."""
 
 WRITTEN = ("output", "into", "data.cache_dir")
 
-UNPACKED = ("data.root", "input", "predictions", "calibration")
+UNPACKED = ("data.root", "input", "predictions", "calibration", "pictures")
 """Those that may name an archive of a folder."""
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -67,10 +70,11 @@ def local_place(key: str, place: str) -> str:
         return place
     setting = f"{key}={place}"
     address, below = Address.parse(place, setting), ""
-    if key == "checkpoint" and PurePosixPath(address.key).parent.name == "checkpoints":
+    folder = PurePosixPath(address.key).parent
+    if key == "checkpoint" and folder.name in ("checkpoints", "exported"):
         # With the run that it lies in the folder of, which says how it was trained.
-        run, checkpoint = PurePosixPath(address.key).parent.parent, address.name
-        address, below = Address(address.scheme, address.bucket, str(run)), f"checkpoints/{checkpoint}"
+        below = f"{folder.name}/{address.name}"
+        address = Address(address.scheme, address.bucket, str(folder.parent))
     store = open_store(address, setting)
     entries, single = found(store, address, setting)
     if not single:
@@ -152,6 +156,8 @@ def _is_needed(key: str, name: str, below: str) -> bool:
         return False
     if _kind(key) == "run":
         return path.suffix != ".ckpt"
+    if path.parts[0] == "exported":  # OpenVINO's weights lie beside its file
+        return PurePosixPath(below).with_suffix("") == path.with_suffix("")
     wanted = name == below if below else path.name not in ("last.ckpt", "interrupted.ckpt")
     return wanted if path.suffix == ".ckpt" else "predictions" not in path.parts
 

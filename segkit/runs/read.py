@@ -19,6 +19,12 @@ from segkit.runs.monitor import mode
 
 SWEEPS = Path("outputs", "sweeps")
 
+EXPORTED = (".onnx", ".pt2", ".xml")
+"""Endings of the files that ``segkit export`` writes."""
+
+PACKAGED = "model.safetensors"
+"""The weights in a folder of ``segkit package``."""
+
 Ended = Literal["finished", "failed", "interrupted", "pruned"]
 """What a run says of its end."""
 
@@ -246,9 +252,28 @@ def find_runs(place: str) -> list[TrainedRun]:
     found = []
     for job in run_folders(Path(place).expanduser()):
         checkpoint = find_checkpoint(job, "checkpoint")
-        above = checkpoint.absolute().parent.parent
+        above = home_of(_made_of(checkpoint))
         found.append(TrainedRun(checkpoint, read_run(above) if (above / CONFIG).is_dir() else None))
     return found
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a file, by its name, is one that ``segkit export`` writes."""
+    return path.suffix.lower() in EXPORTED
+
+
+def about_exported(path: Path) -> Path:
+    """The file beside an exported one that says how it was made."""
+    return path.with_name(f"{path.name}.json")
+
+
+def _made_of(path: Path) -> Path:
+    """The checkpoint that an exported file, which may lie anywhere, was made of, as long as that is there."""
+    try:
+        checkpoint = Path(json.loads(about_exported(path).read_text())["checkpoint"]) if is_exported(path) else path
+    except (OSError, ValueError, KeyError, TypeError):
+        return path
+    return checkpoint if checkpoint.is_file() else path
 
 
 def is_sweep(place: str) -> bool:
@@ -258,17 +283,26 @@ def is_sweep(place: str) -> bool:
 
 
 def find_checkpoint(place: str | Path, key: str) -> Path:
-    """The checkpoint meant by a ``.ckpt`` file or by a run folder (its ``best.ckpt``).
+    """The checkpoint meant by a ``.ckpt`` file or by a run folder (its ``best.ckpt``); an exported file is itself.
+
+    Of a folder of ``segkit package`` it is the file of the weights.
 
     Raises:
         UserError: naming ``key``, when it is not there.
     """
     path = Path(place).expanduser()
     if path.is_dir():
-        path = path / "checkpoints" / "best.ckpt"
+        packaged = path / PACKAGED
+        path = packaged if packaged.is_file() else path / "checkpoints" / "best.ckpt"
     if not path.is_file():
         raise UserError(f"{key}: {path} does not exist; give a .ckpt file or a run folder that holds one")
     return path
+
+
+def home_of(checkpoint: Path) -> Path:
+    """The folder that a checkpoint belongs to: a run's, which has it in ``checkpoints/``, or a package's."""
+    above = checkpoint.absolute().parent
+    return above if checkpoint.name == PACKAGED else above.parent
 
 
 def find_checkpoints(places: Sequence[str], key: str) -> list[Path]:

@@ -78,7 +78,7 @@ class InferenceNetwork:
         swaps: list[Swap] = []
         try:
             with torch.inference_mode(False), torch.no_grad():
-                _fold_batch_norm(self._network, swaps)  # before the cast: weights are to be rounded once
+                fold_batch_norm(self._network, swaps)  # before the cast: weights are to be rounded once
                 if self.bf16:
                     _cast_convolutions(self._network, swaps)
                 if self.device.type == "cpu" and torch.backends.mkldnn.is_available():
@@ -149,7 +149,7 @@ class PackedConvolution(nn.Module):
         )
 
 
-def _fold_batch_norm(network: nn.Module, swaps: list[Swap]) -> None:
+def fold_batch_norm(network: nn.Module, swaps: list[Swap]) -> None:
     """Put what batch normalisation does in evaluation into the convolution registered before it.
 
     The folded one stands in the normalisation's place, beside its ReLU; no other layer changes its place.

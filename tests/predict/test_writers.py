@@ -16,7 +16,7 @@ from segkit.data.overlay import Painter
 from segkit.data.records import SegmentationClass
 from segkit.data.writer import Prediction, Writer
 from segkit.errors import UserError
-from segkit.predict.predictor import Predictor
+from segkit.predict.predictor import Segmenter
 from segkit.predict.sheet import LARGEST, Sheet
 from segkit.predict.writers import Painted, paint_pictures, writers_of
 from segkit.road import BirdsEyeView, Calibration
@@ -30,13 +30,11 @@ GREEN, BLUE = (0, 255, 0), (0, 0, 255)
 BACKGROUND, ROAD = SegmentationClass("background", None), SegmentationClass("road", GREEN)
 
 
-class KnownRoad:
+class KnownRoad(Segmenter):
     """Stands in for the predictor: the road is 6 m wide, to both sides alike, and ends 30 m ahead."""
 
     def __init__(self, class_list: Sequence[SegmentationClass] = (BACKGROUND, ROAD), road: int = 1) -> None:
         self.class_list, self.road = class_list, road
-
-    decide = staticmethod(Predictor.decide)
 
     def views(self, picture: np.ndarray) -> list[np.ndarray]:
         return [picture]

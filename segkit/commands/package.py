@@ -1,0 +1,89 @@
+"""``segkit package``: a finished network as a folder that can be given away."""
+
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from segkit.config.schema import PackageSettings
+from segkit.errors import UserError
+from segkit.remote.local import local_settings
+from segkit.runs.files import check_new, write_whole
+from segkit.runs.folder import RunFolder, environment, write_result
+from segkit.runs.read import TrainedRun, find_runs, home_of
+from segkit.runs.sources import CODE
+
+SETTINGS = PackageSettings
+REQUIREMENTS = "gradio>=5\nsegkit[models]\n"
+log = logging.getLogger(__name__)
+
+
+def run(settings: dict[str, Any], folder: RunFolder) -> None:
+    """Write the folder ``output``, whole or not at all, and ``result.json`` into ``folder``.
+
+    Raises:
+        UserError: no such checkpoint, a folder in the way, safetensors is not installed.
+    """
+    settings = local_settings(settings)
+    output = Path(settings["output"]).expanduser()
+    check_new(output, "output")
+    trained = _network(settings["checkpoint"])
+
+    from segkit.models.packaged import write_package
+    from segkit.models.trained import read_checkpoint, weights_of
+    from segkit.reporting.card import model_card
+    from segkit.reporting.overlays import overlays, small_jpeg, spread
+
+    checkpoint = read_checkpoint(trained.checkpoint, "checkpoint")
+    weights, entry = weights_of(checkpoint), _plain(checkpoint["segkit"])
+    painted = [] if trained.folder is None else spread(overlays(trained.folder), settings["pictures"])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=output.parent, prefix=".package-") as scratch:
+        home = Path(scratch) / "package"
+        home.mkdir()
+        write_package(home, weights, entry)
+        pictures = [f"pictures/{path.stem}.jpg" for path in painted]
+        for path, name in zip(painted, pictures, strict=True):
+            (home / name).parent.mkdir(exist_ok=True)
+            write_whole(home / name, small_jpeg(path))
+        own = home_of(trained.checkpoint) / CODE
+        if own.is_dir():
+            shutil.copytree(own, home / CODE, ignore=shutil.ignore_patterns("__pycache__"))
+        parameters = sum(value.numel() for value in weights.values())
+        card = model_card(output.name, settings["license"], entry, parameters, trained.run, pictures)
+        write_whole(home / "README.md", card.encode())
+        write_whole(home / "app.py", (Path(__file__).parents[1] / "reporting" / "app.py.txt").read_bytes())
+        write_whole(home / "requirements.txt", REQUIREMENTS.encode())
+        os.replace(home, output)
+    size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    write_result(
+        folder.path,
+        {
+            "checkpoint": str(trained.checkpoint),
+            "output": str(output),
+            "bytes": size,
+            "parameters": parameters,
+            "pictures": pictures,
+            **environment(),
+        },
+    )
+    log.info("%s, %.1f MB; read its README.md before you give it away", output, size / 1e6)
+    if pictures:
+        log.info(
+            "it shows %d pictures of the run's data: see that you may publish them, or give pictures=0", len(pictures)
+        )
+
+
+def _network(place: str) -> TrainedRun:
+    found = find_runs(place)
+    if len(found) > 1:
+        raise UserError(f"checkpoint={place}: this is the folder of a sweep; give one of its runs")
+    return found[0]
+
+
+def _plain(entry: dict[str, Any]) -> dict[str, Any]:
+    """What JSON holds of a checkpoint's entry: its counts of pixels, which are tensors, stay behind."""
+    return json.loads(json.dumps({key: value for key, value in entry.items() if key != "counts"}))  # type: ignore[no-any-return]

@@ -1,0 +1,53 @@
+"""Pictures to calibrate an exported file on, and to hold it against PyTorch with."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.config.instantiate import build
+from segkit.data.module import SegmentationDataModule
+from segkit.errors import UserError
+from segkit.runs.read import TrainedRun
+
+Item = TypeVar("Item")
+
+
+def pictures_of(trained: TrainedRun, part: str, root: str | None) -> list[Path]:
+    """The pictures of a part of the run's own data; empty where there are none any more, or there is no run.
+
+    Args:
+        trained: the checkpoint and its run.
+        part: ``train`` or ``val``.
+        root: where the data lie now; None = where the run had them.
+
+    Raises:
+        UserError: there are none under a ``root`` that was given.
+    """
+    settings: Mapping[str, Any] = trained.settings().get("data", {})
+    if not settings:
+        return []
+    own = {**settings, "augment": None, "root": root or settings["root"]}
+    try:
+        module = build("data", own, SegmentationDataModule)
+        return [record.image for record in module.records(part)]
+    except UserError:
+        if root is not None:
+            raise
+        return []
+
+
+def drawn_pictures(count: int = 4) -> list[NDArray[np.uint8]]:
+    """Scenes that are drawn now, RGB (375, 1242, 3): for want of photographs."""
+    from segkit.scenes.drives import locate
+    from segkit.scenes.render import render
+
+    return [render(locate(0, "testing", "um", number), ()).image for number in range(count)]
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of them, at even distances."""
+    step = max(1.0, len(items) / most)
+    return [items[int(number * step)] for number in range(min(most, len(items)))]

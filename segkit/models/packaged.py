@@ -1,0 +1,57 @@
+"""A network in a folder of its own: ``model.safetensors`` holds its weights, ``config.json`` says how it is built."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from segkit.errors import UserError
+from segkit.models.weights import read_tensors
+from segkit.runs.files import write_whole
+from segkit.runs.read import PACKAGED
+
+CONFIG = "config.json"
+
+
+def write_package(folder: Path, weights: Mapping[str, Tensor], entry: Mapping[str, Any]) -> None:
+    """Write both files into ``folder``, which is there.
+
+    Args:
+        folder: where to.
+        weights: by the network's own names.
+        entry: plain values, the ``segkit`` entry of a checkpoint.
+
+    Raises:
+        UserError: safetensors is not installed.
+    """
+    try:
+        from safetensors.torch import save
+    except ImportError as error:
+        raise UserError("segkit package needs safetensors: pip install 'segkit[models]'") from error
+    # A copy of each: safetensors refuses tensors that share their memory.
+    content = save({name: value.detach().clone().contiguous() for name, value in weights.items()})
+    write_whole(folder / PACKAGED, content)
+    write_whole(folder / CONFIG, json.dumps(dict(entry), indent=2).encode() + b"\n")
+
+
+def read_package(weights: Path, key: str) -> dict[str, Any]:
+    """A package in the form of a checkpoint: ``state_dict`` and ``segkit``.
+
+    Args:
+        weights: its ``model.safetensors``, whose ``config.json`` lies beside it.
+        key: the setting that it comes from, for errors.
+
+    Raises:
+        UserError: one of the files is missing, damaged, or something else.
+    """
+    config = weights.with_name(CONFIG)
+    try:
+        entry = json.loads(config.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{key}: {config} cannot be read ({error}); package the network again") from error
+    if not isinstance(entry, dict) or not {"version", "model", "classes", "input"} <= entry.keys():
+        raise UserError(f"{key}: {config} was not written by segkit package; give a folder that was")
+    tensors = read_tensors(weights, key, "Package the network again.")
+    return {"state_dict": {f"network.{name}": value for name, value in tensors.items()}, "segkit": entry}
