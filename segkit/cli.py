@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "train a network and leave a run folder under outputs/",
     "predict": "paint pictures with a trained network",
     "evaluate": "score a network or a folder of maps as KITTI's server does",
+    "serve": "a page to try a trained network, and masks for programs over HTTP",
     "average": "make one checkpoint of several by averaging their weights",
     "report": "keep a run's results as an entry of the lab book",
     "data": "statistics, verification, picture sheet, download or generation of a data set",

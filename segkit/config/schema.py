@@ -208,6 +208,25 @@ class PredictSettings(Strict):
         raise ValueError(f"should be one or more of {', '.join(FORMATS)}, each once{near}")
 
 
+class ServeSettings(Strict):
+    checkpoint: Places
+    host: Annotated[str, Len(1)]
+    port: Annotated[int, Ge(0), Le(65535)]
+    average: Any
+    calibration: str | None
+    batch: Annotated[int, Gt(0), Le(64)]
+    queue: Positive
+    max_megapixels: Annotated[float, Gt(0)]
+    max_megabytes: Annotated[float, Gt(0)]
+    timeout: Annotated[float, Gt(0)]
+    gpus: Any
+    precision: Literal["auto", "fp32", "bf16"]
+    trust: Names
+
+    _gpus = field_validator("gpus")(check_gpus)
+    _average = field_validator("average")(check_average)
+
+
 class EvaluateSettings(Strict):
     checkpoint: Places | None
     predictions: str | None

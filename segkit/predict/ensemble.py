@@ -1,6 +1,6 @@
 """Several trained networks as one: the mean of their probabilities."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -46,3 +46,9 @@ class Ensemble(Segmenter):
             begin = end
         assert total is not None
         return total if len(self.members) == 1 else total.div_(len(self.members))
+
+    def probabilities_together(
+        self, pictures: Sequence[tuple[Sequence[NDArray[np.uint8]], tuple[int, int]]]
+    ) -> Iterator[torch.Tensor]:
+        alone = self.members[0] if len(self.members) == 1 else super()
+        return alone.probabilities_together(pictures)
