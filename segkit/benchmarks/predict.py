@@ -61,7 +61,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
     cases = settings["cases"] or CASES[device.type]
     if settings["checkpoint"] is None:
-        checkpoint, run_folder = _random_checkpoint(settings, cases[0][:2]), None
+        checkpoint, run_folder = random_checkpoint(settings, cases[0][:2]), None
         trust = [str(part["_target_"]) for _, part in nested_targets("model", settings["model"])]  # typed by the user
     else:
         path = find_checkpoint(settings["checkpoint"], "checkpoint")
@@ -112,7 +112,7 @@ def forward_tflop(network: nn.Module, case: Sequence[int]) -> float:
     return counter.get_total_flops() * 1e-12
 
 
-def _random_checkpoint(settings: dict[str, Any], image_shape: list[int]) -> dict[str, Any]:
+def random_checkpoint(settings: dict[str, Any], image_shape: list[int]) -> dict[str, Any]:
     """One of random weights and pictures of the given (height, width)."""
     torch.manual_seed(settings["seed"])
     state = build_network(settings["model"]).state_dict()

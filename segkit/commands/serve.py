@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,6 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     """
     asked, settings = settings, local_settings(settings)
     checkpoints = find_checkpoints(as_list(settings["checkpoint"]), "checkpoint")
-    data = find_runs(as_list(settings["checkpoint"])[0])[0].settings().get("data")
 
     from segkit.serve.app import App, Limits
     from segkit.serve.pictures import find_test_pictures
@@ -59,11 +59,12 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
         calibration = Calibration.from_file(Path(settings["calibration"]).expanduser())
     limits = Limits(**{key: settings[key] for key in ("batch", "queue", "max_megapixels", "max_megabytes", "timeout")})
+    warnings.simplefilter("ignore")  # of what damaged pictures hold; their senders are told
     # What a header says is held against the limit; this holds OpenCV to it, whatever it makes of a file.
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(limits.pixels))
+    os.environ |= {"OPENCV_IO_MAX_IMAGE_PIXELS": str(limits.pixels), "OPENCV_LOG_LEVEL": "SILENT"}
     segmenter, about = _network(settings, checkpoints)
     about["checkpoint"] = as_list(asked["checkpoint"])
-    pictures, reason = find_test_pictures(data, as_list(settings["trust"]))
+    pictures, reason = find_test_pictures(_data(checkpoints[0]), as_list(settings["trust"]))
     app = App(segmenter, limits, about, pictures, calibration)
     server = Server(settings["host"], settings["port"], app, limits.timeout, limits.bytes)
     log.info("%d of the run's pictures on the page%s", len(pictures), f": {reason}" if reason else "")
@@ -83,6 +84,14 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     if not whole:
         log.error("some clients did not come to an end within %g s", limits.timeout)
         sys.exit(1)
+
+
+def _data(checkpoint: Path) -> dict[str, Any] | None:
+    """The settings ``data`` of the run that the checkpoint lies in the folder of; None where it lies in none."""
+    try:
+        return find_runs(str(checkpoint))[0].settings().get("data")
+    except UserError:
+        return None
 
 
 def _network(settings: dict[str, Any], checkpoints: list[Path]) -> "tuple[Segmenter, dict[str, Any]]":

@@ -147,7 +147,7 @@ class BenchDataSettings(Strict):
 
 
 class BenchSettings(Strict):
-    what: Literal["train", "loader", "predict", "startup", "profile", "growth", "scenes", "all"]
+    what: Literal["train", "loader", "predict", "startup", "profile", "growth", "scenes", "serve", "all"]
     into: Annotated[str, Len(1)]
     gpus: Any
     precision: Literal["auto", "fp32", "bf16"]
@@ -160,6 +160,7 @@ class BenchSettings(Strict):
     epoch_pictures: Positive
     epoch_steps: Positive
     cache_pictures: list[Positive]
+    seconds: Annotated[float, Gt(0)]
     checkpoint: str | None
     trust: Names
 

@@ -179,7 +179,7 @@ class App:
                 elif form == "polygons":
                     content["polygons"] = polygons(classes)
                 else:
-                    content["mask"] = in_base64(mask_png(classes, class_list))
+                    content["mask"] = in_base64(png(classes))
                     content["confidence"] = in_base64(png(said.confidence))
                     if road is not None:
                         content["drawing"] = in_base64(road.drawing)

@@ -35,7 +35,7 @@ def metres(
 def _layer(free: FreeRoad, calibration: Calibration, shape: tuple[int, ...]) -> bytes:
     """What is drawn, told from what shows through it by drawing on black and on white."""
     black, white = (
-        draw_on_picture(np.full((*shape[:2], 3), value, np.uint8), free, calibration).astype(np.int16)
+        draw_on_picture(np.full((*shape[:2], 3), value, np.uint8), free, calibration).astype(np.int32)
         for value in (0, 255)
     )
     alpha = 255 - (white - black).max(2).clip(0, 255)

@@ -139,7 +139,12 @@ def _schemas() -> dict[str, Any]:
                     ),
                     "description": "Filled by the even-odd rule, edges included, they are the mask.",
                 },
-                "mask": {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"},
+                "mask": {
+                    "type": "string",
+                    "contentEncoding": "base64",
+                    "contentMediaType": "image/png",
+                    "description": "8 bit grey, whose values are the classes.",
+                },
                 "confidence": {
                     "type": "string",
                     "contentEncoding": "base64",

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -28,6 +29,10 @@ IN_FLIGHT = 8
 """Bodies of the largest size whose bytes may be in memory at once."""
 
 CHUNK = 2**16
+
+LINGER = 2.0
+"""Seconds for which a connection that is being closed is still read from."""
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 log = logging.getLogger(__name__)
@@ -170,12 +175,14 @@ class Server(TCPServer):
 class _Connection(BaseHTTPRequestHandler):
     """One client: its requests one after the other."""
 
-    protocol_version = "HTTP/1.1"
+    protocol_version = default_request_version = "HTTP/1.1"
     server_version, sys_version = "segkit", ""
     disable_nagle_algorithm = True
     server: Server
     _left = 0
     """Bytes of the request's body that have not been read."""
+    _lost = False
+    """Nobody knows where the next request begins."""
 
     def setup(self) -> None:
         super().setup()
@@ -185,7 +192,7 @@ class _Connection(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         self.incoming.give(self.server.seconds)
         self.requestline, self.request_version, self.command = "", "", ""
-        self._left = 0
+        self._left, self._lost = 0, False
         try:
             if not self.rfile.peek(1):
                 self.close_connection = True
@@ -246,21 +253,23 @@ class _Connection(BaseHTTPRequestHandler):
     def _length(self) -> int:
         """Bytes of the body."""
         if self.headers.get("Transfer-Encoding") is not None:
-            self.close_connection = True
+            self._lost = True
             raise Refused(HTTPStatus.LENGTH_REQUIRED, "Send the body in one piece, with its Content-Length.")
         given = self.headers.get_all("Content-Length") or []
         if not given:
             return 0
         if len(given) > 1 or not (given[0].isascii() and given[0].isdigit() and len(given[0]) < 20):
-            self.close_connection = True
+            self._lost = True
             raise Refused(HTTPStatus.BAD_REQUEST, "Content-Length is no number of bytes.")
         if int(given[0]) > self.server.max_bytes:
+            self._lost = True
             most = self.server.max_bytes / 2**20
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {most:g} MiB, the most here.")
         return int(given[0])
 
     def _body(self) -> bytes:
         if self.headers.get("Content-Length") is None:
+            self._lost = True
             raise Refused(HTTPStatus.LENGTH_REQUIRED, "Send a body, with its Content-Length.")
         if self.headers.get("Expect", "").lower() == "100-continue":
             self.send_response_only(HTTPStatus.CONTINUE)
@@ -270,7 +279,7 @@ class _Connection(BaseHTTPRequestHandler):
             while self._left:
                 piece = self.rfile.read1(min(self._left, CHUNK))
                 if not piece:
-                    self.close_connection = True
+                    self._lost = True
                     raise Refused(HTTPStatus.BAD_REQUEST, "The body was cut off.")
                 self.server.received(len(piece))
                 kept += len(piece)
@@ -281,12 +290,12 @@ class _Connection(BaseHTTPRequestHandler):
         return bytes(content)
 
     def _slow(self) -> Refused:
-        self.close_connection = True
+        self._lost = True
         return Refused(HTTPStatus.REQUEST_TIMEOUT, f"The request was not here after {self.server.seconds:g} s.")
 
     def _reply(self, answer: Answer) -> None:
-        # What is left of a body would be taken for the next request.
-        if self._left or self.server.stopping.is_set():
+        unread = self._lost or self._left > 0  # it would be taken for the next request
+        if unread or self.server.stopping.is_set():
             self.close_connection = True
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
@@ -300,24 +309,21 @@ class _Connection(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer.content)
-        if self._left:
+        if unread:
             self._let_the_client_read()
 
     def _let_the_client_read(self) -> None:
         """Closed with bytes that nobody has read, a connection takes back its last answer: read on for a moment."""
         _end(self.connection, socket.SHUT_WR)
-        self.incoming.give(min(2.0, self.server.seconds))
-        left = self._left
-        try:
-            while left > 0 and (piece := self.rfile.read1(CHUNK)):
-                left -= len(piece)
-        except OSError:
-            pass
+        self.incoming.give(min(LINGER, self.server.seconds))
+        with suppress(OSError):
+            while self.rfile.read1(CHUNK):
+                pass
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the standard library says of a request that is none."""
         status = HTTPStatus(code)
-        self.close_connection = True
+        self._lost = True
         self._reply(_refusal(Refused(status, f"{message or status.phrase}.")))
 
     def handle_expect_100(self) -> bool:
@@ -367,14 +373,10 @@ def _send_at_once(connection: socket.socket, answer: Answer) -> None:
     head = f"HTTP/1.1 {answer.status.value} {answer.status.phrase}\r\nContent-Type: {answer.kind}\r\n"
     head += "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
     connection.settimeout(0)
-    try:
+    with suppress(OSError):
         connection.sendall(head.encode() + b"Connection: close\r\n\r\n" + answer.content)
-    except OSError:
-        pass
 
 
 def _end(connection: socket.socket, how: int) -> None:
-    try:
+    with suppress(OSError):
         connection.shutdown(how)
-    except OSError:
-        pass
