@@ -4,9 +4,12 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import cv2
@@ -43,6 +46,7 @@ PAGES = (
     "aws",
     "scores",
     "free-road",
+    "serve",
     "gpus",
     "sweeps",
 )
@@ -72,6 +76,8 @@ PREDICT_STREET = (
 COMPARE = "'compare={vegetation: [tree, vegetation, terrain], sidewalk: [pavement, sidewalk]}'"
 MERGE = "'data.classes={vehicle: [car, truck, bus], road: [road], ignore: [terrain]}'"
 TWO = "'checkpoint=[outputs/soup/a,outputs/soup/b]'"
+
+SERVER = "http://127.0.0.1:8080"
 
 # Command as shown -> what makes it small enough for a test.
 RUN_HERE = {
@@ -167,6 +173,8 @@ RUN_HERE = {
     "segkit evaluate checkpoint=outputs/folds/<sweep>": ["view=perspective"],
     f"{PREDICT} output=submission format=submission": ["data.root=small", "input=small/testing/image_2"],
     f"{PREDICT} output=above 'format=[overlay,bev]'": ["input=small/testing/image_2"],
+    "segkit serve checkpoint=outputs/train/<run>": ["port=0", "gpus=0", "batch=1"],
+    "curl --data-binary @photo.jpg http://127.0.0.1:8080/invocations --output mask.png": [],
     "python train.py trainer.gpus=4": [*SMALL, *FEW, "trainer.cpu_processes=2", "trainer.max_epochs=1"],
     # The second and the third find all runs of the first finished; jobs of Ray and SLURM are run in tests/sweeps.
     SWEEP: SMALL_SWEEP,
@@ -193,6 +201,7 @@ RUN_HERE = {
 # The recipes behind `make demo` and `make tensorboard` are run below; `make lint test` is what CI runs.
 RUN_ELSEWHERE = {"make demo", "make test", "make tensorboard", "source .venv/bin/activate"}
 RUN_ELSEWHERE |= {"segkit bench what=train"}  # by tests/commands/test_bench.py
+RUN_ELSEWHERE |= {"segkit bench what=serve model.fc_channels=32"}  # by tests/benchmarks/test_serve.py
 # tests/commands/test_data_parallel.py, tests/sweeps/test_ray_pool.py and tests/sagemaker run these as they stand there.
 SAGEMAKER = ("segkit sagemaker", "python train.py -m hydra/launcher=sagemaker")
 RUN_ELSEWHERE |= {
@@ -216,11 +225,13 @@ def words(command: str, *more: str) -> list[str]:
     program = {
         "python": [sys.executable, str(REPOSITORY / "train.py")],
         "segkit": [sys.executable, "-c", "from segkit.cli import main; main()", rest[0]],
+        "curl": ["curl", "--fail", rest[0]],
     }[Path(first).name]
     return [*program, *rest[1:], *more]
 
 
-def run(command: str, *more: str, cwd: Path) -> None:
+def filled(command: str, cwd: Path) -> str:
+    """With the names of what the commands before have left."""
     command = command.replace("<bucket>", "roads")
     places = {
         "<run>": ("outputs/train/*", -1),
@@ -236,6 +247,25 @@ def run(command: str, *more: str, cwd: Path) -> None:
     for place, (pattern, which) in places.items():
         if place in command:
             command = command.replace(place, sorted(cwd.glob(pattern))[which].name)
+    return command
+
+
+@contextmanager
+def serving(command: str, *more: str, cwd: Path) -> Iterator[str]:
+    """The address of a server, which Ctrl-C ends."""
+    server = subprocess.Popen(words(filled(command, cwd), *more), cwd=cwd, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        yield next(line.split()[-1] for line in server.stdout if line.startswith("serving at "))
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
+    finally:
+        server.kill()
+        server.wait()
+
+
+def run(command: str, *more: str, cwd: Path) -> None:
+    command = filled(command, cwd)
     done = subprocess.run(
         words(command, *more),
         cwd=cwd,
@@ -313,22 +343,26 @@ def test_every_command_runs(tmp_path: Path, bucket: Bucket) -> None:
         write_rgb(tmp_path / "maps" / label.name, cv2.imread(str(label))[..., 0] // 2)
     for name in PAGES:
         page = next(page for page in ALL_PAGES if page.stem == name)
-        folder = tmp_path
+        folder, address, servers = tmp_path, SERVER, ExitStack()
         for command in [command for command in shown(page) if command in RUN_HERE]:
             if "action=init" in command:  # shown on two pages
                 (folder / "mine" / "classes.yaml").unlink(missing_ok=True)
             if command == "cd examples":
                 folder = tmp_path / "examples"
+            elif command.startswith("segkit serve "):  # it is there until the page's end
+                address = servers.enter_context(serving(command, *RUN_HERE[command], cwd=folder))
             else:
-                run(command, *RUN_HERE[command], cwd=folder)
+                run(command.replace(SERVER, address), *RUN_HERE[command], cwd=folder)
         for code in blocks(page, "python"):
-            code = code.replace("<run>", sorted(tmp_path.glob("outputs/train/*"))[-1].name)
+            code = code.replace("<run>", sorted(tmp_path.glob("outputs/train/*"))[-1].name).replace(SERVER, address)
             done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
             assert "['background', 'road'] (40, 90)" in done.stdout
+        servers.close()
     assert len(list((tmp_path / "painted" / "overlay").iterdir())) == 6
     assert len(list((tmp_path / "server" / "cityscapes").iterdir())) == 1
     assert (tmp_path / "painted" / "mine" / "overlay" / "photo.png").is_file()
+    assert cv2.imread(str(tmp_path / "mask.png")).shape == (40, 90, 3)
     assert (tmp_path / "trusted" / "mask" / "photo.png").is_file()
     assert (tmp_path / "outputs" / "soup" / "a" / "checkpoints" / "soup.ckpt").is_file()
     assert (tmp_path / "experiments" / "mine" / "README.md").is_file()

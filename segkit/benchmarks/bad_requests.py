@@ -59,7 +59,9 @@ def answer_to(address: tuple[str, int], sent: bytes, seconds: float) -> tuple[in
     return (int(status[1]) if status else NO_STATUS), body.decode(errors="replace")
 
 
-def _request(body: bytes = b"", *headers: str, line: str = "POST /invocations HTTP/1.1", length: str | None = None) -> bytes:
+def _request(
+    body: bytes = b"", *headers: str, line: str = "POST /invocations HTTP/1.1", length: str | None = None
+) -> bytes:
     lines = [line, "Host: 127.0.0.1", *headers, f"Content-Length: {len(body) if length is None else length}"]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 

@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import cv2
 import numpy as np
 import torch
 
-from segkit.benchmarks.bad_requests import answer_to, bad_requests
+from segkit.benchmarks.bad_requests import BadRequest, answer_to, bad_requests
 from segkit.benchmarks.datasets import labelled_pictures
 from segkit.benchmarks.predict import random_checkpoint
 from segkit.benchmarks.programs import ProgramError, as_a_user
@@ -72,11 +73,14 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
             for among in (False, True):
                 row, found = _measured(server, pictures, expected, clients, settings["seconds"], among)
                 rows.append({"height": height, "width": width, "clients": clients, **row})
-                answers |= found
+                for kind, counted in found.items():
+                    answers.setdefault(kind, Counter()).update(counted)
                 log.info("%d clients, %s: %s", clients, row["among"], {k: rounded(v) for k, v in row.items()})
     about = f"{name or 'CPU'}, {cores()} cores, which the clients share; {settings['seconds']} s for each row"
     slow = f"bad ones: {BAD} clients send each kind in turn, {SLOW} send a header or a body byte by byte"
-    load = Table(file_name("serve", precision, "nhwc", name), "Serving: every client asks again at once", rows, [about, slow])
+    load = Table(
+        file_name("serve", precision, "nhwc", name), "Serving: every client asks again at once", rows, [about, slow]
+    )
     kinds = Table(file_name("serve-bad", precision, "nhwc", name), "Serving: bad requests", _kinds(answers), [about])
     return [load, kinds]
 
@@ -97,14 +101,13 @@ def _measured(
     server: "_Server", pictures: Sequence[bytes], expected: Sequence[Mask], clients: int, seconds: float, among: bool
 ) -> tuple[dict[str, Any], dict[str, Counter[tuple[int, str]]]]:
     tally, ends = _Tally(), threading.Event()
-    work: list[Callable[[], None]] = [
-        lambda number=number: _good(server.address, pictures, expected, number, tally, ends)  # type: ignore[misc]
-        for number in range(clients)
-    ]
+    kinds = bad_requests()
+    work = [partial(_good, server.address, pictures, expected, number) for number in range(clients)]
     if among:
-        work += [lambda number=number: _bad(server.address, number, tally, ends) for number in range(BAD)]  # type: ignore[misc]
-        work += [lambda number=number: _slow(server.address, number, tally, ends) for number in range(SLOW)]  # type: ignore[misc]
-    threads = [threading.Thread(target=one, daemon=True) for one in work]
+        turned = [kinds[number * len(kinds) // BAD :] + kinds[: number * len(kinds) // BAD] for number in range(BAD)]
+        work += [partial(_bad, server.address, kinds) for kinds in turned]
+        work += [partial(_slow, server.address, number) for number in range(SLOW)]
+    threads = [threading.Thread(target=one, args=(tally, ends), daemon=True) for one in work]
     for thread in threads:
         thread.start()
     begun, memory = time.monotonic(), []
@@ -114,6 +117,7 @@ def _measured(
     ends.set()
     for thread in threads:
         thread.join(60)
+    taken = time.monotonic() - begun
     times, used = np.array(memory).T
     late = times > seconds / 4  # by then every thread has its buffers
     growth = 60 * float(np.polyfit(times[late], used[late], 1)[0])
@@ -123,7 +127,7 @@ def _measured(
         "requests": len(tally.milliseconds),
         "failures": sum(tally.failures.values()),
         "refused_503": tally.refused,
-        "requests_per_second": len(tally.milliseconds) / seconds,
+        "requests_per_second": len(tally.milliseconds) / taken,
         "p50_ms": float(p50),
         "p99_ms": float(p99),
         "memory_mib": float(used[-1]),
@@ -171,9 +175,8 @@ def _good(
     connection.close()
 
 
-def _bad(address: tuple[str, int], number: int, tally: _Tally, ends: threading.Event) -> None:
-    kinds = bad_requests()
-    for one in cycle(kinds[number * len(kinds) // BAD :] + kinds[: number * len(kinds) // BAD]):
+def _bad(address: tuple[str, int], kinds: Sequence[BadRequest], tally: _Tally, ends: threading.Event) -> None:
+    for one in cycle(kinds):
         if ends.is_set():
             return
         try:
@@ -207,7 +210,9 @@ class _Server:
 
     def __init__(self, words: Sequence[str]) -> None:
         command = [sys.executable, *SERVE, *words]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=as_a_user())
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=as_a_user()
+        )
         self._said: list[str] = []
 
     def __enter__(self) -> "_Server":
@@ -234,7 +239,6 @@ class _Server:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._said.append(line)
-            log.info("server: %s", line.rstrip())
 
     def memory_mib(self) -> float:
         """What of it lies in memory."""
@@ -257,7 +261,7 @@ def _differing(one: Mask, other: Mask) -> float:
     if one == other:
         return 0.0
     masks = [cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_UNCHANGED) for mask in (one, other)]
-    return float((masks[0] != masks[1]).mean())
+    return float(np.mean(masks[0] != masks[1]))
 
 
 def _kinds(answers: dict[str, Counter[tuple[int, str]]]) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     server = Server(settings["host"], settings["port"], app, limits.timeout, limits.bytes)
     log.info("%d of the run's pictures on the page%s", len(pictures), f": {reason}" if reason else "")
     begun = time.time()
-    with _signals() as stopped:
+    with _Signals() as stopped:
         server.start()
         log.info("serving at %s", server.address)
         stopped.wait()
@@ -129,7 +129,7 @@ def _network(settings: dict[str, Any], checkpoints: list[Path]) -> "tuple[Segmen
     return segmenter, about
 
 
-class _signals:
+class _Signals:
     """Within it, Ctrl-C and SIGTERM set the event that it gives, the first time; the second time they end at once."""
 
     def __enter__(self) -> threading.Event:

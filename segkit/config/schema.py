@@ -184,20 +184,25 @@ class DataRootSettings(Strict):
     root: str | None
 
 
-class PredictSettings(Strict):
+class NetworkSettings(Strict):
+    """A trained network, or several, and how they compute."""
+
     checkpoint: Places
-    input: str
-    output: str
     average: Any
-    format: Any
-    calibration: str | None
-    data: DataRootSettings
     gpus: Any
     precision: Literal["auto", "fp32", "bf16"]
     trust: Names
 
     _gpus = field_validator("gpus")(check_gpus)
     _average = field_validator("average")(check_average)
+
+
+class PredictSettings(NetworkSettings):
+    input: str
+    output: str
+    format: Any
+    calibration: str | None
+    data: DataRootSettings
 
     @field_validator("format")
     @classmethod
@@ -209,23 +214,15 @@ class PredictSettings(Strict):
         raise ValueError(f"should be one or more of {', '.join(FORMATS)}, each once{near}")
 
 
-class ServeSettings(Strict):
-    checkpoint: Places
+class ServeSettings(NetworkSettings):
     host: Annotated[str, Len(1)]
     port: Annotated[int, Ge(0), Le(65535)]
-    average: Any
     calibration: str | None
     batch: Annotated[int, Gt(0), Le(64)]
     queue: Positive
     max_megapixels: Annotated[float, Gt(0)]
     max_megabytes: Annotated[float, Gt(0)]
     timeout: Annotated[float, Gt(0)]
-    gpus: Any
-    precision: Literal["auto", "fp32", "bf16"]
-    trust: Names
-
-    _gpus = field_validator("gpus")(check_gpus)
-    _average = field_validator("average")(check_average)
 
 
 class EvaluateSettings(Strict):

@@ -50,5 +50,6 @@ class Ensemble(Segmenter):
     def probabilities_together(
         self, pictures: Sequence[tuple[Sequence[NDArray[np.uint8]], tuple[int, int]]]
     ) -> Iterator[torch.Tensor]:
-        alone = self.members[0] if len(self.members) == 1 else super()
-        return alone.probabilities_together(pictures)
+        if len(self.members) == 1:
+            return self.members[0].probabilities_together(pictures)
+        return super().probabilities_together(pictures)

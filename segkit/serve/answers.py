@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.data.records import SegmentationClass
-from segkit.serve.server import Refused
+from segkit.serve.messages import Refused
 
 Form = Literal["image/png", "runs", "polygons", "png"]
 """A PNG alone, or what JSON holds the mask as."""
@@ -45,7 +45,7 @@ def form_of(accept: str) -> Form:
 
 
 def with_threshold(classes: Image, confidence: Image, threshold: float | None) -> Image:
-    """The classes of a network of two, the second from a confidence of more than ``threshold`` on; None = as they are."""
+    """The classes of a network of two, the second where its confidence is above ``threshold``; None = as they are."""
     return classes if threshold is None else (confidence > 255 * threshold).view(np.uint8)
 
 
@@ -84,7 +84,7 @@ def polygons(classes: Image) -> list[dict[str, Any]]:
     Points are the centres of an area's outermost pixels, round a hole too. Filled by the even-odd rule, edges included
     (``cv2.fillPoly(mask, [outline, *holes], class)``), they are the mask again.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for number in np.flatnonzero(cv2.calcHist([classes], [0], None, [256], [0, 256]).ravel()):
         mask = (classes == number).view(np.uint8)
         lines, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)

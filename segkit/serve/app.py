@@ -23,10 +23,10 @@ from segkit.road.calibration import Calibration
 from segkit.serve.answers import described, form_of, in_base64, polygons, runs, with_threshold
 from segkit.serve.batching import Batching
 from segkit.serve.decoding import decode, read_request
+from segkit.serve.messages import Answer, Refused, Request, json_answer
 from segkit.serve.metres import metres
 from segkit.serve.openapi import openapi
 from segkit.serve.pictures import TestPicture, for_browsers, thumbnail
-from segkit.serve.server import Answer, Refused, Request, json_answer
 
 REMEMBERED = 10_000
 """Latest answers whose milliseconds are kept."""

@@ -1,4 +1,4 @@
-"""The network in its one thread: pictures wait for it in a queue with a limit, and what waits together is computed together."""
+"""The network in its one thread, and a queue with a limit: what waits together is computed together."""
 
 import logging
 import math
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.predict.predictor import Segmenter
-from segkit.serve.server import Refused, come_back
+from segkit.serve.messages import Refused, come_back
 
 LARGEST = 8
 """Pictures of the largest size that may be in work at once; smaller ones up to the queue's limit."""
@@ -137,8 +137,7 @@ class Batching:
         pictures = [(job.views, job.size) for job in jobs]
         decided = []
         for probabilities in self.segmenter.probabilities_together(pictures):
-            classes, confidence = self.segmenter.decide(probabilities)
-            decided.append((classes.cpu().numpy(), confidence.cpu().numpy()))
+            decided.append([one.cpu().numpy() for one in self.segmenter.decide(probabilities)])
         seconds = perf_counter() - begun
         self._seconds_each = 0.9 * self._seconds_each + 0.1 * seconds / len(jobs)
         for job, (classes, confidence) in zip(jobs, decided, strict=True):

@@ -16,7 +16,7 @@ from segkit.data.checks import PictureError
 from segkit.data.images import decode_rgb
 from segkit.errors import UserError
 from segkit.road.calibration import Calibration
-from segkit.serve.server import Refused
+from segkit.serve.messages import Refused
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 NAMES = "PNG, JPEG, WebP, TIFF or BMP"

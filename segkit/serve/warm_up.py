@@ -6,7 +6,7 @@ from segkit.predict.predictor import Segmenter
 
 
 def warm_up(segmenter: Segmenter, shape: tuple[int, int], batch: int) -> None:
-    """Show the network grey pictures of ``shape`` (height, width) in every size of batch: 1, 2, 4, … up to ``batch``."""
+    """Show the network grey pictures of ``shape`` (height, width) in batches of 1, 2, 4, … up to ``batch``."""
     grey = np.full((*shape, 3), 128, np.uint8)
     count = 1
     while count <= batch:

