@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
 from typing import NamedTuple
@@ -40,7 +41,8 @@ class Segmented(NamedTuple):
     together: int
 
 
-class _Job(NamedTuple):
+@dataclass(frozen=True, eq=False)  # one is itself alone, whatever the others' pictures are
+class _Job:
     views: Sequence[Image]
     size: tuple[int, int]
     answer: Future[Segmented]
@@ -113,13 +115,20 @@ class Batching:
         self._thread.join()
 
     def _work(self) -> None:
-        while jobs := self._next():
-            try:
-                self._compute(jobs)
-            except Exception:
-                log.exception("a batch of %d pictures failed; each is tried alone", len(jobs))
-                for job in jobs:
-                    self._alone(job)
+        try:
+            while jobs := self._next():
+                try:
+                    self._compute(jobs)
+                except Exception:
+                    log.exception("a batch of %d pictures failed; each is tried alone", len(jobs))
+                    for job in jobs:
+                        self._alone(job)
+        finally:  # however it ends, nobody is to wait for ever
+            with self._changed:
+                self._stopping = True
+                for job in self._waiting:
+                    job.answer.set_exception(come_back("The network has ended."))
+                self._waiting.clear()
 
     def _alone(self, job: _Job) -> None:
         """What is wrong with one picture is not to hurt those that came with it."""
