@@ -46,7 +46,7 @@ def find_test_pictures(data: dict[str, Any] | None, trust: Collection[str]) -> t
         own = {key: value for key, value in data.items() if key != "augment"}
         module: SegmentationDataModule = build("data", own, SegmentationDataModule, allowed=tuple(trust))
         records = module.records("test") or module.records("val")
-    except UserError as error:
+    except (UserError, OSError) as error:
         return [], str(error).splitlines()[0]
     return [TestPicture(one.name, one.image, one.extra.get("calibration")) for one in _some(records)], ""
 
