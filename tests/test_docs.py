@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from segkit.road.layout import PUBLISHED
+from tests.commands.in_process import segkit
 from tests.fixtures import (
     level_camera,
     road_scene,
@@ -220,16 +221,6 @@ def shown(page: Path) -> list[str]:
     return [line.strip() for block in blocks(page, "sh") for line in block.splitlines()]
 
 
-def words(command: str, *more: str) -> list[str]:
-    first, *rest = shlex.split(command)
-    program = {
-        "python": [sys.executable, str(REPOSITORY / "train.py")],
-        "segkit": [sys.executable, "-c", "from segkit.cli import main; main()", rest[0]],
-        "curl": ["curl", "--fail", rest[0]],
-    }[Path(first).name]
-    return [*program, *rest[1:], *more]
-
-
 def filled(command: str, cwd: Path) -> str:
     """With the names of what the commands before have left."""
     command = command.replace("<bucket>", "roads")
@@ -252,8 +243,10 @@ def filled(command: str, cwd: Path) -> str:
 
 @contextmanager
 def serving(command: str, *more: str, cwd: Path) -> Iterator[str]:
-    """The address of a server, which Ctrl-C ends."""
-    server = subprocess.Popen(words(filled(command, cwd), *more), cwd=cwd, stdout=subprocess.PIPE, text=True)
+    """The address of a server in a process of its own, which Ctrl-C ends."""
+    _, *words = shlex.split(filled(command, cwd))
+    program = [sys.executable, "-c", "from segkit.cli import main; main()"]
+    server = subprocess.Popen([*program, *words, *more], cwd=cwd, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         yield next(line.split()[-1] for line in server.stdout if line.startswith("serving at "))
@@ -265,15 +258,17 @@ def serving(command: str, *more: str, cwd: Path) -> Iterator[str]:
 
 
 def run(command: str, *more: str, cwd: Path) -> None:
+    """What a command does, in this process, which has torch imported already."""
     command = filled(command, cwd)
-    done = subprocess.run(
-        words(command, *more),
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    program, *words = shlex.split(command)
+    if program == "curl":
+        subprocess.run([program, "--fail", "--silent", *words], cwd=cwd, check=True)
+        return
+    if Path(program).name == "python":
+        assert Path(words[0]).name == "train.py"
+        words[0] = "train"
+    done = segkit(*words, *more, cwd=cwd)
+    assert done.code == 0, f"{command}\n{done.out}\n{done.err}"
 
 
 def published_zip(path: Path) -> None:

@@ -49,6 +49,11 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     asked, settings = settings, local_settings(settings)
     checkpoints = find_checkpoints(as_list(settings["checkpoint"]), "checkpoint")
 
+    warnings.simplefilter("ignore")  # of what damaged pictures hold; their senders are told
+    # A header is held against the limit; this holds OpenCV to it as well, which looks at it when it is imported.
+    pixels = str(int(settings["max_megapixels"] * 1e6))
+    os.environ |= {"OPENCV_IO_MAX_IMAGE_PIXELS": pixels, "OPENCV_LOG_LEVEL": "SILENT"}
+
     from segkit.serve.app import App, Limits
     from segkit.serve.pictures import find_test_pictures
     from segkit.serve.server import Server
@@ -59,9 +64,6 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
         calibration = Calibration.from_file(Path(settings["calibration"]).expanduser())
     limits = Limits(**{key: settings[key] for key in ("batch", "queue", "max_megapixels", "max_megabytes", "timeout")})
-    warnings.simplefilter("ignore")  # of what damaged pictures hold; their senders are told
-    # What a header says is held against the limit; this holds OpenCV to it, whatever it makes of a file.
-    os.environ |= {"OPENCV_IO_MAX_IMAGE_PIXELS": str(limits.pixels), "OPENCV_LOG_LEVEL": "SILENT"}
     segmenter, about = _network(settings, checkpoints)
     about["checkpoint"] = as_list(asked["checkpoint"])
     pictures, reason = find_test_pictures(_data(checkpoints[0]), as_list(settings["trust"]))

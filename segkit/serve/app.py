@@ -17,6 +17,7 @@ import numpy as np
 
 from segkit.data.writer import png
 from segkit.distributed.cores import cores
+from segkit.errors import UserError
 from segkit.predict.predictor import Segmenter
 from segkit.predict.writers import mask_png
 from segkit.road.calibration import Calibration
@@ -204,7 +205,10 @@ class App:
         return Answer(*for_browsers(self._chosen(request).path))
 
     def _thumbnail(self, request: Request) -> Answer:
-        return Answer(thumbnail(self._chosen(request).path), "image/jpeg")
+        try:
+            return Answer(thumbnail(self._chosen(request).path), "image/jpeg")
+        except UserError as error:
+            raise Refused(HTTPStatus.NOT_FOUND, f"{error}.") from error
 
     def _calibration(self, request: Request) -> Answer:
         picture = self._chosen(request)

@@ -25,6 +25,14 @@ from tests.serve.serving import Reply, file_of, mask_in, picture
 SERVE = [sys.executable, "-c", "from segkit.cli import main; main()", "serve"]
 
 
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command sets for OpenCV is its own process's, which is the test's here."""
+    for name in ("OPENCV_IO_MAX_IMAGE_PIXELS", "OPENCV_LOG_LEVEL"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
 @contextmanager
 def served(*words: str, cwd: Path, **variables: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
