@@ -30,7 +30,7 @@ def load(
         segkit.errors.UserError: no such checkpoint, or one that cannot be built or is not trusted; no such view.
     """
     from segkit.predict.loading import load_predictor
-    from segkit.runs.read import find_checkpoint, home_of
+    from segkit.runs.find import find_checkpoint, home_of
 
     path = find_checkpoint(place, "load")
     return load_predictor(path, "load", gpu, precision, trust=trust, run=home_of(path), average=average)

@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "train a network and leave a run folder under outputs/",
     "predict": "paint pictures and videos with a trained network",
     "evaluate": "score a network or a folder of maps as KITTI's server does",
+    "serve": "a page to try a trained network, and masks for programs over HTTP",
     "average": "make one checkpoint of several by averaging their weights",
     "export": "make one file of a trained network for other programs",
     "package": "make a folder of a trained network that can be given away, with a model card",

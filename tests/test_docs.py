@@ -4,9 +4,12 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import cv2
@@ -47,6 +50,7 @@ PAGES = (
     "free-road",
     "video",
     "export",
+    "serve",
     "gpus",
     "sweeps",
 )
@@ -79,6 +83,8 @@ PREDICT_STREET = (
 COMPARE = "'compare={vegetation: [tree, vegetation, terrain], sidewalk: [pavement, sidewalk]}'"
 MERGE = "'data.classes={vehicle: [car, truck, bus], road: [road], ignore: [terrain]}'"
 TWO = "'checkpoint=[outputs/soup/a,outputs/soup/b]'"
+
+SERVER = "http://127.0.0.1:8080"
 
 # Command as shown -> what makes it small enough for a test.
 RUN_HERE = {
@@ -183,6 +189,8 @@ RUN_HERE = {
     "segkit data action=generate data.root=data/drive drive=100 seed=3": ["drive=3"],
     f"{DRIVE} output=outputs/drive format=video": [],
     f"{VIDEO} output=outputs/again 'format=[video,overlay]' smooth=0.3": [],
+    "segkit serve checkpoint=outputs/train/<run>": ["port=0", "gpus=0", "batch=1"],
+    "curl --data-binary @photo.jpg http://127.0.0.1:8080/invocations --output mask.png": [],
     "python train.py trainer.gpus=4": [*SMALL, *FEW, "trainer.cpu_processes=2", "trainer.max_epochs=1"],
     # The second and the third find all runs of the first finished; jobs of Ray and SLURM are run in tests/sweeps.
     SWEEP: SMALL_SWEEP,
@@ -209,6 +217,7 @@ RUN_HERE = {
 # The recipes behind `make demo` and `make tensorboard` are run below; `make lint test` is what CI runs.
 RUN_ELSEWHERE = {"make demo", "make test", "make tensorboard", "source .venv/bin/activate"}
 RUN_ELSEWHERE |= {"segkit bench what=train"}  # by tests/commands/test_bench.py
+RUN_ELSEWHERE |= {"segkit bench what=serve model.fc_channels=32"}  # by tests/benchmarks/test_serve.py
 # tests/commands/test_data_parallel.py, tests/sweeps/test_ray_pool.py and tests/sagemaker run these as they stand there.
 SAGEMAKER = ("segkit sagemaker", "python train.py -m hydra/launcher=sagemaker")
 RUN_ELSEWHERE |= {
@@ -227,8 +236,8 @@ def shown(page: Path) -> list[str]:
     return [line.strip() for block in blocks(page, "sh") for line in block.splitlines()]
 
 
-def run(command: str, *more: str, cwd: Path) -> None:
-    """What a command does, in this process, which has torch imported already."""
+def filled(command: str, cwd: Path) -> str:
+    """With the names of what the commands before have left."""
     command = command.replace("<bucket>", "roads")
     places = {
         "<run>": ("outputs/train/*", -1),
@@ -244,7 +253,32 @@ def run(command: str, *more: str, cwd: Path) -> None:
     for place, (pattern, which) in places.items():
         if place in command:
             command = command.replace(place, sorted(cwd.glob(pattern))[which].name)
+    return command
+
+
+@contextmanager
+def serving(command: str, *more: str, cwd: Path) -> Iterator[str]:
+    """The address of a server in a process of its own, which Ctrl-C ends."""
+    _, *words = shlex.split(filled(command, cwd))
+    program = [sys.executable, "-c", "from segkit.cli import main; main()"]
+    server = subprocess.Popen([*program, *words, *more], cwd=cwd, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        yield next(line.split()[-1] for line in server.stdout if line.startswith("serving at "))
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
+    finally:
+        server.kill()
+        server.wait()
+
+
+def run(command: str, *more: str, cwd: Path) -> None:
+    """What a command does, in this process, which has torch imported already."""
+    command = filled(command, cwd)
     program, *words = shlex.split(command)
+    if program == "curl":
+        subprocess.run([program, "--fail", "--silent", *words], cwd=cwd, check=True)
+        return
     if Path(program).name == "python":
         assert Path(words[0]).name == "train.py"
         words[0] = "train"
@@ -319,22 +353,26 @@ def test_every_command_runs(tmp_path: Path, bucket: Bucket) -> None:
         write_rgb(tmp_path / "maps" / label.name, cv2.imread(str(label))[..., 0] // 2)
     for name in PAGES:
         page = next(page for page in ALL_PAGES if page.stem == name)
-        folder = tmp_path
+        folder, address, servers = tmp_path, SERVER, ExitStack()
         for command in [command for command in shown(page) if command in RUN_HERE]:
             if "action=init" in command:  # shown on two pages
                 (folder / "mine" / "classes.yaml").unlink(missing_ok=True)
             if command == "cd examples":
                 folder = tmp_path / "examples"
+            elif command.startswith("segkit serve "):  # it is there until the page's end
+                address = servers.enter_context(serving(command, *RUN_HERE[command], cwd=folder))
             else:
-                run(command, *RUN_HERE[command], cwd=folder)
+                run(command.replace(SERVER, address), *RUN_HERE[command], cwd=folder)
         for code in blocks(page, "python"):
-            code = code.replace("<run>", sorted(tmp_path.glob("outputs/train/*"))[-1].name)
+            code = code.replace("<run>", sorted(tmp_path.glob("outputs/train/*"))[-1].name).replace(SERVER, address)
             done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
             assert "['background', 'road'] (40, 90)" in done.stdout
+        servers.close()
     assert len(list((tmp_path / "painted" / "overlay").iterdir())) == 6
     assert len(list((tmp_path / "server" / "cityscapes").iterdir())) == 1
     assert (tmp_path / "painted" / "mine" / "overlay" / "photo.png").is_file()
+    assert cv2.imread(str(tmp_path / "mask.png")).shape == (40, 90, 3)
     assert (tmp_path / "trusted" / "mask" / "photo.png").is_file()
     assert (tmp_path / "outputs" / "soup" / "a" / "checkpoints" / "soup.ckpt").is_file()
     assert (tmp_path / "experiments" / "mine" / "README.md").is_file()

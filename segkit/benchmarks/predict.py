@@ -34,8 +34,8 @@ from segkit.models.full_size import logits_at_size, to_confidence
 from segkit.models.trained import describe, load_network, read_checkpoint
 from segkit.predict.predictor import Predictor
 from segkit.predict.writers import paint_pictures, writers_of
+from segkit.runs.find import find_checkpoint, home_of, is_exported
 from segkit.runs.folder import gpu_name
-from segkit.runs.read import find_checkpoint, home_of, is_exported
 from segkit.speed.inference import InferenceNetwork
 
 CASES = {"cuda": [[160, 576, 1], [160, 576, 64], [384, 1248, 1]], "cpu": [[160, 576, 1], [384, 1248, 1]]}
@@ -66,7 +66,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         pictures = [record.image for record in labelled_pictures(settings, folder / "scratch")]
         return exported_tables(path, cases, pictures, folder / "scratch" / "painted", gpu)
     if path is None:
-        checkpoint, run_folder = _random_checkpoint(settings, cases[0][:2]), None
+        checkpoint, run_folder = random_checkpoint(settings, cases[0][:2]), None
         trust = [str(part["_target_"]) for _, part in nested_targets("model", settings["model"])]  # typed by the user
     else:
         checkpoint, run_folder = read_checkpoint(path, "checkpoint"), home_of(path)
@@ -116,7 +116,7 @@ def forward_tflop(network: nn.Module, case: Sequence[int]) -> float:
     return counter.get_total_flops() * 1e-12
 
 
-def _random_checkpoint(settings: dict[str, Any], image_shape: list[int]) -> dict[str, Any]:
+def random_checkpoint(settings: dict[str, Any], image_shape: list[int]) -> dict[str, Any]:
     """One of random weights and pictures of the given (height, width)."""
     torch.manual_seed(settings["seed"])
     state = build_network(settings["model"]).state_dict()

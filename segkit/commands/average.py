@@ -4,11 +4,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from segkit.config.schema import AverageSettings
+from segkit.config.trained_schema import AverageSettings
 from segkit.remote.local import local_settings
 from segkit.runs.files import check_new
+from segkit.runs.find import TrainedRun, find_checkpoints, find_runs
 from segkit.runs.folder import RunFolder, environment, write_result
-from segkit.runs.read import TrainedRun, find_checkpoints, find_runs
 
 SETTINGS = AverageSettings
 log = logging.getLogger(__name__)

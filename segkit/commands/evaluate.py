@@ -14,14 +14,14 @@ from omegaconf import OmegaConf
 
 from segkit.commands.runner import Typed
 from segkit.config.overrides import as_list, value_of
-from segkit.config.schema import EvaluateSettings
+from segkit.config.trained_schema import EvaluateSettings
 from segkit.console import progress_bar
 from segkit.errors import UserError
 from segkit.predict.inputs import find_folder
 from segkit.remote.local import local_place, local_settings
 from segkit.runs.files import write_whole
+from segkit.runs.find import TrainedRun, find_checkpoints, find_runs, is_exported, is_sweep
 from segkit.runs.folder import CONFIG, RunFolder, environment, gpu_name, write_result
-from segkit.runs.read import TrainedRun, find_checkpoints, find_runs, is_exported, is_sweep
 
 if TYPE_CHECKING:
     from segkit.data.module import SegmentationDataModule

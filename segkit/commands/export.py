@@ -9,14 +9,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from segkit.config.overrides import as_list
-from segkit.config.schema import EXPORT_ENDINGS, ExportSettings
+from segkit.config.trained_schema import EXPORT_ENDINGS, ExportSettings
 from segkit.console import progress_bar
 from segkit.errors import UserError
 from segkit.predict.inputs import find_pictures
 from segkit.remote.local import local_settings
 from segkit.runs.files import check_new, write_whole
+from segkit.runs.find import TrainedRun, about_exported, find_run, home_of, is_exported
 from segkit.runs.folder import RunFolder, environment, write_result
-from segkit.runs.read import TrainedRun, about_exported, find_runs, home_of, is_exported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,12 +104,10 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
 
 def _network(place: str) -> TrainedRun:
-    found = find_runs(place)
-    if len(found) > 1:
-        raise UserError(f"checkpoint={place}: this is the folder of a sweep; give one of its runs")
-    if is_exported(found[0].checkpoint):
+    found = find_run(place)
+    if is_exported(found.checkpoint):
         raise UserError(f"checkpoint={place} is an exported file; give the checkpoint that it was made of")
-    return found[0]
+    return found
 
 
 def _output(settings: dict[str, Any], trained: TrainedRun, precision: str) -> Path:

@@ -8,12 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from segkit.config.schema import PackageSettings
-from segkit.errors import UserError
+from segkit.config.trained_schema import PackageSettings
 from segkit.remote.local import local_settings
 from segkit.runs.files import check_new, write_whole
+from segkit.runs.find import find_run, home_of
 from segkit.runs.folder import RunFolder, environment, write_result
-from segkit.runs.read import TrainedRun, find_runs, home_of
 from segkit.runs.sources import CODE
 
 SETTINGS = PackageSettings
@@ -30,7 +29,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     settings = local_settings(settings)
     output = Path(settings["output"]).expanduser()
     check_new(output, "output")
-    trained = _network(settings["checkpoint"])
+    trained = find_run(settings["checkpoint"])
 
     from segkit.models.packaged import write_package
     from segkit.models.trained import read_checkpoint, weights_of
@@ -75,13 +74,6 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         log.info(
             "it shows %d pictures of the run's data: see that you may publish them, or give pictures=0", len(pictures)
         )
-
-
-def _network(place: str) -> TrainedRun:
-    found = find_runs(place)
-    if len(found) > 1:
-        raise UserError(f"checkpoint={place}: this is the folder of a sweep; give one of its runs")
-    return found[0]
 
 
 def _plain(entry: dict[str, Any]) -> dict[str, Any]:

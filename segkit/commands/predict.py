@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from segkit.commands.frames import are_frames, formats_of, open_frames, paint
 from segkit.config.overrides import as_list
-from segkit.config.schema import PredictSettings
+from segkit.config.trained_schema import PredictSettings
 from segkit.console import progress_bar
 from segkit.predict.inputs import find_pictures
 from segkit.remote.local import local_place, local_settings
 from segkit.road.layout import find_calibrations
+from segkit.runs.find import find_checkpoints, find_runs
 from segkit.runs.folder import RunFolder, environment, gpu_name, write_result
-from segkit.runs.read import find_checkpoints, find_runs, home_of
 
 if TYPE_CHECKING:
     from segkit.data.overlay import Painter
@@ -48,26 +48,14 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
     from segkit.data.overlay import Painter
     from segkit.distributed.devices import one_gpu, prediction_precision
-    from segkit.predict.ensemble import Ensemble
-    from segkit.predict.loading import load_predictor
+    from segkit.predict.loading import load_ensemble
     from segkit.road.raw_calibration import read_calibrations
 
     calibrations = read_calibrations(paths, files)
     gpu = one_gpu(settings["gpus"], "gpus")
     precision = prediction_precision(settings["precision"], gpu)
-    predictor = Ensemble(
-        {
-            str(path): load_predictor(
-                path,
-                "checkpoint",
-                gpu,
-                precision,
-                trust=as_list(settings["trust"]),
-                run=home_of(path),
-                average=settings["average"],
-            )
-            for path in checkpoints
-        }
+    predictor = load_ensemble(
+        checkpoints, gpu, precision, trust=as_list(settings["trust"]), average=settings["average"]
     )
     painter = Painter(predictor.class_list, **settings["paint"])
     names = [str(path) for path in checkpoints]

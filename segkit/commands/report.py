@@ -14,8 +14,9 @@ from segkit.remote.local import local_settings
 from segkit.reporting.lab_book import finished_in, write_entry
 from segkit.reporting.markdown import check_writable
 from segkit.reporting.sweep_report import write_report
+from segkit.runs.find import SWEEPS, find_sweep, run_folders
 from segkit.runs.folder import RunFolder
-from segkit.runs.read import SWEEPS, find_sweep, is_training, read_run, run_folders
+from segkit.runs.read import is_training, read_run
 
 SETTINGS = ReportSettings
 KEEPS_CONFIG = False  # the entry is for committing

@@ -22,8 +22,9 @@ from segkit.errors import Interrupted, Pruned, UserError, shortlist
 from segkit.remote.address import is_address
 from segkit.remote.local import local_settings
 from segkit.remote.run_folder import fetch_run
+from segkit.runs.find import find_checkpoint
 from segkit.runs.folder import RunFolder, environment, place, write_result
-from segkit.runs.read import find_checkpoint, read_result
+from segkit.runs.read import read_result
 from segkit.runs.stopwatch import Stopwatch
 from segkit.runs.study import Trial
 

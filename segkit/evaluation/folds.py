@@ -8,8 +8,8 @@ from segkit.data.module import SegmentationDataModule
 from segkit.data.records import Record
 from segkit.data.splits import FOLDS
 from segkit.errors import UserError
+from segkit.runs.find import TrainedRun
 from segkit.runs.identity import counted
-from segkit.runs.read import TrainedRun
 
 
 def held_out_parts(

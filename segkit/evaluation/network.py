@@ -24,7 +24,7 @@ from segkit.predict.ensemble import Ensemble
 from segkit.predict.exported import Exported
 from segkit.predict.loading import load_predictor
 from segkit.predict.predictor import Predictor, Segmenter, check_complete
-from segkit.runs.read import TrainedRun
+from segkit.runs.find import TrainedRun
 
 Image = NDArray[np.uint8]
 Corrupt = Callable[[Image, str], Image]

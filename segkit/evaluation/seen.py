@@ -9,7 +9,7 @@ from segkit.data.module import SegmentationDataModule
 from segkit.data.records import Record
 from segkit.errors import UserError
 from segkit.remote.local import with_addresses
-from segkit.runs.read import TrainedRun
+from segkit.runs.find import TrainedRun
 
 
 def seen_in_training(runs: Sequence[TrainedRun], data: Mapping[str, Any], records: Sequence[Record]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from segkit import __version__
 from segkit.models.trained import picture_input_of
-from segkit.runs.read import TrainedRun
+from segkit.runs.find import TrainedRun
 
 
 def describe_export(checkpoint: Mapping[str, Any], trained: TrainedRun, precision: str, logits: bool) -> dict[str, Any]:

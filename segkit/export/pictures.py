@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from segkit.config.instantiate import build
 from segkit.data.module import SegmentationDataModule
 from segkit.errors import UserError
-from segkit.runs.read import TrainedRun
+from segkit.runs.find import TrainedRun
 
 Item = TypeVar("Item")
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from segkit import __version__
-from segkit.config.schema import EXPORT_ENDINGS
+from segkit.config.trained_schema import EXPORT_ENDINGS
 from segkit.data.picture_input import PictureInput
 from segkit.errors import UserError
 from segkit.export.deployed import Deployed

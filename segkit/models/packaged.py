@@ -10,7 +10,7 @@ from torch import Tensor
 from segkit.errors import UserError
 from segkit.models.weights import read_tensors
 from segkit.runs.files import write_whole
-from segkit.runs.read import PACKAGED
+from segkit.runs.find import PACKAGED
 
 CONFIG = "config.json"
 

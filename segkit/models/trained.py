@@ -17,7 +17,7 @@ from segkit.errors import UserError
 from segkit.models.packaged import read_package
 from segkit.models.weights import read_tensors
 from segkit.runs.files import check_new, replacing
-from segkit.runs.read import PACKAGED, is_exported
+from segkit.runs.find import PACKAGED, is_exported
 from segkit.runs.sources import CODE, import_from
 
 log = logging.getLogger(__name__)

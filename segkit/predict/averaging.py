@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segkit.config.check import shown
-from segkit.config.schema import check_average
+from segkit.config.trained_schema import check_average
 from segkit.data.images import resize_image
 from segkit.data.picture_input import PictureInput, resized_shape
 from segkit.errors import UserError

@@ -1,6 +1,6 @@
 """Several trained networks as one: the mean of their probabilities."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ class Ensemble(Segmenter):
 
     def __init__(self, members: Mapping[str, Segmenter]) -> None:
         self.members = tuple(members.values())
-        self.class_list = self.members[0].class_list
+        self.class_list, self.trained_input = self.members[0].class_list, self.members[0].trained_input
         self.view_count = sum(member.view_count for member in self.members)
         self.complete = all(member.complete for member in self.members)
         self.precision = ", ".join(dict.fromkeys(member.precision for member in self.members))
@@ -52,3 +52,10 @@ class Ensemble(Segmenter):
             begin = end
         assert total is not None
         return total if len(self.members) == 1 else total.div_(len(self.members))
+
+    def probabilities_together(
+        self, pictures: Sequence[tuple[Sequence[NDArray[np.uint8]], tuple[int, int]]]
+    ) -> Iterator[torch.Tensor]:
+        if len(self.members) == 1:
+            return self.members[0].probabilities_together(pictures)
+        return super().probabilities_together(pictures)

@@ -1,4 +1,4 @@
-"""A checkpoint or an exported file as a network that predicts: the place where the two are told apart."""
+"""Checkpoints and exported files as networks that predict: the place where the two are told apart."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +8,10 @@ from segkit.config.check import shown
 from segkit.data.picture_input import PictureInput
 from segkit.errors import UserError
 from segkit.models.trained import read_checkpoint
+from segkit.predict.ensemble import Ensemble
 from segkit.predict.exported import Exported
 from segkit.predict.predictor import Predictor
-from segkit.runs.read import is_exported
+from segkit.runs.find import home_of, is_exported
 
 
 def load_predictor(
@@ -23,7 +24,7 @@ def load_predictor(
     run: Path | None = None,
     average: Sequence[str | float] = (),
 ) -> Predictor | Exported:
-    """The network in a file that :func:`segkit.runs.read.find_checkpoint` has found.
+    """The network in a file that :func:`segkit.runs.find.find_checkpoint` has found.
 
     An exported file has its own precision, and shows pictures to its network as it was made to.
 
@@ -43,3 +44,21 @@ def load_predictor(
             "them; give the checkpoint that it was made of"
         )
     return Exported(path, key, gpu)
+
+
+def load_ensemble(
+    paths: Sequence[Path],
+    gpu: int | None,
+    precision: Literal["auto", "fp32", "bf16"],
+    trust: Sequence[str],
+    average: Sequence[str | float],
+) -> Ensemble:
+    """The networks that ``checkpoint=`` means, one or several, as one; see ``load_predictor`` and :class:`Ensemble`."""
+    return Ensemble(
+        {
+            str(path): load_predictor(
+                path, "checkpoint", gpu, precision, trust=trust, run=home_of(path), average=average
+            )
+            for path in paths
+        }
+    )

@@ -1,7 +1,7 @@
 """A trained network as a function from a picture of any size to probabilities at that size."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
 from segkit.distributed.devices import lightning_precision
 from segkit.errors import UserError
-from segkit.models.full_size import to_confidence
+from segkit.models.full_size import logits_at_size, to_confidence
 from segkit.models.trained import classes_of, load_network, picture_input_of
 from segkit.predict.averaging import Averaging
 
@@ -25,12 +25,14 @@ class Segmenter(ABC):
 
     Attributes:
         class_list: the classes by their numbers.
+        trained_input: how pictures came to the (first) network when it was trained.
         view_count: how many ``views`` there are of a picture.
         complete: whether the probabilities of all classes are known, not of the one that is chosen alone.
         precision: in which is computed: ``fp32``, ``bf16``, …
     """
 
     class_list: tuple[SegmentationClass, ...]
+    trained_input: PictureInput
     view_count: int = 1
     complete: bool = True
     precision: str = "fp32"
@@ -54,6 +56,16 @@ class Segmenter(ABC):
         """Class probabilities of an RGB uint8 picture (H, W, 3): float32 (C, H, W) on the network's device."""
         height, width = picture.shape[:2]
         return self.probabilities_at(self.views(picture), (height, width))
+
+    def probabilities_together(
+        self, pictures: Sequence[tuple[Sequence[NDArray[np.uint8]], tuple[int, int]]]
+    ) -> Iterator[torch.Tensor]:
+        """As ``probabilities_at``, of several pictures, each its views and its size; the views are of the same shapes.
+
+        Where a network can be shown them at once, it is. Each picture's probabilities come when they are asked for.
+        """
+        for views, size in pictures:
+            yield self.probabilities_at(views, size)
 
     @abstractmethod
     def views(self, picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
@@ -116,6 +128,19 @@ class Predictor(Segmenter):
     @torch.inference_mode()
     def probabilities_at(self, views: Sequence[NDArray[np.uint8]], size: tuple[int, int]) -> torch.Tensor:
         return self.averaging.probabilities(self.network, views, size, self.picture_input, self.device)
+
+    @torch.inference_mode()
+    def probabilities_together(
+        self, pictures: Sequence[tuple[Sequence[NDArray[np.uint8]], tuple[int, int]]]
+    ) -> Iterator[torch.Tensor]:
+        shown, shape = self.picture_input, pictures[0][0][0].shape[:2]
+        windows = shown.window == "sliding" and shape != shown.image_shape
+        if windows or self.averaging.flip or len(self.averaging.scales) > 1:
+            yield from super().probabilities_together(pictures)
+            return
+        images = torch.from_numpy(np.stack([views[0] for views, _ in pictures])).permute(0, 3, 1, 2)
+        for logits, (_, size) in zip(self.network(images.to(self.device)), pictures, strict=True):
+            yield logits_at_size(logits, size).softmax(0)
 
 
 def _for_prediction(network: nn.Module, device: torch.device, bf16: bool) -> Callable[[Tensor], Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from segkit.data.images import decode_image
 from segkit.data.overlay import Area, Painter
+from segkit.data.records import SegmentationClass
 from segkit.data.writer import Prediction, Writer, png
 from segkit.errors import UserError
 from segkit.models.full_size import to_confidence
@@ -42,13 +43,7 @@ class Mask(Writer):
     name = "mask"
 
     def encode(self, prediction: Prediction) -> bytes:
-        classes = prediction.classes
-        mask = Image.new("P", (classes.shape[1], classes.shape[0]))
-        mask.frombytes(classes.tobytes())
-        mask.putpalette([value for item in prediction.class_list for value in (item.colour or (0, 0, 0))])
-        content = io.BytesIO()
-        mask.save(content, "PNG")
-        return content.getvalue()
+        return mask_png(prediction.classes, prediction.class_list)
 
 
 class Confidence(Writer):
@@ -62,6 +57,16 @@ class Confidence(Writer):
 
 GENERAL: tuple[type[Writer], ...] = (Overlay, Mask, Confidence, Sheet)
 """Those that know no data set."""
+
+
+def mask_png(classes: NDArray[np.uint8], class_list: Sequence[SegmentationClass]) -> bytes:
+    """Class numbers, uint8 (H, W), as a PNG whose palette has the classes' colours."""
+    mask = Image.new("P", (classes.shape[1], classes.shape[0]))
+    mask.frombytes(classes.tobytes())
+    mask.putpalette([value for item in class_list for value in (item.colour or (0, 0, 0))])
+    content = io.BytesIO()
+    mask.save(content, "PNG")
+    return content.getvalue()
 
 
 FORMATS = tuple(kind.name for kind in GENERAL if kind.per_picture)

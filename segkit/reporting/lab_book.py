@@ -17,8 +17,9 @@ from segkit.reporting.overlays import overlays, small_jpeg, spread
 from segkit.road.entry import has_road_scores
 from segkit.road.entry import score_rows as road_rows
 from segkit.runs.files import write_whole
+from segkit.runs.find import run_folders
 from segkit.runs.folder import write_result
-from segkit.runs.read import command_of, is_training, read_overrides, run_folders
+from segkit.runs.read import command_of, is_training, read_overrides
 
 log = logging.getLogger(__name__)
 

@@ -43,21 +43,27 @@ class Calibration:
         """
         path = Path(path)
         try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()  # an editor may have left its mark in front
+            text = path.read_text(encoding="utf-8-sig")  # an editor may have left its mark in front
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: is no text file") from error
+        return cls.from_text(text, path)
+
+    @classmethod
+    def from_text(cls, text: str, path: Path | str) -> "Calibration":
+        """As ``from_file``, from the file's content; ``path`` is for the error alone."""
+        lines = text.splitlines()
         matrices: dict[str, NDArray[np.float64]] = {}
         for number, line in enumerate(lines, start=1):
-            name, _, text = line.partition(":")
+            name, _, values = line.partition(":")
             name = name.strip()
             if name not in SHAPES:
                 continue
             place = f"{path}, line {number}: {name}"
             if name in matrices:
                 raise UserError(f"{place} is there for the second time")
-            matrices[name] = _matrix(text.split(), SHAPES[name], place)
+            matrices[name] = _matrix(values.split(), SHAPES[name], place)
         missing = [name for name in SHAPES if name not in matrices]
         if missing:
             raise UserError(f"{path}: has no {', '.join(missing)} in its {len(lines)} lines")

@@ -24,8 +24,8 @@ from segkit.errors import UserError
 from segkit.road import BirdsEyeView, Calibration
 from segkit.road.dataset import KittiRoadDataModule
 from segkit.road.score import RoadScore, confidence_counts
+from segkit.runs.find import find_runs
 from segkit.runs.folder import RunFolder
-from segkit.runs.read import find_runs
 from segkit.scenes.generate import generate_scenes
 from tests.fixtures import write_calibrations, write_camvid, write_kitti
 

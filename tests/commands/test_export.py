@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import segkit as package
-from segkit.runs.read import find_runs
+from segkit.runs.find import find_runs
 from tests.commands.in_process import Outcome, segkit
 from tests.fixtures import write_kitti
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 import segkit
 from segkit.commands.predict import run
-from segkit.config.schema import PredictSettings, validate
+from segkit.config.schema import validate
+from segkit.config.trained_schema import PredictSettings
 from segkit.data.palette import ELEVEN
 from segkit.data.picture_input import PictureInput
 from segkit.distributed.devices import prediction_precision

@@ -9,23 +9,15 @@ from omegaconf import OmegaConf
 
 from segkit.config.check import Strict
 from segkit.config.compose import CONF, composed, resolved
-from segkit.config.schema import (
-    AverageSettings,
-    BenchSettings,
-    DataCommandSettings,
-    EvaluateSettings,
-    Given,
-    PredictSettings,
-    ReportSettings,
-    TrainSettings,
-    validate,
-)
+from segkit.config.schema import BenchSettings, DataCommandSettings, Given, ReportSettings, TrainSettings, validate
 from segkit.config.signature import read_signature
+from segkit.config.trained_schema import AverageSettings, EvaluateSettings, PredictSettings, ServeSettings
 
 COMMANDS: dict[str, tuple[type[Strict], list[str]]] = {
     "train": (TrainSettings, []),
     "bench": (BenchSettings, []),
     "predict": (PredictSettings, ["checkpoint=a", "input=b"]),
+    "serve": (ServeSettings, ["checkpoint=a"]),
     "report": (ReportSettings, ["run=[a,b]", "into=c"]),
     "data": (DataCommandSettings, []),
     "evaluate": (EvaluateSettings, []),

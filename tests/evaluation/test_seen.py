@@ -8,7 +8,8 @@ import pytest
 from segkit.data.datasets.camvid import CamVidDataModule
 from segkit.evaluation.seen import seen_in_training
 from segkit.remote import local
-from segkit.runs.read import Run, TrainedRun
+from segkit.runs.find import TrainedRun
+from segkit.runs.read import Run
 
 
 def trained(root: Path | str, overfit: int | None = None, **data: Any) -> TrainedRun:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from segkit.reporting.columns import cell_rows, columns, csv_text, screen_text
 from segkit.reporting.comparison import Comparison, compare
-from segkit.runs.read import read_run, run_folders
+from segkit.runs.find import run_folders
+from segkit.runs.read import read_run
 from tests.reporting.run_folders import epoch, finished, write_run
 
 LONG = "out of GPU memory: CUDA out of memory, tried to allocate\n20.00 GiB. Lower data.batch_size"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from segkit.reporting.comparison import Comparison, compare
-from segkit.runs.read import read_run, run_folders
+from segkit.runs.find import run_folders
+from segkit.runs.read import read_run
 from tests.reporting.run_folders import epoch, finished, write_run
 
 

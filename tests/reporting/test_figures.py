@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from segkit.reporting.comparison import Comparison, compare
 from segkit.reporting.figures import figures, loss_curves, score_by_time, score_by_value
-from segkit.runs.read import read_run, run_folders
+from segkit.runs.find import run_folders
+from segkit.runs.read import read_run
 from tests.reporting.run_folders import epoch, finished, write_run
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from segkit.reporting.sweep_report import write_report
-from segkit.runs.read import read_run, run_folders
+from segkit.runs.find import run_folders
+from segkit.runs.read import read_run
 from tests.reporting.run_folders import epoch, finished, paint, write_run
 
 REASON = "the loss is <not> finite & more"

@@ -5,17 +5,9 @@ from pathlib import Path
 import pytest
 
 from segkit.errors import UserError
+from segkit.runs.find import find_checkpoints, find_runs, find_sweep, is_sweep, run_folders
 from segkit.runs.folder import RunFolder
-from segkit.runs.read import (
-    find_checkpoints,
-    find_runs,
-    find_sweep,
-    is_locked,
-    is_sweep,
-    is_training,
-    read_run,
-    run_folders,
-)
+from segkit.runs.read import is_locked, is_training, read_run
 from tests.reporting.run_folders import epoch, finished, write_run
 
 
