@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from segkit.road.layout import PUBLISHED
+from tests.commands.in_process import segkit
 from tests.fixtures import (
     level_camera,
     road_scene,
@@ -215,16 +216,8 @@ def shown(page: Path) -> list[str]:
     return [line.strip() for block in blocks(page, "sh") for line in block.splitlines()]
 
 
-def words(command: str, *more: str) -> list[str]:
-    first, *rest = shlex.split(command)
-    program = {
-        "python": [sys.executable, str(REPOSITORY / "train.py")],
-        "segkit": [sys.executable, "-c", "from segkit.cli import main; main()", rest[0]],
-    }[Path(first).name]
-    return [*program, *rest[1:], *more]
-
-
 def run(command: str, *more: str, cwd: Path) -> None:
+    """What a command does, in this process, which has torch imported already."""
     command = command.replace("<bucket>", "roads")
     places = {
         "<run>": ("outputs/train/*", -1),
@@ -240,14 +233,12 @@ def run(command: str, *more: str, cwd: Path) -> None:
     for place, (pattern, which) in places.items():
         if place in command:
             command = command.replace(place, sorted(cwd.glob(pattern))[which].name)
-    done = subprocess.run(
-        words(command, *more),
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    program, *words = shlex.split(command)
+    if Path(program).name == "python":
+        assert Path(words[0]).name == "train.py"
+        words[0] = "train"
+    done = segkit(*words, *more, cwd=cwd)
+    assert done.code == 0, f"{command}\n{done.out}\n{done.err}"
 
 
 def published_zip(path: Path) -> None:

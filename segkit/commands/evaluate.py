@@ -60,8 +60,6 @@ def prepare(typed: Typed) -> Typed:
         del inherited["resize"]  # it goes with image_shape, also where another one is given
     if (value_of(typed.words, "data.split") or inherited.get("split")) == "official":
         inherited.pop("held_out", None)  # it goes with another split
-    if value_of(typed.words, "data.classes") is not None:
-        inherited.pop("classes", None)  # one merge of classes takes the place of another, and is not joined to it
     if "data._target_" in added:  # no matter of the chosen file then
         inherited["_target_"] = settings["_target_"]
     if asked is not None and asked != chosen:

@@ -20,7 +20,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from segkit.config.messages import readable
@@ -34,6 +34,9 @@ CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / 
 
 BASE = "segkit_base"
 """The name under which Hydra knows a config that no file holds."""
+
+ONE_VALUE = ("data.classes",)
+"""Settings whose mapping is one value: what is typed takes the place of a file's, and is not joined to it."""
 
 READ = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.launcher", "hydra.sweeper")
 """What of Hydra's own settings can be typed."""
@@ -126,8 +129,10 @@ def composed(
 
 def compose(name: str, words: list[str]) -> DictConfig:
     """Hydra's composing, with its complaints about unknown settings made useful; within ``hydra_ready``."""
+    cleared = {str(line.input_line): f"{line.key_or_group}=null" for line in parsed(words) if _is_one_value(line)}
     try:
-        config = hydra.compose(name, words, return_hydra_config=True)
+        cleared_first = [each for word in words for each in (cleared.get(word), word) if each is not None]
+        config = hydra.compose(name, cleared_first, return_hydra_config=True)
     except ConfigCompositionException as error:
         if isinstance(error, MissingConfigException):
             raise UserError(_no_such_file(error, parsed(words))) from error
@@ -140,11 +145,17 @@ def compose(name: str, words: list[str]) -> DictConfig:
         except HydraException:
             known = []
         raise UserError(no_such_setting(unknown.group(1), known, " (--help lists all)")) from error
+    with read_write(config.hydra):
+        config.hydra.overrides.task = [word for word in config.hydra.overrides.task if word not in cleared.values()]
     for word in map(str, config.hydra.overrides.hydra):
         key = word.lstrip("+~").partition("=")[0].replace("/", ".")
         if not f"{key}.".startswith(tuple(f"{read}." for read in READ)):
             raise UserError(f"{key}: segkit does not read this setting of Hydra's; it reads {', '.join(READ)}")
     return config
+
+
+def _is_one_value(override: Override) -> bool:
+    return override.key_or_group in ONE_VALUE and isinstance(override.value(), dict)
 
 
 def _no_such_file(error: MissingConfigException, words: list[Override]) -> str:
