@@ -23,7 +23,9 @@ FILES = re.compile(
 )
 """What ``segkit export`` puts into the archive. Compiled code and objects of other kinds have other names."""
 
-CALLED = re.compile(r"torch\.ops\.aten\.\w+\.\w+|torch\.sym_\w+|_operator\.(add|sub|mul|mod|floordiv|truediv|getitem)")
+CALLED = re.compile(
+    r"torch\.ops\.aten\.\w+\.\w+|torch\.sym_\w+|_operator\.(add|sub|mul|mod|floordiv|truediv|neg|getitem)"
+)
 
 FORMULA = re.compile(r"[\w\s(),='+*/.-]*")
 WORDS = re.compile(

@@ -1,7 +1,6 @@
 """``segkit export``, and what the other commands make of its files."""
 
 import json
-import logging
 from pathlib import Path
 
 import cv2
@@ -42,7 +41,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def done(outcome: Outcome) -> None:
     assert outcome.code == 0, outcome.err
-    logging.disable(logging.NOTSET)
 
 
 def result(folder: Path) -> dict:
