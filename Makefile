@@ -20,8 +20,8 @@ setup: .venv/.ready  ## make .venv with the tested set of packages (only when mi
 		--force-reinstall --no-deps -c constraints.txt opencv-python-headless
 	@touch $@
 
-demo: setup  ## generate road scenes, train a small network on them, paint the road (about 5 minutes on 2 cores)
-	@test -d data/demo/training || $(BIN)/segkit data action=generate data.root=data/demo 'count=[160,12]' seed=0
+demo: setup  ## generate street scenes, train a small network on them, paint every object (about 5 minutes on 2 cores)
+	@test -d data/demo/training/semantic || $(BIN)/segkit data action=generate data.root=data/demo 'count=[160,12]' seed=0 'also=[semantic]'
 	$(BIN)/python train.py experiment=demo
 
 test: setup  ## run the tests

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from segkit.predict.predictor import Segmenter
+    from segkit.runs.read import Run
 
 __version__ = "0.1.0"
 
@@ -34,3 +35,30 @@ def load(
 
     path = find_checkpoint(place, "load")
     return load_predictor(path, "load", gpu, precision, trust=trust, run=home_of(path), average=average)
+
+
+def train(overrides: Sequence[str] = ()) -> "Run":
+    """Train a network in this process, as ``python train.py`` does.
+
+    Args:
+        overrides: what would be typed, ``["experiment=demo", "data.root=data/mine"]``.
+
+    Returns:
+        The run: its ``folder``, ``scores`` and ``epochs``.
+
+    Raises:
+        segkit.errors.UserError: a wrong setting, data or weights that do not fit, …
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from segkit.commands import train as command
+    from segkit.commands.runner import run_once
+    from segkit.config.messages import readable
+    from segkit.errors import UserError
+    from segkit.runs.read import read_run
+
+    try:
+        return read_run(run_once(command, "train", list(overrides)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(readable(error)) from error

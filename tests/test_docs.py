@@ -50,6 +50,7 @@ PAGES = (
     "free-road",
     "video",
     "export",
+    "package",
     "serve",
     "gpus",
     "sweeps",
@@ -185,6 +186,14 @@ RUN_HERE = {
     "segkit export checkpoint=outputs/train/<run>": ["tolerance=0.05"],
     "segkit evaluate checkpoint=outputs/train/<run>/exported/best.onnx": ["view=perspective"],
     "segkit predict checkpoint=outputs/train/<run>/exported/best.onnx input=photo.jpg": ["output=exported"],
+    "segkit package checkpoint=outputs/train/<run> output=nets/road license=cc-by-nc-4.0": [],
+    "segkit predict checkpoint=nets/road input=photo.jpg output=painted/packaged": [],
+    "segkit evaluate checkpoint=nets/road data.root=data/data_road": [
+        "data.root=small",
+        "data.split=fraction",
+        *SMALL[:1],
+        "view=perspective",
+    ],
     f"{PREDICT} output=above 'format=[overlay,bev]'": ["input=small/testing/image_2"],
     "segkit data action=generate data.root=data/drive drive=100 seed=3": ["drive=3"],
     f"{DRIVE} output=outputs/drive format=video": [],
@@ -404,7 +413,7 @@ def recipe(target: str) -> list[str]:
 def test_the_demo_runs(tmp_path: Path) -> None:
     generate, train = [line for line in recipe("demo") if line.startswith(("segkit data", "python train.py"))]
     run(generate, "count=[8,3]", cwd=tmp_path)
-    small = ["data.image_shape=[32,96]", "model.fc_channels=8", "trainer.max_epochs=1", "data.workers=0"]
+    small = ["data.image_shape=[32,96]", "model.decoder.width=8", "trainer.max_epochs=1", "data.workers=0"]
     run(train, *small, cwd=tmp_path)
     (result,) = tmp_path.glob("outputs/demo/*/predictions/overlay")
     assert len(list(result.iterdir())) == 3

@@ -87,8 +87,7 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
         elif options.multirun:
             _run_several(command, name, words, options.config_dir)
         else:
-            typed = Typed([quoted(word) for word in words], options.config_dir)
-            _run(command, *_composed(command, name, typed))
+            run_once(command, name, words, options.config_dir)
     except (UserError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         if full_error or not _is_users(error):
             raise
@@ -100,6 +99,17 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
             raise
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def run_once(command: Command, name: str, words: list[str], config_dir: Path | None = None) -> Path:
+    """Compose ``conf/<name>.yaml`` with ``words``, as typed, run the command, and return the folder of its results.
+
+    Raises:
+        UserError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError: a mistake of the user's.
+    """
+    typed, config = _composed(command, name, Typed([quoted(word) for word in words], config_dir))
+    _run(command, typed, config)
+    return Path(config.hydra.runtime.output_dir)
 
 
 def _show(command: Command, name: str, words: list[str], options: Options) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from segkit.data.module import SegmentationDataModule
-    from segkit.train.fit import Fitted
+    from segkit.training.fit import Fitted
 
 SETTINGS = TrainSettings
 SWEEPS = True
@@ -90,8 +90,8 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
         from segkit.predict.predictor import Predictor
         from segkit.predict.writers import paint_pictures, writers_of
         from segkit.runs.sources import keep_sources
-        from segkit.train.checkpoints import epochs_done
-        from segkit.train.loggers import log_scores
+        from segkit.training.checkpoints import epochs_done
+        from segkit.training.loggers import log_scores
 
     options = SETTINGS(**settings).trainer
     ranks = Ranks.from_environment()
@@ -201,7 +201,7 @@ def fit_settings(
         data: the data module, where this process has prepared it already.
 
     Raises:
-        UserError, Pruned, Interrupted: as :func:`segkit.train.fit.fit`.
+        UserError, Pruned, Interrupted: as :func:`segkit.training.fit.fit`.
     """
     from pytorch_lightning import Callback, seed_everything
     from torch import nn
@@ -213,8 +213,8 @@ def fit_settings(
     from segkit.distributed.ranks import Ranks
     from segkit.losses.class_weights import give_pixel_counts
     from segkit.optim.recipe import Optimization
-    from segkit.train.fit import fit
-    from segkit.train.task import SegmentationTask
+    from segkit.training.fit import fit
+    from segkit.training.task import SegmentationTask
 
     options = SETTINGS(**settings).trainer
     ranks = Ranks.from_environment()

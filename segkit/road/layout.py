@@ -22,7 +22,6 @@ PUBLISHED: dict[Part, dict[Category, int]] = {
 """Pictures of the published set by part and category."""
 
 GENERATED = {
-    "demo": "'count=[160,12]' seed=0",
     "scenes": "'count=[289,290]' seed=0",
     "sim2real": "'count=[6000,300]' seed=0 looks=varied",
 }

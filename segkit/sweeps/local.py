@@ -24,7 +24,7 @@ from segkit.sweeps.run_job import CONSOLE, one_line, record_death, run_job
 
 HEAVY = (
     "segkit.sweeps.local",
-    "segkit.train.fit",
+    "segkit.training.fit",
     "segkit.distributed.launch",
     "segkit.predict.predictor",
     "segkit.road.dataset",

@@ -106,7 +106,7 @@ def test_a_traceback_is_shown_when_asked_for(tmp_path: Path, monkeypatch: pytest
 def test_unknown_command_lists_the_commands(tmp_path: Path) -> None:
     done = segkit("trian", cwd=tmp_path)
     assert done.returncode == 2
-    assert "no command 'trian'; did you mean train? There are train, predict, evaluate, average" in done.stderr
+    assert "no command 'trian'; did you mean train? There are train, predict, evaluate, serve" in done.stderr
 
 
 def test_the_version_is_told(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ MINE = """
 import json, multiprocessing, os, signal
 from pathlib import Path
 from pytorch_lightning import Callback
-from segkit.train.checkpoints import LastCheckpoint
+from segkit.training.checkpoints import LastCheckpoint
 
 LastCheckpoint.EVERY_SECONDS = 0
 

@@ -32,12 +32,12 @@ SETTINGS = [
 # A signal to the run itself at an exact point of it, so that the test needs neither sleep nor luck.
 SIGNALLED = """
 import os, signal
-from segkit.train.callbacks.progress import ProgressBar
+from segkit.training.callbacks.progress import ProgressBar
 def send(self, trainer, module, outputs=None, batch=None, batch_idx=None):
     if (trainer.current_epoch, batch_idx) == {point}:
         os.kill(os.getpid(), signal.{signal})
 ProgressBar.{hook} = send
-from segkit.train.checkpoints import LastCheckpoint
+from segkit.training.checkpoints import LastCheckpoint
 LastCheckpoint.EVERY_SECONDS = 0
 from segkit.cli import main
 main()

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor
 
 from segkit.config.compose import CONF
-from segkit.train.callbacks.ema import TRAINED
+from segkit.training.callbacks.ema import TRAINED
 from tests.commands.in_process import Outcome, segkit
 from tests.fixtures import write_calibrations, write_camvid, write_kitti, write_kitti_semantic
 

@@ -9,7 +9,7 @@ from torch import distributed
 
 from segkit.distributed.launch import launch
 from segkit.errors import UserError
-from segkit.train.callbacks.sync_batchnorm_stats import share
+from segkit.training.callbacks.sync_batchnorm_stats import share
 
 
 def work_together(number: int) -> dict[str, float]:

@@ -30,7 +30,7 @@ from segkit.road import Calibration
 from segkit.road.dataset import KittiRoadDataModule
 from segkit.road.metric import RoadViews
 from segkit.road.pooling import ROAD_POOLERS
-from segkit.train.task import SegmentationTask
+from segkit.training.task import SegmentationTask
 from tests.fixtures import level_camera, write_calibrations, write_kitti
 
 SIZE = (40, 120)

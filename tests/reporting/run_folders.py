@@ -20,7 +20,7 @@ SETTINGS: dict[str, Any] = {
         "augment": "${augment}",
         "seed": "${seed}",
     },
-    "model": {"_target_": "segkit.train.task.SegmentationTask", "learning_rate": 0.0001},
+    "model": {"_target_": "segkit.training.task.SegmentationTask", "learning_rate": 0.0001},
     "augment": {"flip": 0.5},
     "trainer": {"gpus": "auto", "max_epochs": 4, "monitor": "val/iou"},
     "name": "train",

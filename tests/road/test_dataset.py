@@ -164,7 +164,7 @@ def test_the_real_fragment_trains_on_lanes(shared_data, tmp_path):
     assert [tuple(x.shape) for x in next(iter(data.val_dataloader()))["label"]] == [(375, 1242)] * 2
 
 
-@pytest.mark.parametrize("experiment", ["demo", "scenes", "sim2real"])
+@pytest.mark.parametrize("experiment", ["scenes", "sim2real"])
 def test_an_experiment_on_scenes_is_told_how_they_are_drawn(experiment, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = refused(Path("data") / experiment, tmp_path)

@@ -35,7 +35,7 @@ HELD = """
 import time
 from pathlib import Path
 from pytorch_lightning import Callback
-from segkit.train.checkpoints import LastCheckpoint
+from segkit.training.checkpoints import LastCheckpoint
 
 class Hold(Callback):
     '''Every epoch is saved; the second one waits in its first batch until the test says go.'''

@@ -21,7 +21,7 @@ from segkit.runs.read import read_result
 from segkit.sagemaker import container
 from segkit.sagemaker.container import TrainingJob
 from segkit.sagemaker.request import METRICS
-from segkit.train.callbacks.progress import epoch_line
+from segkit.training.callbacks.progress import epoch_line
 from tests.commands.in_process import segkit as in_process
 from tests.fixtures import write_kitti
 from tests.sagemaker.container import HELD, HOLD, SMALL, TRAIN, Container, lay_out, needs_namespaces

@@ -21,8 +21,8 @@ from segkit.optim.recipe import Optimization
 from segkit.speed import mixed_precision, recorded_step, trial
 from segkit.speed.cuda_graph import CudaGraph
 from segkit.speed.recorded_step import RecordedStep
-from segkit.train.callbacks.seeding import EpochSeed
-from segkit.train.task import SegmentationTask
+from segkit.training.callbacks.seeding import EpochSeed
+from segkit.training.task import SegmentationTask
 
 CLASSES = [SegmentationClass("background", None), SegmentationClass("road", (0, 255, 0))]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

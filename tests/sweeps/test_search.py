@@ -22,7 +22,7 @@ from segkit.sweeps import sweep
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.plan import Plan
 from segkit.sweeps.search import Search
-from segkit.train.callbacks.pruning import Pruning
+from segkit.training.callbacks.pruning import Pruning
 from tests.sweeps.fake_pool import FakePool, finished, folders, write_run
 
 SEARCH = ["hydra/sweeper=optuna", "sweep.name=mine"]

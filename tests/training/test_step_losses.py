@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from segkit.train.callbacks.step_losses import NonFiniteLossError, StepLosses
+from segkit.training.callbacks.step_losses import NonFiniteLossError, StepLosses
 
 
 class FakeTrainer(SimpleNamespace):

@@ -11,8 +11,8 @@ from segkit.data.records import SegmentationClass
 from segkit.losses.cross_entropy import CrossEntropy
 from segkit.models.fcn import FCN
 from segkit.optim.recipe import Optimization
-from segkit.train import task as tasks
-from segkit.train.task import SegmentationTask
+from segkit.training import task as tasks
+from segkit.training.task import SegmentationTask
 
 CLASSES = [SegmentationClass("background", None, background=True), SegmentationClass("road", (0, 255, 0))]
 

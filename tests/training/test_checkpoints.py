@@ -10,7 +10,7 @@ from pytorch_lightning import Trainer
 from segkit.errors import UserError
 from segkit.models.trained import read_checkpoint
 from segkit.runs.find import find_checkpoint
-from segkit.train.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, epochs_done
+from segkit.training.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, epochs_done
 
 
 @contextmanager

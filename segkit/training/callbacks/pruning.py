@@ -4,7 +4,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from segkit.errors import Pruned
 from segkit.runs.study import Trial, unpromising
-from segkit.train.callbacks.validation_epochs import is_validated
+from segkit.training.callbacks.validation_epochs import is_validated
 
 
 class Pruning(Callback):

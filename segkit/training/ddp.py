@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning.strategies import DDPStrategy
 
 from segkit.distributed.ranks import TOGETHER
-from segkit.train.task import SegmentationTask
+from segkit.training.task import SegmentationTask
 
 
 class DataParallel(DDPStrategy):

@@ -11,8 +11,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from segkit.console import progress_bar
 from segkit.runs.folder import write_result
-from segkit.train.callbacks.step_losses import StepLosses
-from segkit.train.callbacks.validation_epochs import is_validated
+from segkit.training.callbacks.step_losses import StepLosses
+from segkit.training.callbacks.validation_epochs import is_validated
 
 log = logging.getLogger(__name__)
 

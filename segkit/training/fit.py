@@ -18,9 +18,9 @@ from segkit.distributed.ranks import Ranks
 from segkit.errors import UserError, choices
 from segkit.models.trained import read_checkpoint
 from segkit.runs.study import Trial
-from segkit.train.loggers import log_config
-from segkit.train.task import SegmentationTask
-from segkit.train.trainer import build_trainer
+from segkit.training.loggers import log_config
+from segkit.training.task import SegmentationTask
+from segkit.training.trainer import build_trainer
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import torch
 
 from segkit.distributed.launch import launch
 from segkit.errors import UserError
-from segkit.train.callbacks.ema import ExponentialMovingAverage
-from segkit.train.callbacks.freezing import Freezing
-from segkit.train.callbacks.sync_batchnorm_stats import SharedStatistics
-from segkit.train.checkpoints import checkpoint_callbacks
-from tests.train.small_task import Task, alike, equal, train, weights_of
+from segkit.training.callbacks.ema import ExponentialMovingAverage
+from segkit.training.callbacks.freezing import Freezing
+from segkit.training.callbacks.sync_batchnorm_stats import SharedStatistics
+from segkit.training.checkpoints import checkpoint_callbacks
+from tests.training.small_task import Task, alike, equal, train, weights_of
 
 
 def part(weights: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:

@@ -16,19 +16,19 @@ from segkit.distributed.devices import Processes, lightning_precision
 from segkit.distributed.ranks import Ranks
 from segkit.runs.folder import place
 from segkit.runs.study import Trial
-from segkit.train.callbacks.ema import ExponentialMovingAverage
-from segkit.train.callbacks.freezing import Freezing
-from segkit.train.callbacks.interruption import Interruption
-from segkit.train.callbacks.progress import EpochReport, ProgressBar
-from segkit.train.callbacks.pruning import Pruning
-from segkit.train.callbacks.seeding import EpochSeed
-from segkit.train.callbacks.step_losses import StepLosses
-from segkit.train.callbacks.sync_batchnorm_stats import SharedStatistics
-from segkit.train.callbacks.validation_epochs import ValidationEpochs
-from segkit.train.callbacks.validation_images import ValidationPictures
-from segkit.train.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
-from segkit.train.ddp import DataParallel
-from segkit.train.loggers import build_logger
+from segkit.training.callbacks.ema import ExponentialMovingAverage
+from segkit.training.callbacks.freezing import Freezing
+from segkit.training.callbacks.interruption import Interruption
+from segkit.training.callbacks.progress import EpochReport, ProgressBar
+from segkit.training.callbacks.pruning import Pruning
+from segkit.training.callbacks.seeding import EpochSeed
+from segkit.training.callbacks.step_losses import StepLosses
+from segkit.training.callbacks.sync_batchnorm_stats import SharedStatistics
+from segkit.training.callbacks.validation_epochs import ValidationEpochs
+from segkit.training.callbacks.validation_images import ValidationPictures
+from segkit.training.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
+from segkit.training.ddp import DataParallel
+from segkit.training.loggers import build_logger
 
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 

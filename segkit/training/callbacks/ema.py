@@ -8,7 +8,7 @@ from annotated_types import Gt, Lt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from segkit.train.callbacks.sync_batchnorm_stats import share
+from segkit.training.callbacks.sync_batchnorm_stats import share
 
 TRAINED = "trained_weights"
 """Entry of a checkpoint beside ``state_dict``, which holds the average: the weights that training goes on with."""

@@ -16,8 +16,8 @@ from segkit.losses.cross_entropy import CrossEntropy
 from segkit.optim.recipe import Optimization
 from segkit.speed import mixed_precision
 from segkit.speed.recorded_step import RecordedStep
-from segkit.train.ddp import DataParallel
-from segkit.train.task import SegmentationTask
+from segkit.training.ddp import DataParallel
+from segkit.training.task import SegmentationTask
 
 CLASSES = [SegmentationClass("background", None), SegmentationClass("road", (0, 255, 0))]
 

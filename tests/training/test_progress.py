@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from segkit.train.callbacks import progress
-from segkit.train.callbacks.progress import EpochReport
+from segkit.training.callbacks import progress
+from segkit.training.callbacks.progress import EpochReport
 
 
 def test_images_per_second_are_of_training_to_its_end_without_validation(

@@ -9,7 +9,7 @@ from pytorch_lightning.plugins.environments import TorchElasticEnvironment
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from segkit.train.ddp import DataParallel
+from segkit.training.ddp import DataParallel
 
 
 class Network(nn.Module):

@@ -7,9 +7,9 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
-from segkit.train.callbacks.ema import TRAINED, ExponentialMovingAverage
-from segkit.train.checkpoints import checkpoint_callbacks
-from tests.train.small_task import Task, equal, train, weights_of
+from segkit.training.callbacks.ema import TRAINED, ExponentialMovingAverage
+from segkit.training.checkpoints import checkpoint_callbacks
+from tests.training.small_task import Task, equal, train, weights_of
 
 
 def averages_by_hand(start: dict[str, Tensor], after_steps: list[dict[str, Tensor]], decay: float) -> list[dict]:  # type: ignore[type-arg]

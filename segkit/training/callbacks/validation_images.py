@@ -6,7 +6,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from segkit.data.overlay import Area, Painter
-from segkit.train.task import SegmentationTask
+from segkit.training.task import SegmentationTask
 
 
 class ValidationPictures(Callback):
