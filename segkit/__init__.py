@@ -1,5 +1,6 @@
 """Road and street-scene segmentation: train, score, predict."""
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -52,13 +53,13 @@ def train(overrides: Sequence[str] = ()) -> "Run":
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from segkit.commands import train as command
-    from segkit.commands.runner import run_once
     from segkit.config.messages import readable
     from segkit.errors import UserError
     from segkit.runs.read import read_run
 
+    # By name, since the rooms below the commands import this module.
+    command, runner = (importlib.import_module(f"segkit.commands.{name}") for name in ("train", "runner"))
     try:
-        return read_run(run_once(command, "train", list(overrides)))
+        return read_run(runner.run_once(command, "train", list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(readable(error)) from error
