@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from segkit import __version__
 from segkit.benchmarks.datasets import labelled_pictures
 from segkit.benchmarks.table import Table, file_name
 from segkit.config.compose import composed, resolved
@@ -69,7 +70,12 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         for name, (ending, half) in FORMATS.items():
             file = scratch / "exported" / f"network{ending}"
             file.parent.mkdir(parents=True, exist_ok=True)
-            about = {"classes": entry["classes"], "input": entry["input"], "precision": "fp16" if half else "fp32"}
+            about = {
+                "segkit": __version__,
+                "classes": entry["classes"],
+                "input": entry["input"],
+                "precision": "fp16" if half else "fp32",
+            }
             write_network(copy.deepcopy(network), shown, as_texts(about), file, half=half)
             held = hold(Exported(file, "export"), plain, pictures, lambda: None)
             rows.append(
