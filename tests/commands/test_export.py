@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 import segkit as package
+from segkit.predict.loading import load_ensemble
 from segkit.runs.find import find_runs
+from segkit.serve.warm_up import warm_up
 from tests.commands.in_process import Outcome, segkit
 from tests.fixtures import write_kitti
+from tests.serve.serving import mask_in, serving
 
 pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install -e '.[export]'")
 
@@ -81,6 +84,18 @@ def test_it_paints_what_the_checkpoint_paints(place: Path) -> None:
         )
         assert (masks[0] != masks[1]).mean() <= 0.001
         assert np.abs(sure[0] - sure[1]).max() <= 2
+
+
+def test_a_server_answers_from_the_file_what_it_paints(place: Path) -> None:
+    file = place / "outputs/run/exported/best.onnx"
+    picture = place / "kitti/testing/image_2/um_000000.png"
+    segmenter = load_ensemble([file], None, "fp32", trust=[], average=[])
+    with serving(segmenter) as (_, _, ask):
+        warm_up(segmenter, segmenter.trained_input.image_shape, 2)
+        replies = [ask("POST", "/invocations", picture.read_bytes()) for _ in range(2)]
+    mask, _ = package.load(file).predict(cv2.imread(str(picture), cv2.IMREAD_COLOR_RGB))
+    for reply in replies:
+        np.testing.assert_array_equal(mask_in(reply.content), mask)
 
 
 def test_it_is_scored_as_the_checkpoint_on_the_pictures_that_its_run_held_out(place: Path) -> None:
