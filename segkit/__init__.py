@@ -22,7 +22,8 @@ def load(
     """A trained network, whose ``predict(picture)`` gives class numbers and confidence.
 
     Args:
-        place: a run folder of ``segkit train`` (its ``best.ckpt``), a ``.ckpt`` file, or a file of ``segkit export``.
+        place: a run folder of ``segkit train`` (its ``best.ckpt``), a ``.ckpt`` file, a file of ``segkit export``, or a
+            folder of ``segkit package``.
         gpu: device number, or None for the CPU.
         precision: ``auto`` is bf16 on GPUs that compute in it, fp32 elsewhere.
         trust: modules of the user's own that the checkpoint may name; their code is run.

@@ -175,4 +175,4 @@ def _generate(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     if settings["drive"] is not None:
         training, test = settings["drive"], 0
     log.info("%d training and %d test pictures in %s", training, test, root)
-    return {"count": [training, test], "seed": settings["seed"], "looks": settings["looks"], "also": settings["also"]}
+    return {"count": [training, test], **{key: settings[key] for key in ("drive", "seed", "looks", "also")}}

@@ -193,7 +193,7 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
     data = held[0][0]
     records = [record for _, part in held for record in part]
     if len(networks) == 1 and settings["part"] != "train":
-        for warning in seen_in_training(runs, settings["data"], records):
+        for warning in seen_in_training(runs, settings["data"], records, as_list(settings["trust"])):
             log.warning("checkpoint: %s", warning)
     # The benchmark's score is that of class 1, which is another one among compared classes.
     benchmark = data.evaluation(settings["view"]) if settings["compare"] is None else None

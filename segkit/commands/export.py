@@ -41,7 +41,10 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     precision = settings["quantise"] or ("fp16" if settings["half"] else "fp32")
     output = _output(settings, trained, precision)
     check_new(output, "output")
-    given = None if settings["pictures"] is None else find_pictures(settings["pictures"], "pictures")
+    for beside in (about_exported(output), *([output.with_suffix(".bin")] if settings["format"] == "openvino" else [])):
+        if beside.exists():
+            raise UserError(f"output={output}: {beside} is there, which is written beside it; remove it")
+    given = None if settings["against"] is None else find_pictures(settings["against"], "against")
 
     from segkit.export.description import as_texts, describe_export
     from segkit.export.held import MOST, hold
@@ -54,13 +57,13 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
     root, trust = settings["data"]["root"], as_list(settings["trust"])
     checkpoint = read_checkpoint(trained.checkpoint, "checkpoint")
-    calibration = spread(pictures_of(trained, "train", root), CALIBRATION) if settings["quantise"] else []
+    calibration = spread(pictures_of(trained, "train", root, trust), CALIBRATION) if settings["quantise"] else []
     if settings["quantise"] and not calibration:
         raise UserError(
             "quantise=int8 is calibrated on the run's own training pictures, and there are none; "
             "give data.root=<where they lie now>"
         )
-    source, there = _pictures(trained, root, given)
+    source, there = _pictures(trained, root, given, trust)
     pictures = spread(there, MOST)
     about = describe_export(checkpoint, trained, precision, settings["logits"])
     run_folder = home_of(trained.checkpoint)
@@ -121,13 +124,13 @@ def _output(settings: dict[str, Any], trained: TrainedRun, precision: str) -> Pa
 
 
 def _pictures(
-    trained: TrainedRun, root: str | None, given: list[Path] | None
+    trained: TrainedRun, root: str | None, given: list[Path] | None, trust: Sequence[str]
 ) -> "tuple[str, Sequence[Path | NDArray[np.uint8]]]":
     """What to hold the file against PyTorch on, and what that is: the best that there is."""
     from segkit.export.pictures import drawn_pictures, pictures_of
 
     if given is not None:
         return "pictures that were given", given
-    if own := pictures_of(trained, "val", root):
+    if own := pictures_of(trained, "val", root, trust):
         return "validation pictures of its run", own
     return "drawn scenes, since its run's own pictures are not there", drawn_pictures()

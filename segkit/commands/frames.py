@@ -101,6 +101,7 @@ def paint(
 ) -> "tuple[PaintedFrames, dict[str, Any]]":
     """Paint frames into ``folder``; what came of them, and what ``result.json`` says of them alone."""
     from segkit.predict.outputs import claim
+    from segkit.predict.predictor import check_complete
     from segkit.predict.video import PaintedVideo, paint_frames
     from segkit.predict.video_write import VideoWriter
     from segkit.predict.writers import Overlay, writers_of
@@ -113,15 +114,17 @@ def paint(
         calibrations = OneCalibration(files[0], calibrations[files[0]])
     metres = Metres(predictor.class_list, calibrations)
     overlay = RoadOverlay(metres) if metres.known else Overlay()
+    if "bev" in formats and not metres.known:
+        raise UserError("format=bev: needs the camera's calibration; give calibration=<file>")
+    if settings["smooth"]:
+        check_complete(predictor, "smooth: frames cannot be averaged")
     own = [overlay, BirdsEye(metres)] if metres.known else [overlay]
     writers = writers_of(formats, [writer for writer in own if writer.name in formats])
     frame_writers: list[Any] = [RoadTable(metres, folder)] if metres.known else []
     video = None
     if "video" in formats:
         sound = find_video(place)
-        video = VideoWriter(
-            folder / f"video.{settings['container']}", frames.rate, sound, settings["start"], settings["end"]
-        )
+        video = VideoWriter(folder / f"video.{settings['container']}", frames.rate, sound, settings["end"])
         frame_writers.append(PaintedVideo(video, overlay.picture))
     claim(folder, writers, files, checkpoints, frame_writers, stems)
     with progress_bar() as bar:

@@ -16,7 +16,7 @@ from segkit.runs.folder import RunFolder, environment, write_result
 from segkit.runs.sources import CODE
 
 SETTINGS = PackageSettings
-REQUIREMENTS = "gradio>=5\nsegkit[models]\n"
+REQUIREMENTS = "gradio>=5\nsafetensors>=0.5\n# and segkit, from where you have it: a git address, or a wheel\n"
 log = logging.getLogger(__name__)
 
 

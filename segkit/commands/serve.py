@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from segkit import __version__
 from segkit.commands.runner import Typed
-from segkit.config.overrides import as_list, override, value_of
+from segkit.config.overrides import as_list, override, quoted, value_of
 from segkit.config.trained_schema import ServeSettings
 from segkit.errors import UserError
 from segkit.remote.local import local_settings
@@ -31,7 +31,11 @@ log = logging.getLogger(__name__)
 
 def prepare(typed: Typed) -> Typed:
     """In a container for inference on SageMaker, its model, and whoever reaches the container."""
-    words = [*shlex.split(os.environ.get(VARIABLE, "")), *typed.words]
+    try:
+        given = [quoted(word) for word in shlex.split(os.environ.get(VARIABLE, ""))]
+    except ValueError as error:
+        raise UserError(f"{VARIABLE}: {error}; write settings as on a command line") from error
+    words = [*given, *typed.words]
     if value_of(words, "checkpoint") is None and (model := served_model()) is not None:
         words.append(override("checkpoint", str(model)))
         if value_of(words, "host") is None:
@@ -60,9 +64,10 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
     calibration = None
     if settings["calibration"] is not None:
-        from segkit.road.calibration import Calibration
+        from segkit.road.raw_calibration import read_calibration
 
-        calibration = Calibration.from_file(Path(settings["calibration"]).expanduser())
+        file = Path(settings["calibration"]).expanduser()
+        calibration = read_calibration(file, file)
     limits = Limits(**{key: settings[key] for key in ("batch", "queue", "max_megapixels", "max_megabytes", "timeout")})
     segmenter, about = _network(settings, checkpoints)
     about["checkpoint"] = as_list(asked["checkpoint"])

@@ -16,7 +16,7 @@ from segkit.config.check import SPECIAL, nested_targets, target_problems
 from segkit.config.signature import inspected_signature, read_signature
 from segkit.errors import UserError, did_you_mean
 
-ROOMS = ("data", "losses", "metrics", "models", "optim", "road", "train")
+ROOMS = ("data", "losses", "metrics", "models", "optim", "road", "training")
 TRUSTED = (
     *(f"segkit.{room}." for room in ROOMS),
     *("torch.nn.", "torch.optim.", "torchmetrics.", "pytorch_lightning.callbacks.", "pytorch_lightning.loggers."),

@@ -14,7 +14,17 @@ from segkit.errors import UserError
 
 # Settings whose values are free text or paths, in which people do not expect a grammar.
 TEXTS = {"question", "run", "into", "input", "output", "checkpoint", "predictions", "calibration", "hydra.run.dir"}
-TEXTS |= {"data.root", "data.url", "data.cache_dir", "model.weights", "resume", "init_from", "sweep", "upload"}
+TEXTS |= {
+    "data.root",
+    "data.url",
+    "data.cache_dir",
+    "model.weights",
+    "resume",
+    "init_from",
+    "sweep",
+    "upload",
+    "against",
+}
 
 VALUED = ("--config-dir", "-cd", "--cfg", "-c")
 """Options that are followed by a value of their own."""

@@ -119,7 +119,7 @@ class ExportSettings(Strict):
     logits: bool
     half: bool
     quantise: Literal["int8"] | None
-    pictures: str | None
+    against: str | None
     tolerance: Annotated[float, Ge(0), Le(1)] | None
     data: DataRootSettings
     trust: Names

@@ -24,7 +24,7 @@ from segkit.predict.ensemble import Ensemble
 from segkit.predict.exported import Exported
 from segkit.predict.loading import load_predictor
 from segkit.predict.predictor import Predictor, Segmenter, check_complete
-from segkit.runs.find import TrainedRun
+from segkit.runs.find import TrainedRun, home_of
 
 Image = NDArray[np.uint8]
 Corrupt = Callable[[Image, str], Image]
@@ -129,7 +129,7 @@ def score_networks(
 
 def _predictor(trained: TrainedRun, part: Part, data: SegmentationDataModule, gpu: int | None) -> Predictor | Exported:
     path, shown = trained.checkpoint, data.picture_input
-    return load_predictor(path, "checkpoint", gpu, part.precision, shown, part.trust, trained.folder, part.average)
+    return load_predictor(path, "checkpoint", gpu, part.precision, shown, part.trust, home_of(path), part.average)
 
 
 def _check_classes(predictor: Segmenter, data: SegmentationDataModule) -> None:

@@ -12,14 +12,17 @@ from segkit.remote.local import with_addresses
 from segkit.runs.find import TrainedRun
 
 
-def seen_in_training(runs: Sequence[TrainedRun], data: Mapping[str, Any], records: Sequence[Record]) -> Iterator[str]:
+def seen_in_training(
+    runs: Sequence[TrainedRun], data: Mapping[str, Any], records: Sequence[Record], trust: Sequence[str] = ()
+) -> Iterator[str]:
     """A line for each run that was trained on some of ``records``, or, other than the first one, may have been.
 
-    ``data`` is the ``data`` group that the records are of.
+    ``data`` is the ``data`` group that the records are of, ``trust`` the modules whose classes runs may name beside its
+    own and segkit's.
     """
     for trained in runs:
         own, first = (each.settings().get("data", {}) for each in (trained, runs[0]))
-        seen = _count_seen(trained, data, records) if own else 0
+        seen = _count_seen(trained, data, records, trust) if own else 0
         if seen:
             count = f"{seen} of the {len(records)} pictures that are scored"
             yield f"{trained.folder} was trained on {count}; its score says nothing of others"
@@ -27,7 +30,9 @@ def seen_in_training(runs: Sequence[TrainedRun], data: Mapping[str, Any], record
             yield f"{trained.folder} was trained on {own['root']}, perhaps on pictures that are scored"
 
 
-def _count_seen(trained: TrainedRun, data: Mapping[str, Any], records: Sequence[Record]) -> int | None:
+def _count_seen(
+    trained: TrainedRun, data: Mapping[str, Any], records: Sequence[Record], trust: Sequence[str]
+) -> int | None:
     """How many of ``records`` the run was trained on; None where its settings do not tell."""
     own = trained.settings()["data"]
     if own["_target_"] != data["_target_"] or _place(own["root"]) != _place(data["root"]):
@@ -36,7 +41,7 @@ def _count_seen(trained: TrainedRun, data: Mapping[str, Any], records: Sequence[
     if own.get("split") == "official":
         own.pop("held_out", None)  # runs of older versions name drives that they did not hold out
     try:
-        module = build("data", own, SegmentationDataModule)
+        module = build("data", own, SegmentationDataModule, allowed=(*trust, str(data["_target_"])))
         overfit = trained.settings()["trainer"].get("overfit")
         if overfit is not None:
             module.keep_only(overfit)

@@ -153,6 +153,8 @@ class Camera:
     def __init__(self, number: int, stride: int = 1, start: float = 0.0, end: float | None = None) -> None:
         self.number, self.stride = number, stride
         self.start, self.end = start, math.inf if end is None else end
+        if self.end <= start:
+            raise UserError(f"end={self.end:g}: is no time after start={start:g}")
         with quiet():
             self._capture = cv2.VideoCapture(number)
         if not self._capture.isOpened():

@@ -43,22 +43,21 @@ def check_container(container: Container) -> None:
 class VideoWriter:
     """A video that stands under its own name once it is complete, and under ``.<name>.part.<ending>`` before.
 
-    A picture is shown from its time on: where the next one is late, because frames between them are broken or come at
-    no fixed rate, it stands for as long, and so sound and playing time stay right.
+    A picture is shown from its time on, to within the time of one: where the next one is late, because frames between
+    them are broken or come at no fixed rate, it stands for as long; one that comes before its place is left out. So
+    sound and playing time stay right.
 
     Args:
         path: a ``.webm`` or ``.mp4`` file.
         rate: pictures a second.
         sound: a file whose sound is copied, where PyAV is installed and the container takes the sound's codec.
-        start, end: the seconds of that file that the video shows.
+        end: the second of that file at which the video ends.
     """
 
-    def __init__(
-        self, path: Path, rate: float, sound: Path | None = None, start: float = 0.0, end: float | None = None
-    ) -> None:
+    def __init__(self, path: Path, rate: float, sound: Path | None = None, end: float | None = None) -> None:
         self.path, self.rate = path, rate
         self._temporary = path.with_name(f".{path.stem}.part{path.suffix}")
-        self._sound = (sound, start, end)
+        self._sound, self._end = sound, end
         self._encoder: _Encoder | None = None
         self._first, self._count = 0.0, 0
         self._last: Picture | None = None
@@ -72,16 +71,25 @@ class VideoWriter:
             UserError: the video cannot be written.
         """
         if self._last is None or self._encoder is None:
-            self._encoder, self._first = self._open(picture), seconds
+            self._encoder, self._first = self._open(picture, seconds), seconds
         else:
             late = round((seconds - self._first) * self.rate) - self._count
+            if late < 0:  # at a rate that changes: its place is taken, and it stands where none follows
+                self._last = self._resized(picture)
+                return
             for _ in range(min(late, round(_LONGEST_GAP * self.rate))):
                 self._write(self._last)
-            if picture.shape != self._last.shape:
-                height, width = self._last.shape[:2]
-                picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+            picture = self._resized(picture)
         self._write(picture)
         self._last = picture
+
+    def _resized(self, picture: Picture) -> Picture:
+        """At the first one's size."""
+        assert self._last is not None
+        if picture.shape == self._last.shape:
+            return picture
+        height, width = self._last.shape[:2]
+        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
     def close(self) -> bool:
         """Complete the file and put it in its place; False where there is nothing to show, and so no file.
@@ -106,11 +114,11 @@ class VideoWriter:
                 self._encoder.close()
         self._temporary.unlink(missing_ok=True)
 
-    def _open(self, picture: Picture) -> "_Encoder":
+    def _open(self, picture: Picture, begin: float) -> "_Encoder":
         size = (picture.shape[1] + picture.shape[1] % 2, picture.shape[0] + picture.shape[0] % 2)
         if find_spec("av") is None:
             return _OpenCV(self._temporary, self.rate, size)
-        encoder = _PyAV(self._temporary, self.rate, size, *self._sound)
+        encoder = _PyAV(self._temporary, self.rate, size, self._sound, begin, self._end)
         self.sound_lost = encoder.sound_lost
         return encoder
 

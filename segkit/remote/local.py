@@ -22,14 +22,14 @@ from segkit.remote.filesystem import OtherStore
 from segkit.remote.s3 import S3
 
 READ = (
-    *("data.root", "checkpoint", "init_from", "model.weights", "input", "predictions", "calibration", "pictures"),
+    *("data.root", "checkpoint", "init_from", "model.weights", "input", "predictions", "calibration", "against"),
     *("run", "sweep"),
 )
 """Settings that may name something elsewhere."""
 
 WRITTEN = ("output", "into", "data.cache_dir")
 
-UNPACKED = ("data.root", "input", "predictions", "calibration", "pictures")
+UNPACKED = ("data.root", "input", "predictions", "calibration", "against")
 """Those that may name an archive of a folder."""
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -157,7 +157,7 @@ def _is_needed(key: str, name: str, below: str) -> bool:
     if _kind(key) == "run":
         return path.suffix != ".ckpt"
     if path.parts[0] == "exported":  # OpenVINO's weights lie beside its file
-        return PurePosixPath(below).with_suffix("") == path.with_suffix("")
+        return bool(below) and PurePosixPath(below).with_suffix("") == path.with_suffix("")
     wanted = name == below if below else path.name not in ("last.ckpt", "interrupted.ckpt")
     return wanted if path.suffix == ".ckpt" else "predictions" not in path.parts
 

@@ -67,7 +67,8 @@ def raw_calibration_path(picture: Path) -> Path | None:
 
 
 def _beside(picture: Path) -> Path | None:
-    places = calibration_path(picture), raw_calibration_path(picture)
+    road = calibration_path(picture) if len(picture.parents) > 1 else None  # none above a file in the root
+    places = road, raw_calibration_path(picture)
     return next((path for path in places if path is not None and path.is_file()), None)
 
 

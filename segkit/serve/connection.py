@@ -57,13 +57,15 @@ class Connection(BaseHTTPRequestHandler):
             self.raw_requestline = self.rfile.readline(CHUNK + 1)
             if len(self.raw_requestline) > CHUNK:
                 raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, "The request's first line is too long.")
-            if self.parse_request():
-                self._reply(self._answer())
+            answer = self._answer() if self.parse_request() else None
         except TimeoutError:
-            self._reply(refusal(self._slow()))
+            answer = refusal(self._slow())
         except Refused as refused:
             self._lost = True
-            self._reply(refusal(refused))
+            answer = refusal(refused)
+        try:
+            if answer is not None:
+                self._reply(answer)  # one who is too slow to take it is given up
         finally:
             self.server.mark(self.connection, busy=False)
             if self.server.stopping.is_set():

@@ -1,11 +1,13 @@
 """``segkit export``, and what the other commands make of its files."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 import segkit as package
 from segkit.predict.loading import load_ensemble
@@ -143,12 +145,24 @@ def test_bench_measures_it(place: Path) -> None:
     assert files["rows"][0]["images_per_second"] > 0
 
 
+def test_code_that_a_run_names_is_not_run_unasked(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "outputs/run", tmp_path / "run")
+    path = tmp_path / "run/.hydra/config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["data"]["augment"] = None
+    config["data"]["target"] = {"_target_": "os.mkdir", "path": str(tmp_path / "made")}
+    path.write_text(yaml.safe_dump(config))
+    refused = segkit("export", f"checkpoint={tmp_path}/run", f"output={tmp_path}/x.onnx", cwd=place)
+    assert (refused.code, "os.mkdir" in refused.err, "trust" in refused.err) == (2, True, True), refused.err
+    assert not (tmp_path / "made").exists()
+
+
 @pytest.mark.parametrize(
     ("command", "words", "line"),
     [
         ("export", [RUN], "outputs/run/exported/best.onnx is there already"),
         ("export", ["checkpoint=outputs/run/exported/best.onnx"], "is an exported file"),
-        ("export", [RUN, "output=x.onnx", "pictures=nowhere"], "pictures=nowhere: no picture there"),
+        ("export", [RUN, "output=x.onnx", "against=nowhere"], "against=nowhere: no picture there"),
         ("export", [RUN, "output=x.onnx", "quantise=int8", "data.root=nowhere"], "nowhere"),
         ("export", [RUN, "output=road.pt2"], "should end in .onnx"),
         ("export", [RUN, "format=torch", "quantise=int8"], "of format=onnx alone"),

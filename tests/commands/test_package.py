@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import logging
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -86,12 +87,16 @@ def test_the_card_says_what_the_run_reached(place: Path) -> None:
     assert all(not lines[i - 1] and not lines[i + 1] for i, line in enumerate(lines) if line.startswith("## "))
 
 
-def test_a_package_may_lie_elsewhere(place: Path) -> None:
-    fsspec = pytest.importorskip("fsspec")
-    fsspec.filesystem("memory").put(str(place / "nets/road"), "/hub/road", recursive=True)
-    words = ["checkpoint=memory://hub/road", f"input={PICTURE}", "output=far", "format=mask", "gpus=0"]
+@pytest.mark.parametrize("source", ["nets/road", "outputs/run"])
+def test_a_package_or_a_run_with_exported_files_may_lie_elsewhere(place: Path, tmp_path: Path, source: str) -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    shutil.copytree(place / source, tmp_path / "network")
+    (tmp_path / "network/exported").mkdir()
+    (tmp_path / "network/exported/best.onnx").touch()
+    memory.put(str(tmp_path / "network"), f"/hub/{source}", recursive=True)
+    words = [f"checkpoint=memory://hub/{source}", f"input={PICTURE}", f"output={tmp_path}/far", "format=mask", "gpus=0"]
     done(segkit("predict", *words, cwd=place))
-    assert (place / "far/mask/um_000000.png").is_file()
+    assert (tmp_path / "far/mask/um_000000.png").is_file()
 
 
 def app(place: Path, gradio: ModuleType | None, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -163,6 +163,7 @@ def test_one_calibration_for_all_frames_of_a_video(checkpoint: Path, tmp_path: P
         ({"fps": 25.0}, r"fps=25: is for a drive's pictures; .*drive\.avi has its own"),
         ({"start": 5.0}, "lasts 1.1 s; start= and end= leave no frame of it"),
         ({"start": 0.5, "end": 0.2}, "start= and end= leave no frame of it"),
+        ({"format": ["video", "bev"]}, "format=bev: needs the camera's calibration"),
         ({"smooth": 1.0}, "smooth=1.0: should be less than 1"),
         ({"stride": 0}, "stride=0: should be greater than 0"),
         ({"container": "avi"}, "container=avi: should be 'webm' or 'mp4'"),

@@ -132,6 +132,12 @@ def test_a_container_for_inference_needs_no_arguments(tmp_path: Path) -> None:
         assert process.wait(60) == 0
 
 
+def test_a_containers_settings_that_cannot_be_read_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGKIT_SERVE", "port='1")
+    told = in_process("serve", "checkpoint=best.ckpt", cwd=tmp_path)
+    assert (told.code, told.err.startswith("error: SEGKIT_SERVE: No closing quotation")) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

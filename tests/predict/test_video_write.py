@@ -55,9 +55,17 @@ def test_a_video_is_there_once_it_is_complete(tmp_path: Path, backend: str) -> N
 
 def test_a_picture_stands_until_the_next_ones_time(tmp_path: Path, backend: str) -> None:
     written(tmp_path / "a.webm", [5.0, 5.1, 5.4, 5.44, 5.5, 5.6])
-    assert shown(tmp_path / "a.webm") == [0, 1, 1, 1, 2, 3, 4, 5]
+    assert shown(tmp_path / "a.webm") == [0, 1, 1, 1, 2, 4, 5]
     written(tmp_path / "b.webm", [0.0, 1e9, 1e9 + 0.1])
     assert len(shown(tmp_path / "b.webm")) < 250
+
+
+def test_pictures_that_come_faster_than_the_rate_keep_their_time(tmp_path: Path) -> None:
+    fast, slow = [number / 60 for number in range(12)], [0.2 + number / 10 for number in range(4)]
+    written(tmp_path / "a.webm", [*fast, *slow], rate=20)
+    numbers = shown(tmp_path / "a.webm")
+    assert len(numbers) == 11  # 0.5 s and the last one
+    assert all(abs(numbers.index(12 + number) - (4 + 2 * number)) <= 1 for number in range(4))  # of 1/20 s
 
 
 def test_pictures_of_another_size_are_shown_at_the_first_ones(tmp_path: Path) -> None:
@@ -183,7 +191,7 @@ def test_sound_is_kept_where_the_container_takes_it(
     assert abs(found[1]) < 0.05
     assert 1.9 < found[2] <= 2.05
     # Of a part it is that part's: from its beginning, and no longer.
-    written(tmp_path / name, [1.5, 1.6, 1.7], sound=sound, start=1.5, end=1.8)
+    written(tmp_path / name, [1.5, 1.6, 1.7], sound=sound, end=1.8)
     found = sound_of(tmp_path / name)
     assert found is not None
     assert 0 <= found[1] < 0.05

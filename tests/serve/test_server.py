@@ -97,6 +97,7 @@ def test_a_client_that_says_nothing_or_takes_nothing_is_given_up() -> None:
                     break
                 threading.Event().wait(0.01)
             assert not server._busy
+            assert b"HTTP/1.1 408" not in everything(deaf)  # no second answer within the first
 
 
 def test_more_connections_than_there_may_be_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
