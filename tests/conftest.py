@@ -1,6 +1,7 @@
 """What all tests share: generated data sets and the real recordings, where they are."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,15 @@ from tests.fixtures import camvid_root, kitti_root  # noqa: F401 - fixtures are 
 
 if TYPE_CHECKING:
     from tests.remote.server import Bucket
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_folders_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a module's fixtures have written goes with them: checkpoints are large. Those of tests begin with test_."""
+    yield
+    for folder in tmp_path_factory.getbasetemp().iterdir():
+        if folder.is_dir() and not folder.is_symlink() and not folder.name.startswith("test_"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

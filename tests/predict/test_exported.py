@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
 from segkit.errors import UserError
 from segkit.predict.ensemble import Ensemble
@@ -60,6 +61,7 @@ class Unsure(Segmenter):
 
     complete = False
     class_list = tuple(SegmentationClass(name, None) for name in "abc")
+    trained_input = PictureInput.of((4, 5))
 
     def views(self, picture: np.ndarray) -> list[np.ndarray]:
         return [picture]
