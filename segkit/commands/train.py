@@ -167,12 +167,7 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
     try:
         with watch.phase("predict"), progress_bar() as bar:
             gpu = processes.indices[0] if processes.indices else None
-            predictor = Predictor(
-                checkpoint,
-                gpu,
-                options.precision,
-                trust=list(named.values()),
-            )
+            predictor = Predictor(checkpoint, gpu, options.precision, trust=list(named.values()))
             records = data.records("test") or data.records("val")
             records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
             row = bar.add_task("painting", total=len(records), note="")

@@ -146,7 +146,8 @@ def compose(name: str, words: list[str]) -> DictConfig:
             known = []
         raise UserError(no_such_setting(unknown.group(1), known, " (--help lists all)")) from error
     with read_write(config.hydra):
-        config.hydra.overrides.task = [word for word in config.hydra.overrides.task if word not in cleared.values()]
+        task: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+        config.hydra.overrides.task = [word for word in task if word not in cleared.values()]
     for word in map(str, config.hydra.overrides.hydra):
         key = word.lstrip("+~").partition("=")[0].replace("/", ".")
         if not f"{key}.".startswith(tuple(f"{read}." for read in READ)):

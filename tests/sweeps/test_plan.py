@@ -95,7 +95,7 @@ def test_hydras_ways_to_write_several_values(word: str, values: list[Any]) -> No
         ["model.skip_scale=[1,1],[2,2]", "model.skip_scale.1=5"],
         ["+model.more={a:1},{b:2}", "seed=3"],
         ["~data.url", "data.fold=0,1", "data.split=fold", "data.fold=1,2"],
-        ["experiment=demo,seed", "trainer.max_epochs=1,2"],
+        ["experiment=scenes,seed", "trainer.max_epochs=1,2"],
         ["model=fcn16", "model.stride=8,16", "trainer.clip=2.0,3.0", "trainer={clip:1.0}"],
     ],
 )
