@@ -1,6 +1,7 @@
 """Road and street-scene segmentation: train, score, predict."""
 
 import importlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -60,7 +61,14 @@ def train(overrides: Sequence[str] = ()) -> "Run":
 
     # By name, since the rooms below the commands import this module.
     command, runner = (importlib.import_module(f"segkit.commands.{name}") for name in ("train", "runner"))
+    log = logging.getLogger()
+    handlers, level = log.handlers[:], log.level
     try:
         return read_run(runner.run_once(command, "train", list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(readable(error)) from error
+    finally:  # what the caller logs later is not the run's
+        for handler in set(log.handlers) - set(handlers):
+            handler.close()
+        log.handlers[:] = handlers
+        log.setLevel(level)

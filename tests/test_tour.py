@@ -1,6 +1,7 @@
 """The notebook is run from its first cell to its last, smaller."""
 
 import json
+import logging
 import shlex
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def test_the_tour_has_ten_cells_that_run(
     shown: list[tuple[int, ...]] = []
     monkeypatch.setattr(plt, "show", lambda: shown.append(tuple(plt.gcf().get_size_inches().astype(int))))
     names: dict[str, Any] = {}
+    handlers = logging.getLogger().handlers[:]
     sources = cells("code")
     assert len(sources) == 10
     assert all(any(text in source for source in sources) for text in SMALLER)
@@ -47,6 +49,7 @@ def test_the_tour_has_ten_cells_that_run(
             exec(compile(smaller(source), str(TOUR), "exec"), names)
         plt.close("all")
     assert len(shown) == 4
+    assert logging.getLogger().handlers == handlers
     assert "0.0000% of the pixels" in capsys.readouterr().out
     assert names["mask"].shape == names["unseen"].shape[:2]
 
