@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -291,6 +292,9 @@ def run(command: str, *more: str, cwd: Path) -> None:
     if Path(program).name == "python":
         assert Path(words[0]).name == "train.py"
         words[0] = "train"
+    # Folders are named after the second, which two commands may be quick enough to share here, as no person is.
+    while any(path.name.startswith(time.strftime("%Y-%m-%d_%H-%M-%S")) for path in cwd.glob("outputs/*/*")):
+        pass
     done = segkit(*words, *more, cwd=cwd)
     assert done.code == 0, f"{command}\n{done.out}\n{done.err}"
 
