@@ -46,9 +46,10 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             raise UserError(f"output={output}: {beside} is there, which is written beside it; remove it")
     given = None if settings["against"] is None else find_pictures(settings["against"], "against")
 
+    from segkit.data.records import evenly
     from segkit.export.description import as_texts, describe_export
     from segkit.export.held import MOST, hold
-    from segkit.export.pictures import pictures_of, spread
+    from segkit.export.pictures import pictures_of
     from segkit.export.quantise import CALIBRATION
     from segkit.export.writing import write_network
     from segkit.models.trained import load_network, picture_input_of, read_checkpoint
@@ -57,14 +58,14 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
 
     root, trust = settings["data"]["root"], as_list(settings["trust"])
     checkpoint = read_checkpoint(trained.checkpoint, "checkpoint")
-    calibration = spread(pictures_of(trained, "train", root, trust), CALIBRATION) if settings["quantise"] else []
+    calibration = evenly(pictures_of(trained, "train", root, trust), CALIBRATION) if settings["quantise"] else []
     if settings["quantise"] and not calibration:
         raise UserError(
             "quantise=int8 is calibrated on the run's own training pictures, and there are none; "
             "give data.root=<where they lie now>"
         )
     source, there = _pictures(trained, root, given, trust)
-    pictures = spread(there, MOST)
+    pictures = evenly(there, MOST)
     about = describe_export(checkpoint, trained, precision, settings["logits"])
     run_folder = home_of(trained.checkpoint)
     output.parent.mkdir(parents=True, exist_ok=True)

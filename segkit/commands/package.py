@@ -31,14 +31,15 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     check_new(output, "output")
     trained = find_run(settings["checkpoint"])
 
+    from segkit.data.records import evenly
     from segkit.models.packaged import write_package
     from segkit.models.trained import read_checkpoint, weights_of
     from segkit.reporting.card import model_card
-    from segkit.reporting.overlays import overlays, small_jpeg, spread
+    from segkit.reporting.overlays import overlays, small_jpeg
 
     checkpoint = read_checkpoint(trained.checkpoint, "checkpoint")
     weights, entry = weights_of(checkpoint), _plain(checkpoint["segkit"])
-    painted = [] if trained.folder is None else spread(overlays(trained.folder), settings["pictures"])
+    painted = [] if trained.folder is None else evenly(overlays(trained.folder), settings["pictures"])
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent, prefix=".package-") as scratch:
         home = Path(scratch) / "package"

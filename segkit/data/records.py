@@ -1,8 +1,11 @@
 """What a data set is made of: classes and records (a picture and, where there is one, its label file)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """The endings of picture files."""
@@ -38,3 +41,9 @@ class Record:
     image: Path
     label: Path | None
     extra: Mapping[str, Path] = field(default_factory=dict, hash=False)
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of them, at even distances, the first among them."""
+    count = min(most, len(items))
+    return [items[i * len(items) // count] for i in range(count)]

@@ -1,5 +1,6 @@
 """What a network says of a picture, and the contract of what writes it: a data set may bring such (``writers()``)."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,7 +52,7 @@ class Prediction:
         return self.painter.with_legend(picture, self.areas)
 
 
-class Writer:
+class Writer(ABC):
     """One kind of output.
 
     Attributes:
@@ -66,9 +67,9 @@ class Writer:
     files: tuple[str, ...] = ()
     needs: int | None = None
 
+    @abstractmethod
     def encode(self, prediction: Prediction) -> bytes | None:
         """The content of the picture's PNG; None where there is none. Runs in any thread."""
-        raise NotImplementedError
 
     def finish(self, folder: Path, complete: bool) -> int | None:
         """Write what is of all pictures together; ``complete``: every one could be read.
@@ -79,7 +80,7 @@ class Writer:
         return None
 
 
-class FrameWriter:
+class FrameWriter(ABC):
     """One file of all frames of a video or a drive, written while they come.
 
     Attributes:
@@ -90,10 +91,11 @@ class FrameWriter:
     name: str
     files: tuple[str, ...]
 
+    @abstractmethod
     def encode(self, prediction: Prediction) -> Any:
         """What ``append`` is to be given of a frame. Runs in any thread."""
-        raise NotImplementedError
 
+    @abstractmethod
     def append(self, path: Path, number: int, seconds: float, encoded: Any) -> None:
         """Write a frame; called in the frames' order, by one thread.
 
@@ -103,15 +105,14 @@ class FrameWriter:
             seconds: its time.
             encoded: of ``encode``.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self) -> int | None:
         """Complete the file and put it in its place; how many frames it holds, None where there is no file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def discard(self) -> None:
         """Remove what has been written."""
-        raise NotImplementedError
 
 
 def png(array: NDArray[np.uint8]) -> bytes:

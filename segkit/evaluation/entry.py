@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segkit.data.records import evenly
 from segkit.evaluation.averaged import averaged
 from segkit.evaluation.tables import class_rows, number
 
@@ -117,5 +118,4 @@ def figures(evaluations: Sequence[Evaluation], count: int) -> dict[str, Path]:
         for path in [*sorted(folder.glob("precision_recall_*.png")), *worst]:
             parts = [label, *path.relative_to(folder).with_suffix("").parts]
             found[re.sub(r"[^\w.]+", "-", "_".join(part for part in parts if part))] = path
-    count = min(count, len(found))
-    return {name: found[name] for name in (list(found)[i * len(found) // count] for i in range(count))}
+    return {name: found[name] for name in evenly(list(found), count)}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,6 @@ from segkit.data.module import SegmentationDataModule
 from segkit.errors import UserError
 from segkit.runs.find import TrainedRun, home_of
 from segkit.runs.sources import CODE, import_from
-
-Item = TypeVar("Item")
 
 
 def pictures_of(trained: TrainedRun, part: str, root: str | None, trust: Sequence[str] = ()) -> list[Path]:
@@ -50,9 +48,3 @@ def drawn_pictures(count: int = 4) -> list[NDArray[np.uint8]]:
     from segkit.scenes.render import render
 
     return [render(locate(0, "testing", "um", number), ()).image for number in range(count)]
-
-
-def spread(items: Sequence[Item], most: int) -> list[Item]:
-    """At most so many of them, at even distances."""
-    step = max(1.0, len(items) / most)
-    return [items[int(number * step)] for number in range(min(most, len(items)))]

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from segkit.data.records import evenly
 from segkit.errors import UserError
 from segkit.evaluation.entry import Evaluation, commands, figures, labels, score_rows
 from segkit.evaluation.tables import left_out_lines
 from segkit.reporting.class_scores import pictures_text, recipes, side_by_side
 from segkit.reporting.markdown import WRITTEN, made_on, say_what_is_replaced, table
-from segkit.reporting.overlays import overlays, small_jpeg, spread
+from segkit.reporting.overlays import overlays, small_jpeg
 from segkit.road.entry import has_road_scores
 from segkit.road.entry import score_rows as road_rows
 from segkit.runs.files import write_whole
@@ -38,7 +39,7 @@ def write_entry(folder: Path, sources: Sequence[Path], question: str, count: int
     """
     results = [_finished(source) for source in sources]
     if "epochs" in results[0]:
-        pictures = {path.stem: path for path in spread(overlays(sources[0]), count)}
+        pictures = {path.stem: path for path in evenly(overlays(sources[0]), count)}
         text = run_entry(question, read_overrides(sources[0]), results[0], list(pictures))
         kept = results[0]
     else:

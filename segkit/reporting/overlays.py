@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from segkit.data.records import evenly
 from segkit.errors import UserError
 
 WIDTH = 800
@@ -48,14 +49,8 @@ def overlays(run: Path) -> list[Path]:
     return sorted((run / "predictions" / "overlay").glob("*.png"))
 
 
-def spread(paths: Sequence[Path], count: int) -> list[Path]:
-    """``count`` of them, evenly spread, the first among them."""
-    count = min(count, len(paths))
-    return [paths[i * len(paths) // count] for i in range(count)]
-
-
 def same_pictures(runs: Sequence[Path], count: int) -> list[list[Path]]:
     """``count`` painted pictures of each run folder, the same ones where the runs have painted the same."""
     found = [overlays(run) for run in runs]
     common = set.intersection(*({path.name for path in paths} for paths in found)) if found else set()
-    return [spread([path for path in paths if path.name in common] if common else paths, count) for paths in found]
+    return [evenly([path for path in paths if path.name in common] if common else paths, count) for paths in found]

@@ -1,7 +1,7 @@
 """Pictures of the run's own data set to try the network on, where that lies on this machine."""
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from PIL import Image
 from segkit.config.instantiate import build
 from segkit.data.images import decode_image
 from segkit.data.module import SegmentationDataModule
+from segkit.data.records import evenly
 from segkit.errors import UserError
 
 MOST = 24
@@ -48,12 +49,7 @@ def find_test_pictures(data: dict[str, Any] | None, trust: Collection[str]) -> t
         records = module.records("test") or module.records("val")
     except (UserError, OSError) as error:
         return [], str(error).splitlines()[0]
-    return [TestPicture(one.name, one.image, one.extra.get("calibration")) for one in _some(records)], ""
-
-
-def _some(records: Sequence[Any]) -> list[Any]:
-    count = min(MOST, len(records))
-    return [records[i * len(records) // count] for i in range(count)]
+    return [TestPicture(one.name, one.image, one.extra.get("calibration")) for one in evenly(records, MOST)], ""
 
 
 def thumbnail(path: Path) -> bytes:
