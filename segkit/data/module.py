@@ -39,8 +39,9 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         cache_dir: folder for decoded and resized pictures; may be shared between data sets and runs.
         seed: of the sample order and the augmentation.
         train_on: the labelled parts that are trained on; with ``val`` among them there is no validation.
-        resize: what pictures are resized to first: ``image_shape``, another shape, a factor of their own size, or None,
-            their own size; see :class:`segkit.data.picture_input.PictureInput`, also for ``window`` and ``overlap``.
+        resize: what pictures are resized to first: ``image_shape``, another shape, their longer side in pixels, a
+            factor of their own size, or None, their own size; see :class:`segkit.data.picture_input.PictureInput`,
+            also for ``window`` and ``overlap``.
 
     The last training batch of an epoch may be a single picture, since none is left out: a network with batch
     normalisation has to bear it.
@@ -56,6 +57,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         cache_dir: str | Path = ".cache",
         seed: Annotated[int, Ge(0)] = 0,
         resize: Annotated[Sequence[Annotated[int, Gt(0)]], Len(2, 2)]
+        | Annotated[int, Ge(16)]
         | Annotated[float, Gt(0), Le(1)]
         | Literal["image_shape"]
         | None = "image_shape",
