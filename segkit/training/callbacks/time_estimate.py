@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from segkit.console import duration
 
 SKIPPED, MEASURED = 9, 10
-"""Steps in which kernels are chosen and the fast step is tried, which do not count, and those after them that are timed."""
+"""Steps that do not count, in which kernels are chosen and the fast step is tried, and those that are timed."""
 
 log = logging.getLogger(__name__)
 
