@@ -15,13 +15,14 @@ import socket
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import forkserver, get_context, process, util
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 from unittest.mock import patch
 
 SEGKIT = "from segkit.cli import main; main()"
@@ -44,7 +45,7 @@ class Program:
     """A process that is running; the part of ``subprocess.Popen`` that tests need.
 
     Args:
-        code: the program, as after ``python -c``; or a path, the file that is run.
+        code: the program, as after ``python -c``; or a path, the file that is run; or a function to call.
         words: its command line.
         cwd: the folder that it runs in.
         environment: all of its environment; that of the test when left out.
@@ -54,7 +55,7 @@ class Program:
 
     def __init__(
         self,
-        code: str | Path,
+        code: str | Path | Callable[[], object],
         words: Sequence[str] = (),
         cwd: Path | None = None,
         environment: Mapping[str, str] | None = None,
@@ -114,7 +115,7 @@ class Program:
 
 
 def python(
-    code: str | Path,
+    code: str | Path | Callable[[], object],
     *words: str,
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
@@ -128,8 +129,44 @@ def python(
         return Ended(code, out.read(), err.read())
 
 
+def run(words: Sequence[str], *, env: Mapping[str, str] | None = None, **streams: bool) -> Ended:
+    """In the place of ``subprocess.run`` where segkit starts ``sys.executable`` and collects what it prints as text."""
+    program, first, *rest = words
+    assert program == sys.executable
+    assert streams == {"capture_output": True, "text": True}
+    if first == "-m":
+        module, *rest = rest
+        return python(f"import runpy; runpy.run_module({module!r}, run_name='__main__')", *rest, environment=env)
+    return python(Path(first), *rest, environment=env)
+
+
+def call(function: Callable[..., Any], *arguments: Any, spawns: int = 0) -> Any:
+    """What the function returns or raises, in a process of its own."""
+    receiver, sender = Pipe(duplex=False)
+    with receiver:
+        with sender:
+            answer = partial(_answer, sender, function, arguments)
+            program = Program(answer, out=1, err=2, spawns=spawns)
+        try:
+            result, error = pickle.loads(receiver.recv_bytes())
+        except EOFError:
+            raise RuntimeError(f"the process ended with exit code {program.wait()}") from None
+        program.wait()
+    if error is not None:
+        raise error
+    return result
+
+
+def _answer(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    try:
+        outcome = function(*arguments), None
+    except Exception as error:
+        outcome = None, error
+    sender.send_bytes(pickle.dumps(outcome))  # whole: torch's tensors would be fetched from a process that has ended
+
+
 def _become(
-    code: str | Path,
+    code: str | Path | Callable[[], object],
     words: list[str],
     cwd: str,
     environment: dict[str, str],
@@ -162,9 +199,12 @@ def _become(
         atexit._run_exitfuncs()
 
 
-def _run(code: str) -> None:
+def _run(code: str | Callable[[], object]) -> None:
     main = sys.modules["__main__"] = ModuleType("__main__")
-    exec(compile(code, "<string>", "exec"), vars(main))
+    if isinstance(code, str):
+        exec(compile(code, "<string>", "exec"), vars(main))
+    else:
+        code()
 
 
 def _prepare_spawning(count: int) -> None:

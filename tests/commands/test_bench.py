@@ -1,7 +1,6 @@
 import csv
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,18 +13,21 @@ from segkit.benchmarks.table import Table
 from segkit.commands.bench import run
 from segkit.errors import UserError
 from segkit.runs.folder import RunFolder
+from tests import processes
+from tests.commands.in_process import segkit
+from tests.processes import SEGKIT, Ended, python
 
 
-def bench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from segkit.cli import main; main()", "bench", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+def bench(*arguments: str, cwd: Path) -> Ended:
+    return python(SEGKIT, "bench", *arguments, cwd=cwd)
 
 
-def test_three_programs_are_trained_one_after_the_other(tmp_path: Path) -> None:
+def test_three_programs_are_trained_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole command: three processes, their figures in a table, a CSV and result.json, and nothing else left."""
     small = ["cases=[[32,32,1]]", "model.fc_channels=2", "epochs=3", "epoch_pictures=1", "epoch_steps=1", "pictures=1"]
-    done = bench("what=train", "gpus=0", *small, "into=measured", "hydra.run.dir=run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(programs, "subprocess", SimpleNamespace(run=processes.run))
+    done = segkit("bench", "what=train", "gpus=0", *small, "into=measured", "hydra.run.dir=run", cwd=tmp_path)
+    assert done.code == 0, done.err
     (path,) = (tmp_path / "measured").glob("*.csv")
     assert path.name in (tmp_path / "measured" / "README.md").read_text()
     with path.open() as file:
@@ -38,7 +40,7 @@ def test_three_programs_are_trained_one_after_the_other(tmp_path: Path) -> None:
     (table,) = json.loads((tmp_path / "run" / "result.json").read_text())["tables"]
     assert f"{table['name']}.csv" == path.name
     assert float(rows[0]["images_per_second"]) == pytest.approx(table["rows"][0]["images_per_second"], rel=1e-3)
-    assert "ratio_to_plain" in done.stdout
+    assert "ratio_to_plain" in done.out
     left = {entry.name for entry in (tmp_path / "run").iterdir()}
     assert left == {".hydra", ".lock", "bench.log", "result.json"}
 
