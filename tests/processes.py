@@ -1,4 +1,4 @@
-"""Python programs in processes of their own that start at once: forked from a server that has imported torch and segkit.
+"""Python programs in processes of their own that start at once: forked from a server that has imported torch.
 
 What a test proves of a process (its exit code, what it prints, what a signal does to it) it proves of these as of one
 that is started anew, which takes some five seconds of a processor. Whoever looks at what is imported, and when, starts
@@ -175,6 +175,7 @@ def _become(
     spawns: int,
 ) -> None:
     """Forget that a test has made this process, and run the program."""
+    os.setsid()  # as a terminal's job: a signal to its group is not the test's
     os.dup2(out.fileno(), 1)
     os.dup2(err.fileno(), 2)
     for stream in (out, err):
@@ -208,7 +209,7 @@ def _run(code: str | Callable[[], object]) -> None:
 
 
 def _prepare_spawning(count: int) -> None:
-    """Let the next ``count`` children of ``multiprocessing`` be processes that wait from now on, not new interpreters."""
+    """Let the next ``count`` children of ``multiprocessing`` be processes that wait from now on."""
     waiting: list[tuple[int, socket.socket]] = []
     for _ in range(count):
         its, mine = socket.socketpair()
