@@ -20,6 +20,7 @@ import pytest
 from segkit.road.layout import PUBLISHED
 from tests.commands.in_process import segkit
 from tests.fixtures import (
+    SMALLEST,
     level_camera,
     road_scene,
     write_bdd100k,
@@ -60,7 +61,7 @@ PAGES = (
 ALL_PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 FAST = ["data.image_shape=[32,96]", "trainer.gpus=0", "trainer.max_epochs=1", "predictions=2"]
-NARROW = ["model.weights=null", "model.fc_channels=8"]
+NARROW = SMALLEST
 SMALL = [*FAST[:2], "data.batch_size=16", *NARROW]
 
 # Fewer pictures than KITTI road has, for commands that take their time for each.

@@ -10,7 +10,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from tests.fixtures import write_kitti
+from tests.fixtures import SMALLEST, write_kitti
 from tests.processes import SEGKIT, Ended, python
 
 SETTINGS = [
@@ -18,9 +18,7 @@ SETTINGS = [
     "data.split=fraction",
     "data.batch_size=4",
     "data.workers=0",
-    "model.encoder=vgg16_bn",
-    "model.weights=null",
-    "model.fc_channels=8",
+    *SMALLEST,
     "trainer.gpus=0",
     "trainer.callbacks=[{_target_: mine.Planted}]",
     "predictions=0",
