@@ -38,7 +38,7 @@ demo: setup  ## generate street scenes, train a small network on them, paint eve
 	$(BIN)/python train.py experiment=demo
 
 test: .venv/.tested  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/.tested  ## ruff, mypy, and the directions of imports
 	$(BIN)/ruff check .
