@@ -27,9 +27,17 @@ from unittest.mock import patch
 
 SEGKIT = "from segkit.cli import main; main()"
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 _MAIN = process.current_process()
 _SERVER = forkserver.ForkServer()
 _SERVER.set_forkserver_preload(["tests.warm"])
+
+
+def _start_server() -> None:
+    """Unless it runs. It imports segkit from this checkout, whichever folder a test is in and whatever lies there."""
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    with patch.dict(os.environ, {"PYTHONSAFEPATH": "1", "PYTHONPATH": path}):
+        _SERVER.ensure_running()
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ class Program:
         streams = [Connection(os.dup(end), readable=False) for end in (out, out if err is None else err)]
         task = (code, list(words), str(cwd or Path.cwd()), dict(environment or os.environ), *streams, spawns)
         self._process = get_context("forkserver").Process(target=_become, args=task)
+        _start_server()
         with patch.object(forkserver, "connect_to_new_process", _SERVER.connect_to_new_process):
             self._process.start()
         for stream in streams:
