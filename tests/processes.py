@@ -138,17 +138,6 @@ def python(
         return Ended(code, out.read(), err.read())
 
 
-def run(words: Sequence[str], *, env: Mapping[str, str] | None = None, **streams: bool) -> Ended:
-    """In the place of ``subprocess.run`` where segkit starts ``sys.executable`` and collects what it prints as text."""
-    program, first, *rest = words
-    assert program == sys.executable
-    assert streams == {"capture_output": True, "text": True}
-    if first == "-m":
-        module, *rest = rest
-        return python(f"import runpy; runpy.run_module({module!r}, run_name='__main__')", *rest, environment=env)
-    return python(Path(first), *rest, environment=env)
-
-
 def call(function: Callable[..., Any], *arguments: Any, spawns: int = 0) -> Any:
     """What the function returns or raises, in a process of its own."""
     receiver, sender = Pipe(duplex=False)

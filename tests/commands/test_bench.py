@@ -13,8 +13,6 @@ from segkit.benchmarks.table import Table
 from segkit.commands.bench import run
 from segkit.errors import UserError
 from segkit.runs.folder import RunFolder
-from tests import processes
-from tests.commands.in_process import segkit
 from tests.processes import SEGKIT, Ended, python
 
 
@@ -22,12 +20,11 @@ def bench(*arguments: str, cwd: Path) -> Ended:
     return python(SEGKIT, "bench", *arguments, cwd=cwd)
 
 
-def test_three_programs_are_trained_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_programs_are_trained_one_after_the_other(tmp_path: Path) -> None:
     """The whole command: three processes, their figures in a table, a CSV and result.json, and nothing else left."""
     small = ["cases=[[32,32,1]]", "model.fc_channels=2", "epochs=3", "epoch_pictures=1", "epoch_steps=1", "pictures=1"]
-    monkeypatch.setattr(programs, "subprocess", SimpleNamespace(run=processes.run))
-    done = segkit("bench", "what=train", "gpus=0", *small, "into=measured", "hydra.run.dir=run", cwd=tmp_path)
-    assert done.code == 0, done.err
+    done = bench("what=train", "gpus=0", *small, "into=measured", "hydra.run.dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "measured").glob("*.csv")
     assert path.name in (tmp_path / "measured" / "README.md").read_text()
     with path.open() as file:
@@ -40,7 +37,7 @@ def test_three_programs_are_trained_one_after_the_other(tmp_path: Path, monkeypa
     (table,) = json.loads((tmp_path / "run" / "result.json").read_text())["tables"]
     assert f"{table['name']}.csv" == path.name
     assert float(rows[0]["images_per_second"]) == pytest.approx(table["rows"][0]["images_per_second"], rel=1e-3)
-    assert "ratio_to_plain" in done.out
+    assert "ratio_to_plain" in done.stdout
     left = {entry.name for entry in (tmp_path / "run").iterdir()}
     assert left == {".hydra", ".lock", "bench.log", "result.json"}
 
