@@ -11,6 +11,13 @@ from segkit.data.datasets.cityscapes import CLASSES as STREET
 from segkit.data.datasets.cityscapes import LABEL_ID
 from segkit.road import Calibration
 
+SMALLEST = [
+    "model.weights=null",
+    "model.encoder=mobilenet_v3_large",
+    "model.fc_channels=null",
+]
+"""Settings of an FCN whose checkpoints are a fifth of VGG16's, and whose training takes half as long."""
+
 KITTI_SIZES = [(40, 120), (41, 119), (38, 118)]
 RED, MAGENTA, BLACK = (255, 0, 0), (255, 0, 255), (0, 0, 0)
 

@@ -20,6 +20,7 @@ import pytest
 from segkit.road.layout import PUBLISHED
 from tests.commands.in_process import segkit
 from tests.fixtures import (
+    SMALLEST,
     level_camera,
     road_scene,
     write_bdd100k,
@@ -31,6 +32,7 @@ from tests.fixtures import (
     write_kitti_semantic,
     write_rgb,
 )
+from tests.processes import SEGKIT, Program, python
 from tests.remote.server import Bucket
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -59,7 +61,7 @@ PAGES = (
 ALL_PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 FAST = ["data.image_shape=[32,96]", "trainer.gpus=0", "trainer.max_epochs=1", "predictions=2"]
-NARROW = ["model.weights=null", "model.fc_channels=8"]
+NARROW = SMALLEST
 SMALL = [*FAST[:2], "data.batch_size=16", *NARROW]
 
 # Fewer pictures than KITTI road has, for commands that take their time for each.
@@ -270,8 +272,7 @@ def filled(command: str, cwd: Path) -> str:
 def serving(command: str, *more: str, cwd: Path) -> Iterator[str]:
     """The address of a server in a process of its own, which Ctrl-C ends."""
     _, *words = shlex.split(filled(command, cwd))
-    program = [sys.executable, "-c", "from segkit.cli import main; main()"]
-    server = subprocess.Popen([*program, *words, *more], cwd=cwd, stdout=subprocess.PIPE, text=True)
+    server = Program(SEGKIT, [*words, *more], cwd)
     try:
         assert server.stdout is not None
         yield next(line.split()[-1] for line in server.stdout if line.startswith("serving at "))
@@ -386,7 +387,7 @@ def test_every_command_runs(tmp_path: Path, bucket: Bucket) -> None:
                 prune(tmp_path)
         for code in blocks(page, "python"):
             code = code.replace("<run>", sorted(tmp_path.glob("outputs/train/*"))[-1].name).replace(SERVER, address)
-            done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+            done = python(code, cwd=tmp_path)
             assert done.returncode == 0, done.stderr
             assert "['background', 'road'] (40, 90)" in done.stdout
         servers.close()

@@ -1,6 +1,7 @@
 """``segkit`` as from a command line, but in the test's own process, which has torch imported already."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
@@ -44,6 +45,7 @@ def _as_a_new_process(cwd: Path) -> Iterator[None]:
         for handler in log.handlers:
             handler.close()
         log.handlers[:], log.level = handlers, level
+        inside = f"{cwd}{os.sep}"  # compared as text: there are thousands of modules
         for name, module in list(sys.modules.items()):
-            if Path(getattr(module, "__file__", None) or "/").is_relative_to(cwd):
+            if (getattr(module, "__file__", None) or "").startswith(inside):
                 del sys.modules[name]

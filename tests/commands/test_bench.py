@@ -1,7 +1,6 @@
 import csv
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +13,11 @@ from segkit.benchmarks.table import Table
 from segkit.commands.bench import run
 from segkit.errors import UserError
 from segkit.runs.folder import RunFolder
+from tests.processes import SEGKIT, Ended, python
 
 
-def bench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from segkit.cli import main; main()", "bench", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+def bench(*arguments: str, cwd: Path) -> Ended:
+    return python(SEGKIT, "bench", *arguments, cwd=cwd)
 
 
 def test_three_programs_are_trained_one_after_the_other(tmp_path: Path) -> None:

@@ -4,18 +4,16 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fixtures import write_kitti
+from tests.processes import SEGKIT, Program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTED = (REPOSITORY / "docs" / "gpus.md").read_text()
-PLAIN = "from segkit.cli import main; main(['train'])"
 
 # Without dropout, whose random numbers are each process's own, and without batch normalisation, which is of each
 # process's part of the batch, the number of processes makes no difference.
@@ -37,15 +35,13 @@ FOUR = ["data.batch_size=4"]
 TWO_OF_TWO = ["data.batch_size=2"]
 
 
-def started(command: list[str], cwd: Path, **variables: str) -> subprocess.Popen[str]:
+def started(words: list[str], cwd: Path, code: str = SEGKIT, spawns: int = 0, **variables: str) -> Program:
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
-    return subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    return Program(code, words, cwd, environment, spawns=spawns)
 
 
-def ended(*processes: subprocess.Popen[str]) -> list[tuple[int, str]]:
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
+def ended(*processes: Program) -> list[tuple[int, str]]:
+    outputs = [process.communicate() for process in processes]
     return [(process.returncode, output) for process, output in zip(processes, outputs, strict=True)]
 
 
@@ -64,13 +60,12 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(work: Path, folder: str, *more: str) -> list[str]:
     where = [f"data.root={work / 'kitti'}", f"data.cache_dir={work / 'cache'}", f"hydra.run.dir={work / folder}"]
-    return [*SETTINGS, *where, *more]
+    return ["train", *SETTINGS, *where, *more]
 
 
 @pytest.fixture(scope="module")
 def alone(work: Path) -> list[dict[str, float]]:
-    command = [sys.executable, "-c", PLAIN, *train(work, "alone", *FOUR, "trainer.max_epochs=2")]
-    ((code, said),) = ended(started(command, work))
+    ((code, said),) = ended(started(train(work, "alone", *FOUR, "trainer.max_epochs=2"), work))
     assert code == 0, said
     found = epochs(work / "alone")
     assert found[1]["mean_loss"] < found[0]["mean_loss"] - 0.01  # there is something to compare
@@ -83,7 +78,7 @@ def same(found: list[dict[str, float]], expected: list[dict[str, float]]) -> boo
 
 def test_two_processes_train_as_one_does(work: Path, alone: list[dict[str, float]]) -> None:
     more = [*TWO_OF_TWO, "trainer.cpu_processes=2", "trainer.max_epochs=2"]
-    ((code, said),) = ended(started([sys.executable, "-c", PLAIN, *train(work, "two", *more)], work))
+    ((code, said),) = ended(started(train(work, "two", *more), work, spawns=2))
     assert code == 0, said
     assert same(epochs(work / "two"), alone)
     assert len([line for line in said.splitlines() if line.startswith("Epoch")]) == 2  # one set of lines
@@ -101,8 +96,9 @@ def test_two_machines_of_torchrun_train_as_one_process_does(work: Path, alone: l
     assert place in agent
     options = [*agent.split()[1:], "--local-addr=localhost"]
     script = [str(REPOSITORY / "train.py"), *shown[1].split()]
-    command = [sys.executable, "-m", "torch.distributed.run", *options, *script, *train(work, "nodes", *run)]
-    outcomes = ended(started(command, work), started(command, work))
+    words = [*options, *script, *train(work, "nodes", *run)[1:]]
+    agents = [started(words, work, "from torch.distributed.run import main; main()") for _ in range(2)]
+    outcomes = ended(*agents)
     assert [code for code, _ in outcomes] == [0, 0], outcomes
     assert same(epochs(work / "nodes"), alone)
     assert sorted("Epoch 2 loss" in said for _, said in outcomes) == [False, True]
@@ -113,9 +109,9 @@ def srun(work: Path, *more: str) -> list[tuple[int, str]]:
     step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2"}
     step |= {"SLURM_STEP_TASKS_PER_NODE": "1(x2)", "SLURM_STEP_NODELIST": "localhost", "SLURM_LOCALID": "0"}
     shown = next(line for line in DOCUMENTED.splitlines() if line.startswith("srun ")).split(" python train.py ")[1]
-    command = [sys.executable, "-c", PLAIN, *shown.split(), *train(work, "srun", *TWO_OF_TWO, *more)]
+    words = ["train", *shown.split(), *train(work, "srun", *TWO_OF_TWO, *more)[1:]]
     tasks = [{"SLURM_PROCID": number, "SLURM_NODEID": number} for number in ("0", "1")]
-    return ended(*(started(command, work, **step, **task) for task in tasks))
+    return ended(*(started(words, work, **step, **task) for task in tasks))
 
 
 def test_a_mistake_ends_all_of_sruns_processes_and_one_tells_it(work: Path) -> None:
@@ -128,7 +124,7 @@ def test_a_mistake_ends_all_of_sruns_processes_and_one_tells_it(work: Path) -> N
 
 def test_sigterm_ends_both_processes_after_the_same_batch(work: Path) -> None:
     more = [*TWO_OF_TWO, "trainer.cpu_processes=2", "trainer.max_epochs=1000"]
-    process = started([sys.executable, "-c", PLAIN, *train(work, "cut", *more)], work)
+    process = started(train(work, "cut", *more), work, spawns=2)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("Epoch 1 "):

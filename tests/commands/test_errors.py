@@ -9,13 +9,13 @@ import yaml
 
 from segkit import __version__ as segkit_version
 from tests.commands.in_process import segkit as in_process
+from tests.processes import SEGKIT, Ended, python
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def segkit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from segkit.cli import main; main()", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+def segkit(*arguments: str, cwd: Path) -> Ended:
+    return python(SEGKIT, *arguments, cwd=cwd)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from segkit.runs.find import find_runs
 from segkit.runs.folder import RunFolder
 from segkit.scenes.generate import generate_scenes
 from tests.fixtures import write_calibrations, write_camvid, write_kitti
+from tests.processes import SEGKIT, Ended, python
 
 SMALL = [
     "data.image_shape=[32,64]",
@@ -43,9 +42,8 @@ SMALL = [
 ]
 
 
-def segkit(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from segkit.cli import main; main()", *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+def segkit(*words: str, cwd: Path) -> Ended:
+    return python(SEGKIT, *words, cwd=cwd)
 
 
 def settings(*words: str) -> dict[str, Any]:

@@ -6,8 +6,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +18,8 @@ import segkit
 from tests.commands.in_process import segkit as in_process
 from tests.commands.test_predict import write_checkpoint
 from tests.fixtures import write_calibrations, write_kitti
+from tests.processes import SEGKIT, Program
 from tests.serve.serving import Reply, file_of, mask_in, picture
-
-SERVE = [sys.executable, "-c", "from segkit.cli import main; main()", "serve"]
 
 
 @pytest.fixture(autouse=True)
@@ -34,16 +31,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def served(*words: str, cwd: Path, **variables: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def served(*words: str, cwd: Path, **variables: str) -> Iterator[tuple[Program, int]]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
-    process = subprocess.Popen(
-        [*SERVE, "gpus=0", *words],
-        cwd=cwd,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = Program(SEGKIT, ["serve", "gpus=0", *words], cwd, environment)
     try:
         assert process.stdout is not None
         said = ""

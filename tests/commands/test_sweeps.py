@@ -1,10 +1,7 @@
 """Whole sweeps of ``segkit train -m``, on tiny generated data."""
 
 import json
-import os
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +10,15 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from tests.fixtures import write_kitti
-
-PLAIN = "from segkit.cli import main; main(['train'])"
+from tests.fixtures import SMALLEST, write_kitti
+from tests.processes import SEGKIT, Ended, python
 
 SETTINGS = [
     "data.image_shape=[32,64]",
     "data.split=fraction",
     "data.batch_size=4",
     "data.workers=0",
-    "model.encoder=vgg16_bn",
-    "model.weights=null",
-    "model.fc_channels=8",
+    *SMALLEST,
     "trainer.gpus=0",
     "trainer.callbacks=[{_target_: mine.Planted}]",
     "predictions=0",
@@ -63,11 +57,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work
 
 
-def sweep(work: Path, name: str, *more: str) -> subprocess.CompletedProcess[str]:
+def sweep(work: Path, name: str, *more: str) -> Ended:
     where = [f"data.root={work / 'kitti'}", f"data.cache_dir={work / 'cache'}", f"sweep.name={name}"]
-    command = [sys.executable, "-c", PLAIN, "-m", *SETTINGS, *where, *more]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=300)
+    return python(SEGKIT, "train", "-m", *SETTINGS, *where, *more, cwd=work, spawns=1)
 
 
 def results(folder: Path) -> dict[str, dict[str, Any]]:
@@ -123,7 +115,8 @@ def test_both_processes_of_a_trial_have_its_settings(work: Path) -> None:
         "hydra.sweeper.n_trials=2",
         "optimizer.learning_rate=tag(log,interval(1e-5,1e-2))",
     ]
-    done = sweep(work, "search", *search, "trainer.cpu_processes=2", "data.batch_size=2", "trainer.max_epochs=1")
+    search += ["trainer.cpu_processes=2", "data.batch_size=2", "trainer.max_epochs=1"]
+    done = sweep(work, "search", *search)
     assert done.returncode == 0, done.stdout + done.stderr
     told = [
         [json.loads((path.parent / f"rank{rank}.json").read_text()) for rank in (0, 1)]

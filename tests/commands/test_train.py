@@ -1,8 +1,6 @@
 """Whole runs of ``segkit train`` in processes of their own, on tiny generated data."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from segkit.models.trained import read_checkpoint
 from tests.fixtures import write_kitti
+from tests.processes import SEGKIT, Ended, python
 
 SETTINGS = [
     "data.image_shape=[32,64]",
@@ -42,15 +41,13 @@ LastCheckpoint.EVERY_SECONDS = 0
 from segkit.cli import main
 main()
 """
-PLAIN = "from segkit.cli import main; main()"
 
 
-def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", script, "train", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+def run(script: str, *arguments: str, cwd: Path) -> Ended:
+    return python(script, "train", *arguments, cwd=cwd)
 
 
-def train(root: Path, folder: Path, *more: str, script: str = PLAIN) -> subprocess.CompletedProcess[str]:
+def train(root: Path, folder: Path, *more: str, script: str = SEGKIT) -> Ended:
     cache = f"data.cache_dir={folder.parent / 'cache'}"
     where = f"hydra.run.dir={folder}"
     return run(script, *SETTINGS, f"data.root={root}", cache, where, *more, cwd=folder.parent)
@@ -148,7 +145,7 @@ def test_killed_then_terminated_then_resumed_ends_with_the_same_weights(
     assert json.loads((folder / "result.json").read_text())["status"] == "interrupted"
     assert read_checkpoint(folder / "checkpoints" / "interrupted.ckpt", "checkpoint")["segkit"]["epoch"] == 3
 
-    resumed = run(PLAIN, f"resume={folder}", cwd=work)
+    resumed = run(SEGKIT, f"resume={folder}", cwd=work)
     assert resumed.returncode == 0, resumed.stderr
     result = json.loads((folder / "result.json").read_text())
     assert result["status"] == "finished"
@@ -180,7 +177,7 @@ def test_a_resume_that_does_not_fit_is_refused_and_changes_nothing(work: Path, w
         ("trainer.max_epochs=1", "trainer.max_epochs=1: this run has done 3 epochs already"),
         ("trainer.monitor=val/loss", "this run has chosen its best checkpoint by val/iou; go on with that"),
     ]:
-        done = run(PLAIN, f"resume={whole}", setting, cwd=work)
+        done = run(SEGKIT, f"resume={whole}", setting, cwd=work)
         assert done.returncode == 2
         assert message in done.stderr
         assert "Traceback" not in done.stderr
@@ -192,8 +189,8 @@ def test_a_run_is_not_mixed_with_another(kitti_root: Path, work: Path, whole: Pa
     other = train(kitti_root, whole, "seed=7")
     assert other.returncode == 2
     assert f"{whole} holds a run with other settings; resume={whole} goes on with it" in other.stderr
-    predict = [sys.executable, "-c", PLAIN, "predict", f"checkpoint={whole}", f"input={kitti_root}", f"output={whole}"]
-    done = subprocess.run(predict, cwd=work, capture_output=True, text=True)
+    predict = ["predict", f"checkpoint={whole}", f"input={kitti_root}", f"output={whole}"]
+    done = python(SEGKIT, *predict, cwd=work)
     assert done.returncode == 2
     assert f"{whole} is a folder of segkit train; give segkit predict another one" in done.stderr
     assert (whole / "result.json").read_bytes() == before

@@ -1,7 +1,6 @@
 import gc
 import os
 import resource
-import subprocess
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from segkit.data.cache import PictureCache, entry_shape, load, resized
 from segkit.data.records import Record
 from segkit.errors import UserError
 from tests.fixtures import write_rgb
+from tests.processes import Program
 
 SHAPE = (10, 20)
 
@@ -198,12 +198,12 @@ def test_a_fill_that_is_killed_leaves_nothing_wrong_behind(tmp_path):
         write_rgb(tmp_path / f"image_{i}.png", rng.integers(0, 256, (40, 60, 3), np.uint8))
         write_rgb(tmp_path / f"label_{i}.png", rng.choice(np.array([0, 1, 255], np.uint8), (40, 60)))
         records.append(Record(f"image_{i}", "g", tmp_path / f"image_{i}.png", tmp_path / f"label_{i}.png"))
-    command = [sys.executable, "-c", FILL, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"filling\n"
-        while process.poll() is None and not list((tmp_path / "cache").glob("*.npy")):
-            pass
-        process.kill()
+    process = Program(FILL, [str(tmp_path)])
+    assert process.stdout.readline() == "filling\n"
+    while process.poll() is None and not list((tmp_path / "cache").glob("*.npy")):
+        pass
+    process.kill()
+    process.wait()
     survivors = len(list((tmp_path / "cache").glob("*.npy")))
     assert survivors > 0
     cache, clean = opened(tmp_path / "cache", (400, 800)), opened(tmp_path / "clean", (400, 800))

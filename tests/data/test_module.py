@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +11,7 @@ from segkit.data.augment import AlbumentationsList, Augmentation
 from segkit.data.sampler import SampleKey
 from segkit.errors import UserError
 from segkit.road.dataset import KittiRoadDataModule
+from tests.processes import python
 
 AUGMENT = {"flip": 0.5, "scale": 1.5, "contrast": 0.5, "shadow": 0.5, "noise": 0.02, "classmix": 0.5}
 
@@ -228,6 +227,5 @@ main()
 
 
 def test_the_interrupt_key_reaches_the_main_process_alone(kitti_root):
-    command = [sys.executable, "-c", INTERRUPTED, str(kitti_root), str(kitti_root.parent / "cache")]
-    run = subprocess.run(command, capture_output=True, text=True, start_new_session=True, timeout=120, check=False)
+    run = python(INTERRUPTED, str(kitti_root), str(kitti_root.parent / "cache"), spawns=1)
     assert (run.stdout, run.returncode) == ("15\n", 0), run.stderr

@@ -10,6 +10,7 @@ from torch import distributed
 from segkit.distributed.launch import launch
 from segkit.errors import UserError
 from segkit.training.callbacks.sync_batchnorm_stats import share
+from tests.processes import call
 
 
 def work_together(number: int) -> dict[str, float]:
@@ -40,7 +41,7 @@ def fail(how: str) -> None:
 
 def test_rank_0_tells_what_all_have_done() -> None:
     expected = {"total": 201.0, "running_mean": 0.5, "running_var": 6.0, "num_batches_tracked": 7.0}
-    assert launch(2, work_together, 100) == expected
+    assert call(launch, 2, work_together, 100, spawns=2) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,4 +56,4 @@ def test_the_one_that_failed_is_told_and_not_those_that_waited_for_it(
     how: str, kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
-        launch(2, fail, how)
+        call(launch, 2, fail, how, spawns=2)

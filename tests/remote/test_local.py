@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import subprocess
 import sys
 import tarfile
 import threading
@@ -17,6 +16,7 @@ import pytest
 from segkit.errors import UserError
 from segkit.remote import copying, s3
 from segkit.remote.local import local_place, local_settings
+from tests.processes import Program, python
 from tests.remote.server import Bucket
 
 FILES = {"training/image_2/um_0.png": b"a" * 100, "training/gt/um_0.png": b"", "readme.txt": b"text"}
@@ -225,7 +225,7 @@ local_place("data.root", "s3://roads/set")
 
 def test_a_killed_copy_goes_on(bucket: Bucket, cache: Path) -> None:
     bucket.put("set/large.bin", content(5500))
-    done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True)
+    done = python(KILLED)
     assert done.returncode == -9, done.stderr
     bucket.requests.clear()
     assert files_in(local_place("data.root", "s3://roads/set")) == {"large.bin": content(5500)}
@@ -236,8 +236,8 @@ def test_a_killed_copy_goes_on(bucket: Bucket, cache: Path) -> None:
 def test_two_processes_copy_once(bucket: Bucket) -> None:
     fill(bucket, files={f"{i}.bin": content(50) for i in range(40)})
     script = "from segkit.remote.local import local_place; print(local_place('input', 's3://roads/set'))"
-    both = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    places = {process.communicate()[0].strip() for process in both}
+    both = [Program(script) for _ in range(2)]
+    places = {process.communicate().strip() for process in both}
     assert len(places) == 1
     assert len(files_in(places.pop())) == 40
     assert sorted(bucket.gets()) == sorted(f"/roads/set/{i}.bin" for i in range(40))

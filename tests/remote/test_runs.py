@@ -10,11 +10,11 @@ import torch
 
 from tests.commands.in_process import segkit
 from tests.commands.test_train import SETTINGS, SIGNALLED, run
-from tests.fixtures import write_kitti
+from tests.fixtures import SMALLEST, write_kitti
 from tests.remote.server import Bucket
 from tests.remote.test_local import answers
 
-REMOTE = [*SETTINGS, "data.root=s3://roads/data_road", "upload=s3://roads/runs"]
+REMOTE = [*SETTINGS, *SMALLEST, "data.root=s3://roads/data_road", "upload=s3://roads/runs"]
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -35,15 +35,15 @@ def test_a_killed_run_goes_on_from_s3_on_another_machine_to_the_same_weights(buc
     assert there == {f"runs/train/whole/{name}" for name in here - {".lock"}}
     assert json.loads(bucket.get("runs/train/whole/result.json"))["status"] == "finished"
 
-    # Killed in its third epoch, once the second one's checkpoint is in the bucket.
+    # Killed in its third epoch, once the second one's checkpoints are in the bucket.
     script = SIGNALLED.format(hook="on_train_epoch_start", point="(2, None)", signal="SIGKILL")
     waiting = """
 import time
 def wait(self, trainer, module, before=LastCheckpoint.on_train_epoch_end):
     before(self, trainer, module)
     from segkit.remote import mirror
-    while trainer.current_epoch == 1 and "checkpoints/last.ckpt" in sent(): time.sleep(0.05)
-def sent():
+    while trainer.current_epoch == 1 and any(name.endswith(".ckpt") for name in unsent()): time.sleep(0.05)
+def unsent():
     import gc
     from segkit.remote.mirror import Mirror
     (found,) = [each for each in gc.get_objects() if isinstance(each, Mirror)]
@@ -87,7 +87,7 @@ def test_a_run_whose_folder_could_not_be_sent_exits_with_1(bucket: Bucket, tmp_p
 
     bucket.fault = fault
     words = [f"data.root={tmp_path / 'kitti'}", "upload=s3://roads/runs", "trainer.max_epochs=1", "predictions=0"]
-    done = run("from segkit.cli import main; main()", *SETTINGS, *words, "hydra.run.dir=run", cwd=tmp_path)
+    done = run("from segkit.cli import main; main()", *SETTINGS, *SMALLEST, *words, "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "not sent: checkpoints/last.ckpt, checkpoints/best.ckpt, " in done.stdout

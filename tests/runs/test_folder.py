@@ -1,8 +1,6 @@
 import json
 import math
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ import torch
 
 from segkit.errors import UserError
 from segkit.runs.folder import RunFolder, environment, place, write_result
+from tests.processes import python
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
@@ -27,7 +26,7 @@ def test_the_lock_ends_with_a_killed_process(tmp_path: Path) -> None:
         "folder = RunFolder(pathlib.Path(sys.argv[1]))\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)]).returncode == -9
+    assert python(script, str(tmp_path)).returncode == -9
     RunFolder(tmp_path).close()
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.processes import SEGKIT, Program
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 TRAIN = ["python", str(REPOSITORY / "train.py")]
 
@@ -23,7 +25,8 @@ SMALL = {
     "data.split": '"fraction"',
     "data.workers": "0",
     "model.weights": "null",
-    "model__fc_channels": "8",
+    "model.encoder": "mobilenet_v3_large",
+    "model__fc_channels": "null",
     "trainer.gpus": "0",
     "trainer.max_epochs": "1",
     "predictions": "2",
@@ -91,13 +94,13 @@ class Container:
         work.mkdir(exist_ok=True)
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path} | variables
-        words = [*command]
-        if isolated:
-            words = [*NAMESPACES, "sh", "-ec", ENTER, str(base), *words]
-        else:
-            environment["SAGEMAKER_BASE_DIR"] = str(base)
+        self.process: subprocess.Popen[bytes] | Program
         with (base / "printed").open("ab") as out:
-            self.process = subprocess.Popen(words, cwd=work, env=environment, stdout=out, stderr=subprocess.STDOUT)
+            if isolated:
+                words = [*NAMESPACES, "sh", "-ec", ENTER, str(base), *command]
+                self.process = subprocess.Popen(words, cwd=work, env=environment, stdout=out, stderr=subprocess.STDOUT)
+            else:
+                self.process = _begun(command, work, environment | {"SAGEMAKER_BASE_DIR": str(base)}, out.fileno())
 
     def terminate(self) -> None:
         """SIGTERM to the container's own first process, from outside."""
@@ -115,6 +118,21 @@ class Container:
     @property
     def printed(self) -> str:
         return (self.base / "printed").read_text()
+
+
+def _begun(command: Sequence[str], work: Path, environment: Mapping[str, str], out: int) -> Program:
+    """What a shell's line ends in, ``exec segkit …`` or ``exec python train.py``, as a process that starts at once."""
+    programs = work.parent / "programs"
+    programs.mkdir(exist_ok=True)
+    for name in ("segkit", "python"):
+        (programs / name).write_text(f'#!/bin/sh\nprintf "%s\\n" {name} "$@" > "{programs}/words"\n')
+        (programs / name).chmod(0o755)
+    path = {"PATH": f"{programs}:{environment['PATH']}"}
+    subprocess.run(command, cwd=work, env={**environment, **path}, stdout=out, stderr=subprocess.STDOUT, check=True)
+    name, *words = (programs / "words").read_text().splitlines()
+    if name == "segkit":
+        return Program(SEGKIT, words, work, environment, out, out)
+    return Program(work / words[0], words[1:], work, environment, out, out)
 
 
 def needs_namespaces() -> None:

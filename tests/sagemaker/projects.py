@@ -4,6 +4,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from tests.fixtures import SMALLEST
 from tests.sagemaker.container import REPOSITORY
 
 ROLE = "arn:aws:iam::123456789012:role/segkit"
@@ -14,8 +15,7 @@ SMALL = [
     "data.image_shape=[32,64]",
     "data.split=fraction",
     "data.workers=0",
-    "model.weights=null",
-    "model.fc_channels=8",
+    *SMALLEST,
     "trainer.gpus=0",
     "trainer.max_epochs=1",
     "predictions=1",

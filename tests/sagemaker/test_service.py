@@ -114,7 +114,7 @@ def test_a_job_trains_and_comes_home(bucket: Bucket, clone: Path, tmp_path: Path
     service = Service(bucket, tmp_path / "containers")
     words = documented("segkit sagemaker experiment=kitti_fcn8")
     small = [*SMALL, "trainer.monitor=val/iou", "trainer.validate_every=1", "augment=none"]
-    told = segkit("sagemaker", *words, *small, "sagemaker.poll_seconds=0.2", cwd=clone)
+    told = segkit("sagemaker", *words, *small, "sagemaker.poll_seconds=1", cwd=clone)
     (job,) = service.jobs.values()
     assert told.code == 0, told.err + job.container.printed
     assert "at most $27.12 on demand" in told.out
@@ -147,7 +147,7 @@ def test_a_job_that_fails_says_why(bucket: Bucket, clone: Path, tmp_path: Path) 
     (tmp_path / "road" / "readme.txt").write_text("no pictures")
     bucket.put_tree(tmp_path / "road", "data_road")
     service = Service(bucket, tmp_path / "containers")
-    told = segkit("sagemaker", ROOT, *SMALL, *WHERE, "sagemaker.poll_seconds=0.2", cwd=clone)
+    told = segkit("sagemaker", ROOT, *SMALL, *WHERE, "sagemaker.poll_seconds=1", cwd=clone)
     (job,) = service.jobs.values()
     assert told.code == 2
     assert f"{job.name}: Failed: " in told.err

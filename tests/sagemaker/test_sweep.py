@@ -17,7 +17,7 @@ from tests.sagemaker.projects import IMAGE, OUTPUT, ROLE, ROOT, SMALL, documente
 from tests.sagemaker.service import Service
 
 WHERE = [f"hydra.launcher.role={ROLE}", f"hydra.launcher.image={IMAGE}", f"hydra.launcher.output={OUTPUT}"]
-POLL = "hydra.launcher.poll_seconds=0.2"
+POLL = "hydra.launcher.poll_seconds=1"
 SWEEP = ["train", "-m", "hydra/launcher=sagemaker", *WHERE, POLL, "sweep.name=first", ROOT, *SMALL]
 
 

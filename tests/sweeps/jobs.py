@@ -7,6 +7,7 @@ from segkit.commands import train
 from segkit.config.compose import composed, kept_files, resolved
 from segkit.sweeps.job import Job, Outcome, Pool
 from tests.commands.test_train import SETTINGS
+from tests.fixtures import SMALLEST
 
 PATIENCE = 90.0
 """Seconds after which a test gives up waiting."""
@@ -47,7 +48,7 @@ TELL = "trainer.callbacks=[{_target_: told.Talk}]"
 def make_job(folder: Path, root: Path, *more: str, name: str = "job") -> Job:
     """One epoch of training in ``folder / name``, on the pictures in ``root``; ``more`` are settings."""
     cache = f"data.cache_dir={folder / 'cache'}"
-    words = [*SETTINGS, f"data.root={root}", cache, "trainer.max_epochs=1", "predictions=1", *more]
+    words = [*SETTINGS, *SMALLEST, f"data.root={root}", cache, "trainer.max_epochs=1", "predictions=1", *more]
     config = composed("train", words)
     return Job(name, folder / name, resolved(config), kept_files(config), folder, train.run)
 

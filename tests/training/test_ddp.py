@@ -18,6 +18,7 @@ from segkit.speed import mixed_precision
 from segkit.speed.recorded_step import RecordedStep
 from segkit.training.ddp import DataParallel
 from segkit.training.task import SegmentationTask
+from tests.processes import call
 
 CLASSES = [SegmentationClass("background", None), SegmentationClass("road", (0, 255, 0))]
 
@@ -122,7 +123,7 @@ def test_two_processes_take_the_steps_of_one(monkeypatch, precision: str, clip: 
     monkeypatch.setattr(SegmentationTask, "takes_whole_steps", SegmentationTask.takes_whole_steps)
     monkeypatch.setenv("TRITON_INTERPRET", "1")  # for the processes: they update on the CPU, beside a GPU too
     expected, weights, *_ = train_halves("32-true", clip, False)
-    found, mine, alike, whole = launch(2, train_halves, precision, clip, True)
+    found, mine, alike, whole = call(launch, 2, train_halves, precision, clip, True, spawns=2)
     assert alike
     assert whole
     exact = precision == "32-true"

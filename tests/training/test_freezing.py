@@ -11,6 +11,7 @@ from segkit.training.callbacks.ema import ExponentialMovingAverage
 from segkit.training.callbacks.freezing import Freezing
 from segkit.training.callbacks.sync_batchnorm_stats import SharedStatistics
 from segkit.training.checkpoints import checkpoint_callbacks
+from tests.processes import call
 from tests.training.small_task import Task, alike, equal, train, weights_of
 
 
@@ -76,7 +77,7 @@ def train_together(folder: Path) -> tuple[list[dict[str, torch.Tensor]], bool]:
 
 
 def test_several_processes_exchange_the_gradients_of_what_learns_again(tmp_path: Path) -> None:
-    steps, same = launch(2, train_together, tmp_path)
+    steps, same = call(launch, 2, train_together, tmp_path, spawns=2)
     assert same
     start = weights_of(Task().network)
     assert equal(part(steps[5], "encoder"), part(start, "encoder"))
