@@ -47,7 +47,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         ProgramError: ``train.py`` or the server failed.
     """
     if find_spec("moto") is None or find_spec("boto3") is None:
-        raise UserError("what=s3: needs boto3 and moto's server: pip install 'segkit[aws]' 'moto[s3,server]'")
+        raise UserError("what=s3: needs boto3 and moto's server: pip install 'segkit[aws]' 'moto[server]'")
     for name in ("boto3", "botocore", "segkit.remote.local"):  # each copy and client is told, and is nobody's question
         logging.getLogger(name).setLevel(logging.WARNING)
     scratch = folder / "scratch"

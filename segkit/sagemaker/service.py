@@ -193,5 +193,9 @@ def told(setting: str = "SageMaker") -> Iterator[None]:
 
 
 def ask(question: str) -> bool:
-    """Yes without asking where there is no terminal to answer on."""
-    return not sys.stdin.isatty() or input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    """Yes without asking where there is no terminal to answer on; no at the end of what is typed (Ctrl-D)."""
+    try:
+        return not sys.stdin.isatty() or input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False

@@ -1,5 +1,6 @@
 """``segkit sagemaker``: what is sent, what is said, what comes home."""
 
+import io
 import json
 import subprocess
 from pathlib import Path
@@ -109,6 +110,14 @@ def test_mistakes_are_a_line(bucket: Bucket, project: Path, words: list[str], li
         assert line in told.err
     assert bucket.keys() == []
     assert not (project / "outputs").exists()
+
+
+@pytest.mark.parametrize(("answer", "started"), [("y\n", True), ("\n", False), ("no\n", False), ("", False)])
+def test_on_a_terminal_it_is_asked(answer: str, started: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO(answer)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert own_service.ask("start it?") is started
 
 
 def test_outside_of_a_repository_it_is_said_what_to_do(bucket: Bucket, tmp_path: Path) -> None:
