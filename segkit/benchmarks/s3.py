@@ -23,7 +23,7 @@ import numpy as np
 from segkit.benchmarks.datasets import labelled_pictures, repeat
 from segkit.benchmarks.programs import TRAIN, ProgramError
 from segkit.benchmarks.startup import SMALL, seconds
-from segkit.benchmarks.table import Table, file_name
+from segkit.benchmarks.table import Table, file_name, rounded
 from segkit.config.overrides import override
 from segkit.distributed.cores import cores
 from segkit.errors import UserError
@@ -40,6 +40,8 @@ LEAST = {"data.image_shape": [32, 96], "data.batch_size": 8, "trainer.max_epochs
 
 DISK = "the disk"
 BUCKET = "bench"
+
+log = logging.getLogger(__name__)
 
 
 def run(settings: dict[str, Any], folder: Path) -> list[Table]:
@@ -77,6 +79,7 @@ def _copies(seed: int, scratch: Path) -> Table:
         for way in COPIES:
             row[f"{way}_mb_per_second"] = median(count * size / 1e6 / turn[way][0] for turn in turns)
         row["ratio_to_boto3"] = median(turn["boto3"][0] / turn["segkit"][0] for turn in turns)
+        log.info("%s: %s times boto3's rate", name, rounded(row["ratio_to_boto3"]))
         rows.append(row | {f"{way}_cpu_seconds": median(turn[way][1] for turn in turns) for way in COPIES})
     remarks = [
         f"{cores()} cores, medians of {TURNS} turns; listing and checking included; the server on the same cores",
