@@ -90,7 +90,7 @@ def _list() -> dict[str, Any]:
 
 
 def _follow(name: str, job: JobSettings) -> dict[str, Any]:
-    from segkit.sagemaker.service import SageMaker
+    from segkit.sagemaker.service import SageMaker, run_of
 
     try:
         about = SageMaker().follow(name, job.poll_seconds, lambda line: console.print(line, markup=False))
@@ -101,10 +101,9 @@ def _follow(name: str, job: JobSettings) -> dict[str, Any]:
     result = _cost(about, job)
     if about["TrainingJobStatus"] != "Completed":
         reason = about.get("FailureReason") or about["SecondaryStatus"]
-        run = about["CheckpointConfig"]["S3Uri"]
         raise UserError(
             f"{name}: {about['TrainingJobStatus']}: {reason}\naction=fetch job={name} brings what there is; the same "
-            f"command with resume={run} goes on"
+            f"command with resume={run_of(about)} goes on"
         )
     return result | _bring(about)
 
@@ -112,8 +111,8 @@ def _follow(name: str, job: JobSettings) -> dict[str, Any]:
 def _stop(name: str, job: JobSettings) -> dict[str, Any]:
     from segkit.sagemaker.service import SageMaker
 
-    SageMaker().stop(name)
-    log.info("%s: asked to stop; it saves, and ends within two minutes", name)
+    stopped = SageMaker().stop(name)
+    log.info("%s: %s", name, "asked to stop; it saves, and ends within two minutes" if stopped else "has ended already")
     return {"job": name}
 
 
@@ -124,9 +123,9 @@ def _fetch(name: str, job: JobSettings) -> dict[str, Any]:
 
 
 def _bring(about: dict[str, Any]) -> dict[str, Any]:
-    from segkit.sagemaker.service import fetch
+    from segkit.sagemaker.service import fetch, run_of
 
-    run = about["CheckpointConfig"]["S3Uri"]
+    run = run_of(about)
     folder = Path("outputs", *Address.parse(run, run).key.split("/")[-2:])
     fetch(run, folder)
     log.info("run folder: %s", folder)

@@ -144,7 +144,10 @@ def compose(name: str, words: list[str]) -> DictConfig:
             known = keys_of(cast(Any, OmegaConf.to_container(hydra.compose(name, files))))
         except HydraException:
             known = []
-        raise UserError(no_such_setting(unknown.group(1), known, " (--help lists all)")) from error
+        key = unknown.group(1)
+        if key in known:  # a table, to which the value has names that it lacks
+            raise UserError(f"{key}: lacks a name that the value has; +{key}=… adds it") from error
+        raise UserError(no_such_setting(key, known, " (--help lists all)")) from error
     with read_write(config.hydra):
         task: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
         config.hydra.overrides.task = [word for word in task if word not in cleared.values()]

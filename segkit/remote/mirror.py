@@ -10,6 +10,7 @@ One run writes a mirror: ``.upload.json`` there names who does, and the one in t
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -19,10 +20,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import FrameType
 
+from segkit.data.archive import readable_size
 from segkit.errors import UserError, shortlist
 from segkit.remote.address import Address
-from segkit.remote.s3 import S3
+from segkit.remote.s3 import S3, SMALL
 from segkit.runs.files import write_whole
 from segkit.runs.folder import LOCK
 
@@ -79,8 +82,30 @@ def mirrored(folder: Path, upload: str | None) -> Iterator[None]:
     except BaseException:
         mirror.finish()
         raise
-    if not mirror.finish():
+    with _despite_sigterm():
+        whole = mirror.finish()
+    if not whole:
         sys.exit(1)
+
+
+@contextmanager
+def _despite_sigterm() -> Iterator[None]:
+    """Within it, a first SIGTERM ends nothing: it comes minutes before a spot instance is taken away, which is enough
+    to send the end of a run that has finished. A second one does what the first would have done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        log.warning("SIGTERM: what is left is sent still (again to stop at once)")
+        signal.signal(number, before)
+
+    before = signal.signal(signal.SIGTERM, heard)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Mirror:
@@ -143,6 +168,9 @@ class Mirror:
     def finish(self) -> bool:
         """Send what is left. Returns whether all is there; where not, says what is missing and what to do."""
         self.stop.set()
+        left = sum(path.stat().st_size for name in self._changed() if (path := self.folder / name).exists())
+        if left >= SMALL and not self.lost:
+            log.info("sending the last %s to %s", readable_size(left), self.record.url)
         try:
             self.thread.join()
             if self.new and not (self.folder / "result.json").exists():  # nothing has come of the run

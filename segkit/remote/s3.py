@@ -126,7 +126,7 @@ class S3:
 
         # The checksum that the store may keep is of the whole file, and is compared where the whole is asked for.
         part = {} if length == entry.size else {"Range": f"bytes={start}-{start + length - 1}"}
-        with self._told():
+        with self._told("" if entry.key == self.address.key else f"{entry.name}: "):
             try:
                 answer = self.client.get_object(Bucket=self.address.bucket, Key=entry.key, IfMatch=entry.tag, **part)
                 yield from answer["Body"].iter_chunks(CHUNK)
@@ -188,14 +188,14 @@ class S3:
         return self.address.below(name).key
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turns boto3's errors into a line that says what the user can do."""
+    def _told(self, which: str = "") -> Iterator[None]:
+        """Turns boto3's errors into a line that says what the user can do; ``which`` file of many it is about."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             yield
         except (BotoCoreError, ClientError) as error:
-            raise UserError(f"{self.setting}: {self._reason(error)}") from error
+            raise UserError(f"{self.setting}: {which}{self._reason(error)}") from error
 
     def _reason(self, error: Any) -> str:
         from botocore import exceptions

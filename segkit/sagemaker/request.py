@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.
 import re
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from segkit.config.schema import JobSettings
@@ -68,6 +69,11 @@ def training_job(
     else:
         parameters["data.root"] = root
     _reachable(settings, "init_from")
+    weights = settings["model"].get("weights")
+    if isinstance(weights, str) and Path(weights).exists() and weights not in source.names:  # else a name of theirs
+        _reachable(settings, "model.weights")
+    if not is_address(run):
+        raise UserError(f"resume={run}: a job goes on with what lies in S3: s3://<bucket>/<folder>")
     monitor = str(settings["trainer"]["monitor"])
     metrics = METRICS | ({} if monitor in METRICS else {monitor: f"^Epoch \\d+ .* {re.escape(monitor)} {NUMBER}"})
     request: dict[str, Any] = {
@@ -77,7 +83,7 @@ def training_job(
             "TrainingImage": job.image,
             "TrainingInputMode": "File",
             "ContainerEntrypoint": ["bash", "-ec"],
-            "ContainerArguments": [SCRIPT + ("python train.py" if source.has_script else "segkit train")],
+            "ContainerArguments": [SCRIPT + ("python train.py" if "train.py" in source.names else "segkit train")],
             "MetricDefinitions": [{"Name": key, "Regex": regex} for key, regex in metrics.items()],
         },
         "HyperParameters": parameters,

@@ -62,11 +62,13 @@ class SageMaker:
         with told(f"job={job}"):
             return dict(self.client.describe_training_job(TrainingJobName=job))
 
-    def stop(self, job: str) -> None:
-        """Ask a job to end: SIGTERM, and two minutes later SIGKILL. One that has ended is left alone."""
-        if self.describe(job)["TrainingJobStatus"] == "InProgress":
-            with told(f"job={job}"):
-                self.client.stop_training_job(TrainingJobName=job)
+    def stop(self, job: str) -> bool:
+        """Ask a job to end: SIGTERM, and two minutes later SIGKILL. Returns False for one that has ended already."""
+        if self.describe(job)["TrainingJobStatus"] in ENDED:
+            return False
+        with told(f"job={job}"):
+            self.client.stop_training_job(TrainingJobName=job)
+        return True
 
     def latest(self, count: int = 20, **filters: str) -> list[dict[str, Any]]:
         """The latest jobs, the latest first; ``filters`` are those of ListTrainingJobs."""
@@ -90,6 +92,14 @@ class SageMaker:
             if about["TrainingJobStatus"] in ENDED:
                 return about
             time.sleep(poll)
+
+
+def run_of(about: Mapping[str, Any]) -> str:
+    """The address of a job's run folder. Raises UserError for a job that has none: not every job is segkit's."""
+    if "CheckpointConfig" not in about:
+        name = about["TrainingJobName"]
+        raise UserError(f"job={name}: has no CheckpointConfig, so no run folder in S3; look at its OutputDataConfig")
+    return str(about["CheckpointConfig"]["S3Uri"])
 
 
 class Lines:
@@ -183,5 +193,9 @@ def told(setting: str = "SageMaker") -> Iterator[None]:
 
 
 def ask(question: str) -> bool:
-    """Yes without asking where there is no terminal to answer on."""
-    return not sys.stdin.isatty() or input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    """Yes without asking where there is no terminal to answer on; no at the end of what is typed (Ctrl-D)."""
+    try:
+        return not sys.stdin.isatty() or input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False

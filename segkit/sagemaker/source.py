@@ -18,11 +18,12 @@ NAME = "source.tar.gz"
 
 @dataclass(frozen=True)
 class Source:
-    """``archive``: the bytes of a ``.tar.gz``, the same for the same files. ``note`` says what is not committed."""
+    """``archive``: the bytes of a ``.tar.gz``, the same for the same files; ``names``: what is in it; ``note``: what is
+    not committed."""
 
     archive: bytes
     commit: str
-    has_script: bool
+    names: frozenset[str]
     note: str = ""
 
     @property
@@ -62,7 +63,7 @@ def pack(folder: Path) -> Source:
     notes = [f"not committed: {shortlist(changed)}; the job runs the files as they are now"] if changed else []
     notes += [f"left out, since git does not track them: {shortlist(left_out)}"] if left_out else []
     commit = _git(folder, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").strip()
-    return Source(buffer.getvalue(), commit, "train.py" in names, "\n".join(notes))
+    return Source(buffer.getvalue(), commit, frozenset(names), "\n".join(notes))
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -166,7 +166,7 @@ class SageMakerPool:
         """The job that an earlier sweep, which has died, has left at work on the same run folder."""
         for found in self._service.latest(NameContains=f"-{key}-", StatusEquals="InProgress"):
             name = str(found["TrainingJobName"])
-            if self._service.describe(name)["CheckpointConfig"]["S3Uri"] == run:
+            if self._service.describe(name).get("CheckpointConfig", {}).get("S3Uri") == run:
                 return name
         return None
 

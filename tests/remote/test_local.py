@@ -346,6 +346,20 @@ def test_without_credentials_requests_are_not_signed(bucket: Bucket, monkeypatch
     assert "nobody" in mistake("s3://roads/other")
 
 
+def test_which_file_of_many_it_is_about_is_told(bucket: Bucket) -> None:
+    fill(bucket)
+
+    def fault(environ: dict[str, Any], *rest: Any) -> Iterable[bytes] | None:
+        archived = environ["PATH_INFO"].endswith("readme.txt")
+        return answers("403 Forbidden", "InvalidObjectState")(environ, *rest) if archived else None
+
+    bucket.fault = fault
+    told = "readme.txt: it is archived (Glacier); restore it first: aws s3api restore-object"
+    assert mistake("s3://roads/set") == f"data.root=s3://roads/set: {told}"
+    alone = "s3://roads/set/readme.txt"
+    assert mistake(alone, "input") == f"input={alone}: {told.removeprefix('readme.txt: ')}"
+
+
 def test_nobody_answers(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     assert "no answer from http://127.0.0.1:9; look at the network and at AWS_ENDPOINT_URL" in mistake("s3://roads/set")

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -247,3 +249,34 @@ def test_what_is_no_run_folder_is_not_fetched(bucket: Bucket, folder: Path) -> N
             fetch_run(place)
     with pytest.raises(UserError, match="there is nothing; aws s3 ls s3://roads shows what there is"):
         fetch_run(f"{UPLOAD}/run")
+
+
+def test_a_sigterm_while_the_end_is_sent_ends_nothing(
+    bucket: Bucket, folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it comes minutes before a spot instance is taken away. The second one does what it always does."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(mirror, "SMALL", 4)
+    heard: list[str] = []
+    send = Mirror._send
+
+    def sending(self: Mirror) -> bool:
+        if not self.stop.is_set():  # nothing is sent before the end
+            return True
+        os.kill(os.getpid(), signal.SIGTERM)
+        return send(self)
+
+    monkeypatch.setattr(Mirror, "_send", sending)
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append("again"))
+    try:
+        with mirrored(folder, UPLOAD):
+            write(folder / "checkpoints" / "last.ckpt", "last")
+            write(folder / "result.json", "{}")
+        assert heard == []
+        assert "sending the last 17 B to s3://roads/runs/train/run" in caplog.text
+        assert "SIGTERM: what is left is sent still" in caplog.text
+        assert bucket.get("runs/train/run/checkpoints/last.ckpt") == b"last"
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert heard == ["again"]
+    finally:
+        signal.signal(signal.SIGTERM, before)

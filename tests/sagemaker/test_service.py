@@ -1,5 +1,6 @@
 """``segkit sagemaker``: what is sent, what is said, what comes home."""
 
+import io
 import json
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ from segkit.sagemaker import service as own_service
 from tests.commands.in_process import Outcome, segkit
 from tests.fixtures import write_kitti
 from tests.remote.server import Bucket
-from tests.sagemaker.projects import ROOT, SMALL, WHERE, documented
+from tests.sagemaker.projects import IMAGE, OUTPUT, ROLE, ROOT, SMALL, WHERE, documented
 from tests.sagemaker.service import Service, check
 
 
@@ -46,6 +47,7 @@ def test_everything_that_a_job_can_have(bucket: Bucket, project: Path) -> None:
         "data.root=s3://roads/data_road.zip",
         "dry_run=true",
         "resume=s3://roads/segkit/train/earlier",
+        "model.weights=own.py",  # as if it were weights: what is tracked is there
         "optimizer.learning_rate=1e-3",
         "trainer.monitor=val/road/bev/MaxF",
         "sagemaker.spot=false",
@@ -62,6 +64,7 @@ def test_everything_that_a_job_can_have(bucket: Bucket, project: Path) -> None:
     check(request)
     assert request["HyperParameters"] == {
         "data.root": "s3://roads/data_road.zip",
+        "model.weights": "own.py",
         "optimizer.learning_rate": "1e-3",
         "trainer.monitor": "val/road/bev/MaxF",
     }
@@ -88,11 +91,18 @@ def test_everything_that_a_job_can_have(bucket: Bucket, project: Path) -> None:
         ([ROOT, *WHERE, "model.drop=1"], "model.drop: no such setting; did you mean model.dropout?"),
         ([ROOT, *WHERE, "--config-dir=."], "--config-dir: a job finds config files in conf/ of its source alone"),
         ([ROOT, *WHERE, f"name={'a' * 2501}"], None),
+        ([ROOT, *WHERE, "model.weights=loose.pth"], "model.weights=loose.pth: a training job does not see"),
+        ([ROOT, *WHERE, "resume=outputs/train/a"], "resume=outputs/train/a: a job goes on with what lies in S3"),
+        (
+            [ROOT, *WHERE, "sagemaker.price_per_hour={ml.p5.4xlarge: 8}"],
+            "lacks a name that the value has; +sage",
+        ),
         (["action=follow"], "action=follow: job is missing: give job=<name>"),
         (["action=stop", "job=none"], "job=none: "),
     ],
 )
 def test_mistakes_are_a_line(bucket: Bucket, project: Path, words: list[str], line: str | None) -> None:
+    (project / "loose.pth").touch()  # not tracked
     told = segkit("sagemaker", *words, cwd=project)
     assert told.code == 2
     assert told.err.count("\n") <= 2
@@ -100,6 +110,14 @@ def test_mistakes_are_a_line(bucket: Bucket, project: Path, words: list[str], li
         assert line in told.err
     assert bucket.keys() == []
     assert not (project / "outputs").exists()
+
+
+@pytest.mark.parametrize(("answer", "started"), [("y\n", True), ("\n", False), ("no\n", False), ("", False)])
+def test_on_a_terminal_it_is_asked(answer: str, started: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO(answer)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert own_service.ask("start it?") is started
 
 
 def test_outside_of_a_repository_it_is_said_what_to_do(bucket: Bucket, tmp_path: Path) -> None:
@@ -155,6 +173,24 @@ def test_a_job_that_fails_says_why(bucket: Bucket, clone: Path, tmp_path: Path) 
     assert "Traceback" not in told.err
     (kept,) = (clone / "outputs" / "sagemaker").iterdir()
     assert read_result(kept)["job"] == job.name
+
+
+def test_of_a_job_that_is_not_segkits_there_is_no_run_folder(bucket: Bucket, project: Path) -> None:
+    import boto3
+
+    boto3.client("sagemaker").create_training_job(
+        TrainingJobName="other",
+        RoleArn=ROLE,
+        AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+        OutputDataConfig={"S3OutputPath": OUTPUT},
+        ResourceConfig={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
+        StoppingCondition={"MaxRuntimeInSeconds": 100},
+    )
+    for action in ("follow", "fetch"):
+        told = segkit("sagemaker", f"action={action}", "job=other", cwd=project)
+        assert (told.code, "job=other: has no CheckpointConfig" in told.err) == (2, True), told.err
+    stopped = segkit("sagemaker", "action=stop", "job=other", cwd=project)
+    assert (stopped.code, "other: has ended already" in stopped.out) == (0, True)
 
 
 def test_the_lines_of_a_job_are_shown(bucket: Bucket, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
