@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from segkit.config.check import Strict, nested_targets
 from segkit.config.compose import combinations, composed, kept_files, resolved, set_run_folder
 from segkit.config.instantiate import check_trust
-from segkit.config.messages import readable
+from segkit.config.messages import WRONG, readable
 from segkit.config.overrides import Options, as_list, quoted, read_options, split_flags, value_of
 from segkit.config.schema import validate
 from segkit.console import log_to
@@ -30,8 +30,10 @@ from segkit.remote.local import with_addresses
 from segkit.runs.folder import RunFolder, remove_empty
 from segkit.runs.sources import CODE
 
-# A full disk, and places that cannot be written: the system's errors that the user can put right.
-PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.EEXIST)
+# A full disk, places that cannot be written, and files that are none: the system's errors that the user can put right.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+PLACES = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.EIO)
+USERS = (*FULL, *PLACES, *WRONG)
 
 log = logging.getLogger(__name__)
 
@@ -194,4 +196,4 @@ def _run(command: Command, typed: Typed, config: DictConfig) -> None:
 
 def _is_users(error: Exception) -> bool:
     # Hydra's own errors include one that is an OSError too.
-    return isinstance(error, HydraException) or not isinstance(error, OSError) or error.errno in PLACES
+    return isinstance(error, HydraException) or not isinstance(error, OSError) or error.errno in USERS

@@ -172,8 +172,11 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
             records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
             row = bar.add_task("painting", total=len(records), note="")
             pictures, writers = [record.image for record in records], writers_of(own=data.writers())
+            most = data.max_megapixels
             painter = Painter(predictor.class_list, **settings["paint"])
-            paint_pictures(predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row), painter)
+            paint_pictures(
+                predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row), painter, most
+            )
     finally:  # what was trained is finished, whatever became of its pictures
         write_result(folder.path, result | {"seconds": watch.seconds | fitted.seconds, "ended": time.time()})
 

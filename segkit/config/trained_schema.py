@@ -29,6 +29,10 @@ class DataRootSettings(Strict):
     root: str | None
 
 
+class PredictDataSettings(DataRootSettings):
+    max_megapixels: Annotated[float, Gt(0), Le(170)]
+
+
 class NetworkSettings(Strict):
     """A trained network, or several, and how they compute."""
 
@@ -54,7 +58,7 @@ class PredictSettings(NetworkSettings):
     smooth: Annotated[float, Ge(0), Lt(1)]
     calibration: str | None
     paint: PaintSettings
-    data: DataRootSettings
+    data: PredictDataSettings
 
     @field_validator("format")
     @classmethod

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.data.checks import SIZES, PictureError
-from segkit.data.images import decode_rgb, read_bytes, resize_image
+from segkit.data.images import MAX_MEGAPIXELS, decode_rgb, read_bytes, resize_image
 from segkit.data.memory import keep_freed_memory
 from segkit.data.picture_input import Resize, resized_shape
 from segkit.data.records import IGNORE_INDEX, Record
@@ -59,9 +59,11 @@ class PictureCache:
         resize: Resize,
         label_settings: str,
         decode_label: Callable[[bytes, Path], NDArray[np.uint8]],
+        max_megapixels: float = MAX_MEGAPIXELS,
     ) -> None:
         self.folder, self.resize = folder, resize
         self.label_settings, self.decode_label = label_settings, decode_label
+        self.max_megapixels = max_megapixels
 
     def open(self) -> None:
         """Create the folder, remove what killed runs left half-written, and make ready to fill.
@@ -87,8 +89,8 @@ class PictureCache:
             PictureError: a file cannot be decoded, the label has impossible values or not the image's size.
             UserError: the entry cannot be written.
         """
-        image = read_bytes(record.image)
-        label = read_bytes(record.label) if record.label else None
+        image = read_bytes(record.image, self.max_megapixels)
+        label = read_bytes(record.label, self.max_megapixels) if record.label else None
         entry = self._entry(record, image, label, evaluation)
         own_there = entry.own_label is None or entry_shape(entry.own_label) is not None
         if own_there and self._fits(entry_shape(entry.pixels)):

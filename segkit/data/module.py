@@ -20,6 +20,7 @@ from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, 
 from segkit.data.description import PARTS, DataSet
 from segkit.data.filling import count_pixels, fill_cache
 from segkit.data.gpu_loader import ResidentLoader, fits
+from segkit.data.images import MAX_MEGAPIXELS
 from segkit.data.picture_input import PictureInput
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import start_worker, worker_count
@@ -41,6 +42,8 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         train_on: the labelled parts that are trained on; with ``val`` among them there is no validation.
         resize: what pictures are resized to first: ``image_shape``, another shape, a factor of their own size, or None,
             their own size; see :class:`segkit.data.picture_input.PictureInput`, also for ``window`` and ``overlap``.
+        max_megapixels: pictures and labels that are larger, by their headers, are not decoded; Pillow refuses to open
+            more than 178.
 
     The last training batch of an epoch may be a single picture, since none is left out: a network with batch
     normalisation has to bear it.
@@ -62,11 +65,13 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         window: Literal["sliding", "whole"] = "sliding",
         overlap: Annotated[float, Ge(0), Le(0.9)] = 0.5,
         train_on: Annotated[Sequence[Literal["train", "val"]], Len(1)] = ("train",),
+        max_megapixels: Annotated[float, Gt(0), Le(170)] = MAX_MEGAPIXELS,
     ) -> None:
         super().__init__()
         self.root = Path(root).expanduser()
         self.picture_input = PictureInput.of(image_shape, resize, window, overlap)
         self.batch_size, self.seed, self.train_on = batch_size, seed, tuple(train_on)
+        self.max_megapixels = max_megapixels
         if not isinstance(augment, SampleAugmentation | None):
             remedy = "give it a _target_, as conf/augment/ does"
             if not isinstance(augment, str | dict | list | bool | int | float):
@@ -128,7 +133,9 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         return torch.from_numpy(counts[: self.num_classes])
 
     def _cache(self) -> PictureCache:
-        return PictureCache(self.cache_dir, self.picture_input.resize, self.label_key(), self.checked_label)
+        return PictureCache(
+            self.cache_dir, self.picture_input.resize, self.label_key(), self.checked_label, self.max_megapixels
+        )
 
     def prepare_data(self) -> None:
         """Lightning's hook, called on one process of each machine: the others then find the cache filled."""

@@ -2,24 +2,40 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from segkit.errors import UserError
 
+LONGEST = 255
+"""Bytes that a file's name may have, on nearly all file systems."""
+
 LOOKING = 0.15
 """Seconds in which a lock is tried again: one who only looks whether it is taken has it for a moment."""
+
+
+def temporary_name(path: Path) -> Path:
+    """Where ``path`` is written before it takes its place: one name, so that what a killed run has left is found."""
+    name = os.fsencode(path.name)
+    if len(name) > LONGEST - len("..part"):
+        name = name[: LONGEST // 2] + blake2b(name, digest_size=16).hexdigest().encode()
+    return path.with_name(f".{os.fsdecode(name)}.part")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a file to be written, which then takes the place of ``path`` in one step.
 
-    A reader sees the old file or the new one. An error, also in the body, leaves the old one.
+    A reader sees the old file or the new one. An error, also in the body, leaves the old one. What lies in the place of
+    the file to be written is removed, a killed run's leftover or somebody's link: nothing is written through it.
     """
-    temporary = path.with_name(f".{path.name}.part")  # one name: a killed run's leftover is written over
+    temporary = temporary_name(path)
+    with suppress(FileNotFoundError):
+        temporary.unlink()
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     try:
         yield temporary
         os.replace(temporary, path)

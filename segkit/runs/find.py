@@ -9,6 +9,7 @@ from typing import Any
 from segkit.errors import UserError
 from segkit.runs.folder import CONFIG
 from segkit.runs.read import Run, read_run
+from segkit.runs.regular import real
 
 SWEEPS = Path("outputs", "sweeps")
 
@@ -149,6 +150,6 @@ def find_checkpoints(places: Sequence[str], key: str) -> list[Path]:
         UserError: naming ``key``, when one is not there, or is there twice.
     """
     found = [find_checkpoint(place, key) for place in places]
-    if twice := [path for number, path in enumerate(found) if path.resolve() in {p.resolve() for p in found[:number]}]:
+    if twice := [path for number, path in enumerate(found) if real(path) in map(real, found[:number])]:
         raise UserError(f"{key}: {twice[0]} is given twice; give each network once")
     return found

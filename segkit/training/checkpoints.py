@@ -1,6 +1,5 @@
 """Checkpoints: what they hold, how they are written so that a full disk loses nothing."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from segkit.errors import UserError
+from segkit.runs.files import replacing
 from segkit.runs.monitor import mode
 
 
@@ -25,20 +25,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Raises UserError when the disk is full or the folder cannot be written."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.part")  # one name: a killed run's leftover is written over
         # Checksums take three quarters of the time, and the file is whole or not there at all.
         torch.serialization.set_crc32_options(False)
         try:
-            torch.save(checkpoint, temporary)
-            os.replace(temporary, path)
+            with replacing(path) as temporary:
+                torch.save(checkpoint, temporary)
         # torch's zip writer turns a failed write into a RuntimeError of its own.
         except (OSError, RuntimeError) as error:
             kept = "; the checkpoint before it is kept" if path.exists() else ""
             raise UserError(
                 f"{path}: could not be saved ({error}){kept}. Make room, then resume=<run folder>"
             ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 class FolderCheckpoint(ModelCheckpoint):
