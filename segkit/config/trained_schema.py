@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import field_validator, model_validator
 
 from segkit.config.check import Strict
-from segkit.config.schema import Count, Names, PaintSettings, Places, Positive, Seconds, Target, check_gpus
+from segkit.config.schema import Count, Names, PaintSettings, Places, Positive, Seconds, Seed, Target, check_gpus
 from segkit.errors import did_you_mean
 
 
@@ -54,7 +54,7 @@ class PredictSettings(NetworkSettings):
     stride: Positive
     start: Seconds
     end: Seconds | None
-    fps: Annotated[float, Gt(0)] | None
+    fps: Annotated[float, Gt(0), Le(1000)] | None
     smooth: Annotated[float, Ge(0), Lt(1)]
     calibration: str | None
     paint: PaintSettings
@@ -75,10 +75,10 @@ class ServeSettings(NetworkSettings):
     port: Annotated[int, Ge(0), Le(65535)]
     calibration: str | None
     batch: Annotated[int, Gt(0), Le(64)]
-    queue: Positive
-    max_megapixels: Annotated[float, Gt(0)]
-    max_megabytes: Annotated[float, Gt(0)]
-    timeout: Annotated[float, Gt(0)]
+    queue: Annotated[int, Gt(0), Le(65536)]
+    max_megapixels: Annotated[float, Gt(0), Le(170)]
+    max_megabytes: Annotated[float, Gt(0), Le(4096)]
+    timeout: Annotated[float, Gt(0), Le(86400)]
 
 
 class EvaluateSettings(Strict):
@@ -90,7 +90,7 @@ class EvaluateSettings(Strict):
     view: Literal["perspective", "bev", "both"]
     corruption: Literal["shadow", "fog", "rain", "night", "blur"] | None
     severity: Annotated[int, Ge(1), Le(5)]
-    seed: Count
+    seed: Seed
     gpus: Any
     data: Target
     paint: PaintSettings

@@ -27,8 +27,8 @@ LARGEST_PIXEL = 16
 HEADERS = 1 << 24
 """Bytes that a picture's file may have beside its pixels."""
 
-# The limit in megapixels is held before anything is decoded; Pillow's own would be told in two lines of a warning.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# What Pillow thinks of a damaged or large file it says in two lines of a warning, without the file's name.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 PALETTE = 3
 """PNG's colour type of pictures whose values are indices of a palette."""

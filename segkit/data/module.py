@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Gt, Le, Len
+from annotated_types import Ge, Gt, Le, Len, Lt
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
@@ -21,7 +21,7 @@ from segkit.data.description import PARTS, DataSet
 from segkit.data.filling import count_pixels, fill_cache
 from segkit.data.gpu_loader import ResidentLoader, fits
 from segkit.data.images import MAX_MEGAPIXELS
-from segkit.data.picture_input import PictureInput
+from segkit.data.picture_input import Overlap, PictureInput, Resized, Shape
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import start_worker, worker_count
 from segkit.distributed.forkserver import server_context
@@ -52,18 +52,15 @@ class SegmentationDataModule(DataSet, LightningDataModule):
     def __init__(
         self,
         root: str | Path,
-        image_shape: Annotated[Sequence[Annotated[int, Gt(0)]], Len(2, 2)],
-        batch_size: Annotated[int, Gt(0)],
+        image_shape: Shape,
+        batch_size: Annotated[int, Gt(0), Le(65536)],
         augment: SampleAugmentation | None = None,
-        workers: Annotated[int, Ge(0)] | None = None,
-        cache_dir: str | Path = ".cache",
-        seed: Annotated[int, Ge(0)] = 0,
-        resize: Annotated[Sequence[Annotated[int, Gt(0)]], Len(2, 2)]
-        | Annotated[float, Gt(0), Le(1)]
-        | Literal["image_shape"]
-        | None = "image_shape",
+        workers: Annotated[int, Ge(0), Le(256)] | None = None,
+        cache_dir: Annotated[str, Len(1)] | Path = ".cache",
+        seed: Annotated[int, Ge(0), Lt(4294967296)] = 0,
+        resize: Resized = "image_shape",
         window: Literal["sliding", "whole"] = "sliding",
-        overlap: Annotated[float, Ge(0), Le(0.9)] = 0.5,
+        overlap: Overlap = 0.5,
         train_on: Annotated[Sequence[Literal["train", "val"]], Len(1)] = ("train",),
         max_megapixels: Annotated[float, Gt(0), Le(170)] = MAX_MEGAPIXELS,
     ) -> None:

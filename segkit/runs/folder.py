@@ -14,6 +14,7 @@ import yaml
 
 from segkit.errors import UserError
 from segkit.runs.files import locked, write_whole
+from segkit.runs.plain import read_yaml
 
 LOCK, CONFIG = ".lock", ".hydra"
 
@@ -51,8 +52,12 @@ class RunFolder:
         saved = {name: self.path / CONFIG / name for name in files}
         if not saved["hydra.yaml"].is_file():
             return
-        texts = saved["hydra.yaml"].read_text(), files["hydra.yaml"]
-        owner, own = (yaml.safe_load(text)["job"]["name"] for text in texts)
+        own = yaml.safe_load(files["hydra.yaml"])["job"]["name"]
+        kept = read_yaml(saved["hydra.yaml"])
+        job = kept.get("job") if isinstance(kept, dict) else None
+        owner = job.get("name") if isinstance(job, dict) else None
+        if not isinstance(owner, str):
+            raise UserError(f"{saved['hydra.yaml']} is damaged, or not segkit's; give segkit {own} another folder")
         if owner != own:
             raise UserError(f"{self.path} is a folder of segkit {owner}; give segkit {own} another one")
         if own == "train" and not resuming and saved["config.yaml"].read_text() != files["config.yaml"]:

@@ -43,7 +43,7 @@ def open_regular(path: Path, most: int | None = None) -> BinaryIO:
         raise _refused(path, f"it is no file, but {_kind(about.st_mode)}")
     if most is not None and about.st_size > most:
         os.close(handle)
-        raise _refused(path, f"it is larger than {most >> 20} MiB, the most that is read of such a file")
+        raise _refused(path, f"it is larger than {most / 2**20:g} MiB, the most that is read of such a file")
     return os.fdopen(handle, "rb")
 
 
@@ -52,7 +52,7 @@ def read_regular(path: Path, most: int) -> bytes:
     with open_regular(path, most) as file:
         content = file.read(most + 1)
     if len(content) > most:  # it has grown since, or does not tell its size, as files in /proc
-        raise _refused(path, f"it is larger than {most >> 20} MiB, the most that is read of such a file")
+        raise _refused(path, f"it is larger than {most / 2**20:g} MiB, the most that is read of such a file")
     return content
 
 

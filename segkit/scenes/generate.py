@@ -30,6 +30,10 @@ _COLOURS[0], _COLOURS[1], _COLOURS[IGNORE_INDEX] = (0, 0, 255), (255, 0, 255), (
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB)
 
 
+BYTES = {"kitti": 700_000, "varied": 250_000}
+"""Of a picture with its labels, a little less than they take."""
+
+
 class _Job(NamedTuple):
     root: Path
     seed: int
@@ -93,6 +97,12 @@ def generate_scenes(
                 f"{root} already holds pictures ({held.relative_to(root)}); nothing was written.\n"
                 "Choose another data.root, or delete its training/ and testing/ folders first."
             )
+    needed, there = sum((drive, 0) if drive else count) * BYTES[looks], _free(root)
+    if needed > there:
+        raise UserError(
+            f"{f'drive={drive}' if drive else f'count=[{count[0]},{count[1]}]'}: takes some {needed / 2**30:.1f} GiB, "
+            f"and {there / 2**30:.1f} GiB are free at data.root={root}; give fewer pictures, or another disk"
+        )
     new = not root.exists()
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -114,6 +124,12 @@ def generate_scenes(
         shutil.rmtree(staging, ignore_errors=True)
         if new and not any(root.iterdir()):
             root.rmdir()
+
+
+def _free(root: Path) -> int:
+    """Bytes of the disk that ``root`` will lie on."""
+    there = next(path for path in (root, *root.absolute().parents) if path.is_dir())
+    return shutil.disk_usage(there).free
 
 
 def _jobs(

@@ -4,14 +4,22 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests.fixtures import write_kitti
+from tests.hostile.ingredients import MODEL_WORDS
+
+TRAINING = ["data.image_shape=[32,64]", "data.split=fraction", "data.val_fraction=0.5", "data.workers=0"]
+TRAINING += ["trainer.max_epochs=1", "trainer.gpus=0", "predictions=0", "data.batch_size=3"]
 REPOSITORY = Path(__file__).resolve().parents[2]
 MEMORY_GIB = 4.0
 LINES = 2
@@ -31,6 +39,7 @@ class Case:
         lines: lines that the message may have; a data set's report has more than two.
         check: what else is to hold, of the folder afterwards.
         seconds: in which it has to end.
+        trained: whether ``run``, a run of one epoch, and ``data/data_road``, its data, lie there before.
     """
 
     name: str
@@ -41,6 +50,7 @@ class Case:
     lines: int = LINES
     check: Callable[[Path], None] = lambda folder: None
     seconds: float = 30
+    trained: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -56,6 +66,7 @@ class Zygote:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, **pipes)  # type: ignore[call-overload]
         assert self.process.stdout.readline() == "ready\n"
+        self.scratch = Path(tempfile.mkdtemp(prefix="hostile-"))
 
     def run(self, words: Sequence[str], folder: Path, seconds: float) -> dict[str, Any]:
         """What became of ``segkit <words>`` in ``folder``; see ``zygote.followed``."""
@@ -64,8 +75,19 @@ class Zygote:
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
 
+    @cached_property
+    def trained(self) -> Path:
+        """A folder with ``run`` and ``data/data_road``: a run of one epoch, trained when it is first asked for."""
+        folder = self.scratch / "trained"
+        folder.mkdir()
+        write_kitti(folder / "data/data_road", 2, 1)
+        ended = self.run(["train", *MODEL_WORDS, *TRAINING, "hydra.run.dir=run"], folder, 60)
+        assert ended["code"] == 0, Path(f"{folder}.err").read_text()
+        return folder
+
     def close(self) -> None:
         """End it."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
         self.process.stdin.close()
         self.process.wait()
 
@@ -90,6 +112,8 @@ def snapshot(folder: Path) -> dict[str, tuple[object, ...]]:
 
 def broken(case: Case, folder: Path, zygote: Zygote) -> list[str]:
     """Everything in which a case does not end as it has to; run in the empty ``folder``."""
+    if case.trained:
+        shutil.copytree(zygote.trained, folder, dirs_exist_ok=True)
     words = [str(word) for word in case.build(folder)]
     before = snapshot(folder)
     ended = zygote.run(words, folder, case.seconds)
@@ -108,7 +132,7 @@ def broken(case: Case, folder: Path, zygote: Zygote) -> list[str]:
         found.append("prints a traceback")
     if case.code == 2 and len(err.strip().splitlines()) > case.lines:
         found.append(f"says {len(err.strip().splitlines())} lines")
-    if not re.search(case.expected, out + err):
+    if not re.search(case.expected, out + err, re.DOTALL):
         found.append(f"does not say {case.expected!r}")
     changed = [name for name, content in before.items() if after.get(name) != content]
     found += [f"has changed {name}" for name in changed if not name.startswith(case.leaves or ("\0",))]

@@ -10,10 +10,15 @@ import resource
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 
 MEMORY = 4 << 30
 """Bytes of address space that a command may take beside what was there before it."""
+
+
+GRACE = 3.0
+"""Seconds in which the processes that a command has started have to end after it."""
 
 
 def address_space() -> int:
@@ -75,23 +80,33 @@ def command(words: list[str], folder: str) -> None:
         os._exit(code if isinstance(code, int) else 1)
 
 
+def alive(group: int) -> bool:
+    """Whether a process group has members."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def followed(child: int, seconds: float) -> dict[str, object]:
     """What became of a command: its exit code (negative: the signal's number), whether it had to be killed, …"""
     handle = os.pidfd_open(child)
     late = not select.select([handle], [], [], seconds)[0]
     if late:
-        os.killpg(child, signal.SIGKILL)
+        os.kill(child, signal.SIGKILL)
     _, status, used = os.wait4(child, 0)
     os.close(handle)
-    try:
+    end = time.monotonic() + (0 if late else GRACE)
+    while alive(child) and time.monotonic() < end:
+        time.sleep(0.02)
+    orphans = alive(child)
+    if orphans:
         os.killpg(child, signal.SIGKILL)
-        orphans = not late
-    except ProcessLookupError:
-        orphans = False
     return {
         "code": os.waitstatus_to_exitcode(status),
         "late": late,
-        "orphans": orphans,
+        "orphans": orphans and not late,
         "gib": used.ru_maxrss / 2**20,
         "seconds": used.ru_utime + used.ru_stime,
     }
