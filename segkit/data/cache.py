@@ -1,6 +1,7 @@
 """Decoded and resized pictures on disk, found by content: shared by workers, processes and runs, and never stale."""
 
 import errno
+import math
 import os
 import re
 import threading
@@ -21,6 +22,7 @@ from segkit.data.memory import keep_freed_memory
 from segkit.data.picture_input import Resize, resized_shape
 from segkit.data.records import IGNORE_INDEX, Record
 from segkit.errors import UserError
+from segkit.runs.regular import open_regular
 
 FORMAT = 1
 """Part of every key: raise it when decoding, resizing or the layout of an entry changes."""
@@ -92,8 +94,7 @@ class PictureCache:
         image = read_bytes(record.image, self.max_megapixels)
         label = read_bytes(record.label, self.max_megapixels) if record.label else None
         entry = self._entry(record, image, label, evaluation)
-        own_there = entry.own_label is None or entry_shape(entry.own_label) is not None
-        if own_there and self._fits(entry_shape(entry.pixels)):
+        if self._own_there(entry) and self._fits(entry_shape(entry.pixels)):
             return entry
         rgb = decode_rgb(image, record.image)
         height, width = rgb.shape[:2]
@@ -106,19 +107,26 @@ class PictureCache:
                 raise PictureError(SIZES, record.label, sizes)
         self._write(entry.pixels, resized(rgb, own, resized_shape((height, width), self.resize)))
         if entry.own_label:
-            self._write(entry.own_label, own if record.label else np.array(own.shape))
+            self._write(entry.own_label, own if record.label else np.array(own.shape, np.int64))
         return entry
 
-    def kept(self, name: str, compute: Callable[[], NDArray]) -> NDArray:
-        """The array ``name``, computed where it is not there yet.
+    def kept(self, name: str, compute: Callable[[], NDArray], shape: tuple[int, ...]) -> NDArray:
+        """The array ``name``, int64 of ``shape``, computed where it is not there yet.
 
         Raises:
             UserError: it cannot be written.
         """
         path = self.folder / f"{name}.npy"
-        if entry_shape(path) is None:
+        if entry_shape(path, np.int64) != shape:
             self._write(path, compute())
         return load(path)
+
+    def _own_there(self, entry: Entry) -> bool:
+        if entry.own_label is None:
+            return True
+        if entry.record.label is None:
+            return entry_shape(entry.own_label, np.int64) == (2,)
+        return len(entry_shape(entry.own_label) or ()) == 2
 
     def _fits(self, shape: tuple[int, ...] | None) -> bool:
         """Whether an entry's shape is one that ``resize`` can give."""
@@ -145,6 +153,8 @@ class PictureCache:
                 np.lib.format.write_array_header_1_0(file, header)
                 file.write(content.data)
             os.replace(temporary, path)
+        except IsADirectoryError as error:
+            raise UserError(f"data.cache_dir={self.folder}: {path.name} there is a folder; remove it") from error
         except OSError as error:
             raise self._unwritable(error) from error
         finally:
@@ -182,12 +192,14 @@ def load(path: Path) -> NDArray:
 _HEADER = threading.Lock()
 
 
-def entry_shape(path: Path) -> tuple[int, ...] | None:
-    """Shape of a whole entry; ``None`` if it is missing, cut off or something else."""
+def entry_shape(path: Path, dtype: type[np.generic] = np.uint8) -> tuple[int, ...] | None:
+    """Shape of a whole entry of ``dtype``; ``None`` if it is missing, cut off or something else."""
     try:
-        with _HEADER:
-            array = np.load(path, mmap_mode="r")
-        whole = array.offset + array.nbytes == path.stat().st_size
-    except (OSError, ValueError, EOFError):
+        with open_regular(path) as file, _HEADER:
+            if np.lib.format.read_magic(file) != (1, 0):
+                return None
+            shape, columns_first, kind = np.lib.format.read_array_header_1_0(file)
+            whole = file.tell() + math.prod(shape) * kind.itemsize == os.fstat(file.fileno()).st_size
+    except Exception:  # a header is read as Python is, which meets any byte sequence
         return None
-    return array.shape if whole else None
+    return shape if whole and kind == dtype and not columns_first else None

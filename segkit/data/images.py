@@ -27,8 +27,9 @@ LARGEST_PIXEL = 16
 HEADERS = 1 << 24
 """Bytes that a picture's file may have beside its pixels."""
 
-# What Pillow thinks of a damaged or large file it says in two lines of a warning, without the file's name.
+# What Pillow and OpenCV think of a damaged or large file they say in lines of their own, without the file's name.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 PALETTE = 3
 """PNG's colour type of pictures whose values are indices of a palette."""

@@ -126,7 +126,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         self._prepare_once()
         entries = self._entries["train"]
         content = blake2b(" ".join(entry.pixels.name for entry in entries).encode(), digest_size=16)
-        counts = self._cache().kept(f"{content.hexdigest()}_counts", lambda: count_pixels(entries))
+        counts = self._cache().kept(f"{content.hexdigest()}_counts", lambda: count_pixels(entries), (256,))
         return torch.from_numpy(counts[: self.num_classes])
 
     def _cache(self) -> PictureCache:

@@ -17,6 +17,11 @@ FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 """Optimisers whose update of all parameters is one launch on a GPU."""
 
 
+# Weights have 32 bits, whose largest number is 3.4e38.
+Rate = Annotated[float, Gt(0), Le(1e38)]
+Decay = Annotated[float, Ge(0), Le(1e38)]
+
+
 class Optimization:
     """A recipe, applied to a network by :meth:`build`.
 
@@ -32,10 +37,10 @@ class Optimization:
     def __init__(
         self,
         algorithm: Callable[..., torch.optim.Optimizer],
-        learning_rate: Annotated[float, Gt(0), Le(1000)] = 1e-4,
-        weight_decay: Annotated[float, Ge(0), Le(1000)] = 0.0,
-        decoder_decay: Annotated[float, Ge(0), Le(1000)] | None = None,
-        encoder_factor: Annotated[float, Gt(0), Le(1000)] = 1.0,
+        learning_rate: Rate = 1e-4,
+        weight_decay: Decay = 0.0,
+        decoder_decay: Decay | None = None,
+        encoder_factor: Rate = 1.0,
         decay_all: bool = False,
         schedule: Schedule = "constant",
         warmup: Annotated[int, Ge(0), Lt(2147483648)] | Annotated[float, Ge(0), Lt(1)] = 0,

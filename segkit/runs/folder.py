@@ -31,6 +31,9 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
+        for entry in path.iterdir():
+            if entry.is_symlink() and (entry.name in (LOCK, CONFIG) or entry.suffix == ".log"):
+                raise UserError(f"{entry} is a link, which would be written through; remove it or give another folder")
         self._before = {entry.name for entry in path.iterdir()}
         self._config_before: dict[str, str] = {}
         self._result_before = self._result_time()

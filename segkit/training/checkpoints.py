@@ -61,7 +61,11 @@ class LastCheckpoint(FolderCheckpoint):
     """``last.ckpt`` at the end of an epoch: everything that a resumed run needs.
 
     With Adam that is three times the weights (1.6 GB for FCN-8s), so epochs of a few seconds would be spent on writing
-    it. It is written when the last one is ``EVERY_SECONDS`` old, and after the final epoch.
+    it. It is written when the last one is ``EVERY_SECONDS`` old, after the final epoch, and where the run is to stop.
+
+    Attributes:
+        behind: whole epochs since it was written; they took less than ``EVERY_SECONDS`` together.
+        wanted: the run is to stop, and the end of the epoch at hand is to be kept; the same in all processes.
     """
 
     EVERY_SECONDS = 20.0
@@ -69,14 +73,16 @@ class LastCheckpoint(FolderCheckpoint):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, "last", save_on_train_epoch_end=True, every_n_epochs=1)
         self.written = time.monotonic()
+        self.behind, self.wanted = 0, False
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         final = trainer.max_epochs is not None and trainer.current_epoch + 1 >= trainer.max_epochs
-        due = final or time.monotonic() - self.written >= self.EVERY_SECONDS
+        due = final or self.wanted or time.monotonic() - self.written >= self.EVERY_SECONDS
+        self.behind += 1
         # All processes take part in saving; their clocks may differ.
         if trainer.strategy.broadcast(due):
             super().on_train_epoch_end(trainer, pl_module)
-            self.written = time.monotonic()
+            self.written, self.behind = time.monotonic(), 0
 
 
 def checkpoint_callbacks(folder: Path, monitor: str | None, max_epochs: int) -> list[ModelCheckpoint]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile import cases_pictures
+from tests.hostile import cases_caches, cases_checkpoints, cases_links, cases_pictures, cases_settings
 from tests.hostile.harness import Case, Zygote, broken
 
-CASES = [case for area in (cases_pictures,) for case in area.CASES]
+AREAS = (cases_pictures, cases_checkpoints, cases_settings, cases_caches, cases_links)
+CASES = [case for area in AREAS for case in area.CASES]
 
 
 @pytest.fixture(scope="session")
