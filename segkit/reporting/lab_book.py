@@ -52,10 +52,10 @@ def write_entry(folder: Path, sources: Sequence[Path], question: str, count: int
         if len(evaluations) > 1 and not has_road_scores(results[0]):
             kept = {"recipes": [recipe.result() for recipe in recipes(evaluations)], "evaluations": kept}
     say_what_is_replaced(folder, text)
+    write_whole(folder / "README.md", text.encode())  # first: it marks the folder as the entry's
     for name, path in pictures.items():
         write_whole(folder / f"{name}.jpg", small_jpeg(path))
     write_result(folder, kept)
-    write_whole(folder / "README.md", text.encode())
     log.info("written: %s", folder / "README.md")
 
 

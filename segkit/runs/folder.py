@@ -1,5 +1,6 @@
 """The writer of run folders: their layout, the lock that gives one to a process, the config's copy, ``result.json``."""
 
+import errno
 import json
 import math
 import os
@@ -16,6 +17,7 @@ from segkit.errors import UserError
 from segkit.runs.files import locked, write_whole
 from segkit.runs.plain import read_yaml
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 LOCK, CONFIG = ".lock", ".hydra"
 
 
@@ -127,8 +129,19 @@ def remove_empty(folder: Path) -> None:
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:
-    """Write ``result.json`` in one step: a reader sees the old file or the new one, never half of one."""
-    write_whole(folder / "result.json", (json.dumps(_finite(result), indent=2, allow_nan=False) + "\n").encode())
+    """Write ``result.json`` in one step: a reader sees the old file or the new one, never half of one.
+
+    On a full disk it takes the old one's place byte by byte, where it is no longer: what became of a run is told.
+    """
+    path = folder / "result.json"
+    try:
+        write_whole(path, (json.dumps(_finite(result), indent=2, allow_nan=False) + "\n").encode())
+    except OSError as error:
+        short = json.dumps(_finite(result), allow_nan=False).encode()
+        if error.errno not in FULL or path.is_symlink() or not path.is_file() or path.stat().st_size < len(short):
+            raise
+        with path.open("r+b") as file:
+            file.write(short.ljust(path.stat().st_size))
 
 
 def _finite(value: Any) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from segkit.config.schema import TrainerSettings
@@ -18,6 +18,7 @@ from segkit.distributed.ranks import Ranks
 from segkit.errors import UserError, choices, printable
 from segkit.models.trained import read_checkpoint
 from segkit.runs.study import Trial
+from segkit.training.callbacks.progress import EpochReport
 from segkit.training.loggers import log_config
 from segkit.training.task import SegmentationTask
 from segkit.training.trainer import build_trainer
@@ -93,21 +94,25 @@ def fit(
     if trainer.is_global_zero and trainer.logger is not None:
         log_config(trainer.logger, config or {})
     built = time.perf_counter()
-    _fit(trainer, task, data, last if resuming else None)
+    _fit(trainer, report, task, data, last if resuming else None)
     fitted = report.seconds_before + time.perf_counter() - built
     seconds = {"network": round(built - started, 3), "fit": round(fitted, 3)}
     memory = round(torch.cuda.max_memory_allocated() / 2**30, 3) if processes.indices else None
     return Fitted(report.epochs, seconds, memory)
 
 
-def _fit(trainer: Trainer, task: SegmentationTask, data: SegmentationDataModule, checkpoint: Path | None) -> None:
+def _fit(
+    trainer: Trainer,
+    report: EpochReport,
+    task: SegmentationTask,
+    data: SegmentationDataModule,
+    checkpoint: Path | None,
+) -> None:
     """Lightning's fit, with a GPU's lack of memory told as a setting that is too large."""
-    begun = _Begun()
-    trainer.callbacks.insert(0, begun)  # type: ignore[attr-defined]
     try:
         trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        if checkpoint is None or begun.begun:
+        if checkpoint is None or report.begun:
             raise
         raise UserError(
             f"resume: {printable(checkpoint)} is damaged, training cannot go on from it ({type(error).__name__}: "
@@ -123,16 +128,6 @@ def _fit(trainer: Trainer, task: SegmentationTask, data: SegmentationDataModule,
             f"out of GPU memory: {str(error).splitlines()[0]}\n"
             f"Lower data.batch_size (now {data.batch_size}) or data.image_shape, or set trainer.precision=bf16"
         ) from error
-
-
-class _Begun(Callback):
-    """Knows whether training has begun: until then a checkpoint is restored."""
-
-    def __init__(self) -> None:
-        self.begun = False
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.begun = True
 
 
 def check_resumable(checkpoint: Mapping[str, Any], task: SegmentationTask, options: TrainerSettings) -> None:

@@ -114,7 +114,7 @@ def resumed(name: str, prepare: Callable[[Path], object], expected: str, *words:
         prepare(folder / "run")
         return ["train", "resume=run", *words]
 
-    return Case(f"resume: {name}", built, expected, code, (".cache", "run/train.log"), trained=True)
+    return Case(f"resume: {name}", built, expected, code, (".cache", "run/train.log", "run/tensorboard"), trained=True)
 
 
 def last(name: str, change: Change, expected: str = r"last\.ckpt") -> Case:
