@@ -4,6 +4,7 @@ import errno
 import math
 import os
 import re
+import shutil
 import threading
 import time
 import uuid
@@ -83,6 +84,25 @@ class PictureCache:
             return  # another run has just removed the same leftovers
         except OSError as error:
             raise self._unwritable(error) from error
+
+    def check_room(self, count: int) -> None:
+        """Refuse ``count`` pictures that the disk has no room for, as far as their size at ``resize`` is known.
+
+        Raises:
+            UserError: with the estimate.
+        """
+        if not isinstance(self.resize, tuple):
+            return
+        needed, free = count * 4 * math.prod(self.resize), shutil.disk_usage(self.folder).free
+        if needed <= free:
+            return
+        there = sum(path.stat().st_size for path in self.folder.glob("*.npy"))  # may be these already
+        if needed > free + there:
+            raise UserError(
+                f"data.cache_dir={self.folder}: {count} pictures of {self.resize[0]}×{self.resize[1]} take "
+                f"{needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free. "
+                "Free some space or set data.cache_dir elsewhere."
+            )
 
     def fill(self, record: Record, evaluation: bool) -> Entry:
         """Make sure that the record's arrays are there, and check its files while decoding them.

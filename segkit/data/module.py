@@ -102,6 +102,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         if not self.layout.parts["train"] and not problems:
             problems.append(Problem(NO_IMAGES, "there is no training picture"))
         jobs = [(part, record) for part in PARTS for record in self.layout.parts[part]]
+        cache.check_room(len(jobs))
         problems += [problem for _, record in jobs for problem in self.check(record)]
         entries, unusable = fill_cache(
             cache, [(record, part != "train") for part, record in jobs], self.root, on_progress

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from segkit.data.checks import UNREADABLE, PictureError
 from segkit.data.images import MAX_MEGAPIXELS, decode_image
 from segkit.data.overlay import Area, Painter
 from segkit.data.records import SegmentationClass
 from segkit.data.writer import Prediction, Writer, png
+from segkit.distributed.memory import lacking
 from segkit.errors import UserError
 from segkit.models.full_size import to_confidence
 from segkit.predict.pipeline import Seconds, staged
@@ -174,9 +176,17 @@ class Stages:
     def read(self, path: Path) -> Read | UserError:
         try:
             image = decode_image(path, self.max_megapixels)
+            self._check_room(path, image)
         except UserError as error:
             return error
         return Read(image, self.predictor.views(image))
+
+    def _check_room(self, path: Path, image: NDArray[np.uint8]) -> None:
+        """Refuse a picture of which logits and probabilities find no room in this machine's memory."""
+        if self.predictor.device.type == "cpu":
+            told = lacking(image.size + 8 * len(self.predictor.class_list) * image.shape[0] * image.shape[1])
+            if told:
+                raise PictureError(UNREADABLE, path, f"takes {told}: give a smaller one")
 
     def network(self, read: Read | UserError) -> Answer | UserError:
         if isinstance(read, UserError):

@@ -35,7 +35,7 @@ class Case:
         build: writes what is needed into a folder, and gives the command's words.
         expected: a pattern in what is printed: culprit and remedy.
         code: the exit code: 2, or 1 where some inputs of many failed; 0 where it is to be borne.
-        leaves: what may lie in the folder afterwards beside what was built: files, and folders with all that is in them.
+        leaves: what may lie in the folder afterwards beside what was built: files, and folders with all in them.
         lines: lines that the message may have; a data set's report has more than two.
         check: what else is to hold, of the folder afterwards.
         seconds: in which it has to end.
