@@ -52,7 +52,9 @@ def resume(folder: Path, words: list[str], config_dir: Path | None) -> Resumed:
         raise UserError(f"resume={folder}: its .hydra folder is damaged: {error}") from error
     if not about:
         raise UserError(f"resume={folder}: no run folder of segkit train (its .hydra/hydra.yaml is missing)")
-    typed = about.get("overrides", {}).get("task", [])
+    if not {"runtime", "overrides"} <= about.keys():
+        raise UserError(f"resume={folder}: its .hydra folder is damaged: hydra.yaml lacks its runtime or overrides")
+    typed = about["overrides"].get("task", [])
     _check_version(folder, kept)
     config_dir = config_dir or next((place for place in own if place.is_dir()), None)
     with hydra_ready(config_dir):

@@ -116,7 +116,8 @@ class VideoWriter:
         self._temporary.unlink(missing_ok=True)
 
     def _open(self, picture: Picture, begin: float) -> "_Encoder":
-        create(self._temporary)
+        with suppress(FileNotFoundError):  # told by what writes
+            create(self._temporary)
         size = (picture.shape[1] + picture.shape[1] % 2, picture.shape[0] + picture.shape[0] % 2)
         if find_spec("av") is None:
             return _OpenCV(self._temporary, self.rate, size)

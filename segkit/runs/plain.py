@@ -32,7 +32,7 @@ def read_json(path: Path) -> Any:
     try:
         return checked(json.loads(read_text(path)))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{printable(path)}: is damaged, or no JSON ({_first_line(error)})") from error
+        raise UserError(f"{printable(path)} is damaged, or no JSON ({_first_line(error)})") from error
 
 
 def read_yaml(path: Path) -> Any:
@@ -44,11 +44,11 @@ def read_settings(path: Path) -> DictConfig:
     """The same as Hydra has it: references can be resolved, and 1e-4 is a number. Raises as ``read_json``."""
     content, text = _yaml(path)
     if not isinstance(content, Mapping):
-        raise UserError(f"{printable(path)}: is damaged: it holds no settings by their names")
+        raise UserError(f"{printable(path)} is damaged: it holds no settings by their names")
     try:
         return DictConfig(OmegaConf.create(text))
     except OmegaConfBaseException as error:
-        raise UserError(f"{printable(path)}: is damaged ({_first_line(error)})") from error
+        raise UserError(f"{printable(path)} is damaged ({_first_line(error)})") from error
 
 
 def _yaml(path: Path) -> tuple[Any, str]:
@@ -56,7 +56,7 @@ def _yaml(path: Path) -> tuple[Any, str]:
         text = read_text(path, SETTINGS)
         return checked(yaml.safe_load(text)), text
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{printable(path)}: is damaged, or no YAML ({_first_line(error)})") from error
+        raise UserError(f"{printable(path)} is damaged, or no YAML ({_first_line(error)})") from error
 
 
 def checked(value: Any) -> Any:

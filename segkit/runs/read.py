@@ -119,9 +119,9 @@ def checked_result(folder: Path) -> dict[str, Any]:
     path = folder / "result.json"
     result = read_json(path)
     if not isinstance(result, dict):
-        raise UserError(f"{printable(path)}: is damaged: it holds no results by their names")
+        raise UserError(f"{printable(path)} is damaged: it holds no results by their names")
     if problems := schema_problems(Result, {name: result[name] for name in Result.model_fields if name in result}):
-        raise UserError(f"{printable(path)}: is damaged, or not segkit's: {printable(problems[0])[:200]}")
+        raise UserError(f"{printable(path)} is damaged, or not segkit's: {printable(problems[0])[:200]}")
     return result
 
 
@@ -135,7 +135,7 @@ def read_overrides(folder: Path) -> list[str]:
     path = folder / CONFIG / "overrides.yaml"
     words = read_yaml(path) or []
     if not isinstance(words, list) or not all(isinstance(word, str) and word.isprintable() for word in words):
-        raise UserError(f"{printable(path)}: is damaged: it holds no list of settings")
+        raise UserError(f"{printable(path)} is damaged: it holds no list of settings")
     return words
 
 
@@ -153,7 +153,7 @@ def read_hydra(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{printable(path)}: cannot be read: {error.strerror}") from error
     if problems := schema_problems(Kept, saved) if isinstance(saved, dict) else ["it holds nothing by its name"]:
-        raise UserError(f"{printable(path)}: is damaged: {printable(problems[0])[:200]}")
+        raise UserError(f"{printable(path)} is damaged: {printable(problems[0])[:200]}")
     return cast(dict[str, Any], saved)
 
 
@@ -238,7 +238,7 @@ def _plain(config: DictConfig, resolve: bool, folder: Path) -> dict[str, Any]:
     try:
         settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
     except (OmegaConfBaseException, RecursionError) as error:
-        raise UserError(f"{printable(path)}: is damaged: a value refers to what is not there") from error
+        raise UserError(f"{printable(path)} is damaged: a value refers to what is not there") from error
     if resolve and (problems := schema_problems(Settings, {key: settings.get(key) for key in Settings.model_fields})):
-        raise UserError(f"{printable(path)}: is damaged, or not segkit's: {printable(problems[0])[:200]}")
+        raise UserError(f"{printable(path)} is damaged, or not segkit's: {printable(problems[0])[:200]}")
     return settings

@@ -87,6 +87,8 @@ def read_description(file: Path, root: Path) -> Description:
         ) from error
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from error
+    except UserError as error:
+        raise UserError(f"{file}: cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{file}: holds no keys; it needs names: the classes by their numbers")
     for key in content:
