@@ -95,7 +95,7 @@ class Painter:
             before: the areas of the frame before this one, whose order stays where no class has clearly outgrown the
                 one before it: so the legend of a video stands still.
         """
-        counts = cv2.calcHist([classes], [0], None, [256], [0, 256])[: len(self.class_list), 0]
+        counts = cv2.calcHist([classes], [0], None, [256], [0, 256]).ravel()[: len(self.class_list)]
         shares = {number: float(counts[number]) / classes.size for number in np.flatnonzero(counts).tolist()}
         order = [area.number for area in before if area.number in shares]
         order += sorted((number for number in shares if number not in order), key=lambda number: -shares[number])

@@ -1,5 +1,6 @@
 """Classes painted over pictures, and the legend beside them."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -56,6 +57,12 @@ def test_labels_are_striped_where_they_are_not_scored() -> None:
     colours, counts = np.unique(painted[:, 10:].reshape(-1, 3), axis=0, return_counts=True)
     assert colours.tolist() == [list(grey) for grey in UNSCORED]
     assert counts.min() > 70
+
+
+def test_areas_with_opencv_5_whose_histograms_have_one_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    histogram = cv2.calcHist
+    monkeypatch.setattr(cv2, "calcHist", lambda *given: histogram(*given).ravel())
+    assert Painter(ABC).areas(np.array([[2, 2], [2, 0]], np.uint8)) == (Area(2, 0.75), Area(0, 0.25))
 
 
 def test_areas_are_shares_of_the_picture_with_most_pixels_first() -> None:
