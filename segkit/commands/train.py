@@ -175,15 +175,8 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
             row = bar.add_task("painting", total=len(records), note="")
             pictures, writers = [record.image for record in records], writers_of(own=data.writers())
             painter = Painter(predictor.class_list, **settings["paint"])
-            paint_pictures(
-                predictor,
-                pictures,
-                folder.predictions,
-                writers,
-                lambda path: bar.advance(row),
-                painter,
-                data.max_megapixels,
-            )
+            how = painter, data.max_megapixels
+            paint_pictures(predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row), *how)
     finally:  # what was trained is finished, whatever became of its pictures
         write_result(folder.path, result | {"seconds": watch.seconds | fitted.seconds, "ended": time.time()})
 
