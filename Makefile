@@ -2,25 +2,27 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint tensorboard
+.PHONY: help setup demo test hostile fuzz lint tensorboard
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## +/\t/' | expand -t 14
 
 setup: .venv/.ready  ## make .venv with the tested set of packages (only when missing or outdated)
 
-# uv, where it is installed, does in seconds what pip does in a minute.
-INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
+# uv, where it is installed, does in seconds what pip does in a minute; where uv is not told of a registry, pip may be.
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+define add
+	$(if $(shell command -v uv),uv pip install --quiet --python $(BIN)/python $(1) ||) $(PIP) $(1)
+endef
 
 # $(1): what is installed. The stamp comes last, so that an installation that was cut off is done again.
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "segkit needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(INSTALL) --quiet -c constraints.txt -e '$(1)'
+	$(call add,-c constraints.txt -e '$(1)')
 	@# opencv-python needs the system's libGL; where that is missing the headless build of the same version takes over.
-	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(INSTALL) --quiet --force-reinstall --no-deps -c constraints.txt \
-		opencv-python-headless
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(PIP) --force-reinstall --no-deps -c constraints.txt opencv-python-headless
 	@touch $(2)
 endef
 PACKAGES := pyproject.toml setup.py constraints.txt Makefile
@@ -39,6 +41,13 @@ demo: setup  ## generate street scenes, train a small network on them, paint eve
 
 test: .venv/.tested  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+hostile: .venv/.tested  ## all hostile and mistaken inputs (make test runs every third)
+	OMP_NUM_THREADS=1 HOSTILE=all $(BIN)/python -m pytest -n 2 tests/hostile
+
+minutes ?= 30
+fuzz: .venv/.tested  ## random inputs of every kind, for minutes=30
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.hostile.fuzz minutes=$(minutes)
 
 lint: .venv/.tested  ## ruff, mypy, and the directions of imports
 	$(BIN)/ruff check .
