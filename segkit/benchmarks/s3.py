@@ -1,7 +1,7 @@
 """Copies of what lies in S3, beside boto3's transfer manager, and training from a copy beside training from the disk.
 
 Both ask the same server, moto's, which runs in a process of its own on this machine, in turns within one run. It is
-slower than S3 and nearer, so the rates say nothing of AWS; what a client spends of the processor for them does.
+slow, so the rates are mostly its own and say nothing of AWS; what a client spends of the processor says more.
 """
 
 import logging

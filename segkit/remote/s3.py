@@ -9,7 +9,9 @@ from typing import IO, Any
 from segkit.errors import UserError
 from segkit.remote.address import Address, BrokenOff, Entry
 
-CHUNK = 1 << 20
+CHUNK = 1 << 18
+"""Bytes that are taken from a connection at once: with 1 MB the same copy takes nearly twice the processor's time."""
+
 CONNECTIONS = 24
 READ_TIMEOUT = 60.0
 """Seconds of silence after which an answer counts as broken off."""
