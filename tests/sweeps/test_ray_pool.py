@@ -60,7 +60,9 @@ def test_jobs_run_side_by_side_and_the_rest_waits(
     outcomes = all_outcomes(two_cores, 2)
     assert sorted(outcome.reason for outcome in outcomes.values()) == ["SIGTERM", NOT_BEGUN.reason]
     assert {outcome.status for outcome in outcomes.values()} == {"interrupted"}
-    assert len(list(tmp_path.glob("?/checkpoints/interrupted.ckpt"))) == 1
+    [stopped] = [name for name, outcome in outcomes.items() if outcome.reason == "SIGTERM"]
+    # By the time that Ray has passed the signal on, the one epoch may have ended.
+    assert list((tmp_path / stopped / "checkpoints").glob("*.ckpt"))
     assert tell(deaf, b"ping") == b"done "
     two_cores.stop()
     [(name, outcome)] = all_outcomes(two_cores, 1).items()
