@@ -23,13 +23,15 @@ SETTINGS = [
     "data.image_shape=[32,64]",
     "data.split=fraction",
     "data.workers=0",
-    "augment=flip",
+    "augment=road",
+    "augment.paste_classes=[road]",
     "model.weights=null",
     "model.fc_channels=8",
     "model.dropout=0",
     "model.skip_scale=[1,1]",
     "optimizer.learning_rate=1e-3",
     "trainer.gpus=0",
+    "trainer.ema=0.9",
     "predictions=1",
 ]
 # 15 training and 3 validation pictures: neither a whole number of batches of 4, nor of pairs.
