@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint tensorboard
+.PHONY: help setup demo test hostile fuzz lint tensorboard
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## +/\t/' | expand -t 14
@@ -26,6 +26,13 @@ demo: setup  ## generate street scenes, train a small network on them, paint eve
 
 test: setup  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+hostile: setup  ## all hostile and mistaken inputs (make test runs every third)
+	OMP_NUM_THREADS=1 HOSTILE=all $(BIN)/python -m pytest -n 2 tests/hostile
+
+minutes ?= 30
+fuzz: setup  ## random inputs of every kind, for minutes=30
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.hostile.fuzz minutes=$(minutes)
 
 lint: setup  ## ruff, mypy, and the directions of imports
 	$(BIN)/ruff check .

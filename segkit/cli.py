@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 from contextlib import nullcontext
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from segkit import __version__
@@ -38,6 +39,9 @@ USAGE = "usage: segkit <command> [key=value …] [--help] [--version]\n\ncommand
 
 def main(leading: list[str] | None = None) -> None:
     """Run the command named by the first word of ``leading`` + the command line. Exits with 2 on a user's mistake."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be text in the terminal's encoding
     sys.path.append(os.getcwd())  # for classes of the user's own, named as _target_
     words = [*(leading or []), *sys.argv[1:]]
     if not words or words[0] in ("-h", "--help"):

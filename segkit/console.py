@@ -67,6 +67,6 @@ def log_to(on_console: bool, file: Path | None) -> None:
         handlers.append(ConsoleHandler())
         handlers[-1].setFormatter(logging.Formatter("%(message)s"))
     if file is not None:
-        handlers.append(logging.FileHandler(file, delay=True))
+        handlers.append(logging.FileHandler(file, delay=True, encoding="utf-8", errors="backslashreplace"))
         handlers[-1].setFormatter(logging.Formatter(TIMED))
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)

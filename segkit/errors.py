@@ -39,6 +39,23 @@ class Interrupted(SystemExit):
         return self.signal.name
 
 
+def printable(text: object) -> str:
+    """``text`` in one line: what would break it, move a terminal's cursor, or has no encoding is shown as its number.
+
+    File names may hold anything but a slash.
+    """
+    shown = str(text)
+    return shown if shown.isprintable() else "".join(map(_escaped, shown))
+
+
+def _escaped(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    if "\udc80" <= letter <= "\udcff":  # how Python has a byte that is no UTF-8
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode()
+
+
 def shortlist(names: Sequence[str]) -> str:
     """The first few of ``names`` and how many more there are."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-
 from segkit.commands.runner import Typed
 from segkit.config.overrides import as_list, value_of
 from segkit.config.trained_schema import EvaluateSettings
@@ -21,7 +19,8 @@ from segkit.predict.inputs import find_folder
 from segkit.remote.local import local_place, local_settings
 from segkit.runs.files import write_whole
 from segkit.runs.find import TrainedRun, find_checkpoints, find_runs, is_exported, is_sweep
-from segkit.runs.folder import CONFIG, RunFolder, environment, gpu_name, write_result
+from segkit.runs.folder import RunFolder, environment, gpu_name, write_result
+from segkit.runs.read import choices_of, own_folders
 
 if TYPE_CHECKING:
     from segkit.data.module import SegmentationDataModule
@@ -53,8 +52,7 @@ def prepare(typed: Typed) -> Typed:
     if run is None or run.folder is None:
         return typed
     settings, added = run.settings()["data"], [word.lstrip("+").partition("=")[0] for word in run.command()]
-    about = OmegaConf.load(run.folder / CONFIG / "hydra.yaml").runtime
-    chosen, asked = str(about.choices.data), value_of(typed.words, "data")
+    chosen, asked = str(choices_of(run.folder).get("data", "kitti_road")), value_of(typed.words, "data")
     inherited = {key: value for key, value in settings.items() if key not in NOT_INHERITED}
     if inherited.get("resize") == settings["image_shape"]:
         del inherited["resize"]  # it goes with image_shape, also where another one is given
@@ -64,7 +62,7 @@ def prepare(typed: Typed) -> Typed:
         inherited["_target_"] = settings["_target_"]
     if asked is not None and asked != chosen:
         inherited = {key: value for key, value in inherited.items() if key in SIZE}
-    own = [Path(source.path) for source in about.config_sources if source.provider == "command-line"]
+    own = own_folders(run.folder)
     base = {"defaults": ["evaluate", {"override /data": chosen}, "_self_"], "data": inherited}
     config_dir = typed.config_dir or next((folder for folder in own if folder.is_dir()), None)
     return Typed(typed.words, config_dir, base, run.folder)

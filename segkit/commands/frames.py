@@ -86,7 +86,8 @@ def open_frames(settings: dict[str, Any]) -> Moving:
     if video is not None:
         return Moving(VideoFile(video, *span), [video], [any_number(video.stem)])
     pictures = find_pictures(place)
-    return Moving(PictureFrames(pictures, settings["fps"] or KITTI_FPS, *span), pictures)
+    most = settings["data"]["max_megapixels"]
+    return Moving(PictureFrames(pictures, settings["fps"] or KITTI_FPS, *span, most), pictures)
 
 
 def paint(

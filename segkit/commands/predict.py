@@ -120,7 +120,8 @@ def _pictures(
     claim(folder, writers, paths, checkpoints)
     with progress_bar() as bar:
         row = bar.add_task("painting", total=len(paths), note="")
-        painted = paint_pictures(predictor, paths, folder, writers, lambda path: bar.advance(row), painter)
+        most = settings["data"]["max_megapixels"]
+        painted = paint_pictures(predictor, paths, folder, writers, lambda path: bar.advance(row), painter, most)
     metres = [writer for writer in writers if isinstance(writer, Metres)]
     return painted, {
         "pictures": len(paths) - len(painted.unreadable),

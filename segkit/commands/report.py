@@ -17,6 +17,7 @@ from segkit.reporting.sweep_report import write_report
 from segkit.runs.find import SWEEPS, find_sweep, run_folders
 from segkit.runs.folder import RunFolder
 from segkit.runs.read import is_training, read_run
+from segkit.runs.regular import real
 
 SETTINGS = ReportSettings
 KEEPS_CONFIG = False  # the entry is for committing
@@ -55,7 +56,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         runs = [source for source in run_folders(base) if is_training(source)]
         if not runs:
             raise UserError(f"sweep={settings['sweep']}: no run folders of segkit train in {base}")
-        title = question or f"Sweep {base.resolve().name}"
+        title = question or f"Sweep {real(base).name}"
         write_report(folder.path, [read_run(source) for source in runs], base, title, pictures)
         return
     places = settings["run"] if isinstance(settings["run"], list) else [settings["run"]]
@@ -68,7 +69,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     if any(training) and not all(training):
         raise UserError("run: these are runs of segkit train and of segkit evaluate; give the ones or the others")
     if all(training) and sources != places[:1]:
-        sources = [source.resolve() for source in sources]
+        sources = [real(source) for source in sources]
         base = Path(os.path.commonpath([source.parent for source in sources]))
         title = question or f"Runs of segkit train in {base.name}"
         write_report(folder.path, [read_run(source) for source in sources], base, title, pictures)

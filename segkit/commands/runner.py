@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from segkit.config.check import Strict, nested_targets
 from segkit.config.compose import combinations, composed, kept_files, resolved, set_run_folder
 from segkit.config.instantiate import check_trust
-from segkit.config.messages import readable
+from segkit.config.messages import WRONG, readable
 from segkit.config.overrides import Options, as_list, quoted, read_options, split_flags, value_of
 from segkit.config.schema import validate
 from segkit.console import log_to
@@ -30,8 +30,13 @@ from segkit.remote.local import with_addresses
 from segkit.runs.folder import RunFolder, remove_empty
 from segkit.runs.sources import CODE
 
-# A full disk, and places that cannot be written: the system's errors that the user can put right.
-PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.EEXIST)
+# A full disk, places that cannot be written, and files that are none: the system's errors that the user can put right.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+PLACES = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.EIO)
+USERS = (*FULL, *PLACES, *WRONG)
+
+LONGEST = 2000
+"""Letters of a line of a message."""
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +96,7 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
     except (UserError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         if full_error or not _is_users(error):
             raise
-        line = with_addresses(readable(error))
+        line = "\n".join(map(_shortened, with_addresses(readable(error)).split("\n")))
         print(f"error: {line}", file=sys.stderr)
         raise Told(line) from None
     except KeyboardInterrupt:
@@ -99,6 +104,11 @@ def run_command(command: Command, name: str, arguments: list[str]) -> None:
             raise
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _shortened(line: str) -> str:
+    """A line of a message; what was typed, which it shows, may have any length."""
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
 
 
 def run_once(command: Command, name: str, words: list[str], config_dir: Path | None = None) -> Path:
@@ -134,6 +144,8 @@ def _composed(command: Command, name: str, typed: Typed) -> tuple[Typed, DictCon
     """What a run is composed from, and its config: its folder named, its settings checked."""
     prepared = _prepared(command, typed)
     config = composed(name, prepared.words, prepared.config_dir, prepared.base)
+    if not str(config.hydra.run.dir).strip():
+        raise UserError("the folder of the results is empty: give output=, into= or hydra.run.dir=<a folder>")
     set_run_folder(config, Path(config.hydra.run.dir).absolute())
     settings = resolved(config)
     if is_address(config.hydra.run.dir):
@@ -194,4 +206,4 @@ def _run(command: Command, typed: Typed, config: DictConfig) -> None:
 
 def _is_users(error: Exception) -> bool:
     # Hydra's own errors include one that is an OSError too.
-    return isinstance(error, HydraException) or not isinstance(error, OSError) or error.errno in PLACES
+    return isinstance(error, HydraException) or not isinstance(error, OSError) or error.errno in USERS

@@ -5,14 +5,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from segkit.commands.runner import Typed
 from segkit.config.schema import JobSettings, SagemakerSettings
 from segkit.console import console, table
 from segkit.errors import UserError
 from segkit.remote.address import Address
-from segkit.runs.folder import CONFIG, RunFolder, write_result
+from segkit.runs.folder import RunFolder, write_result
+from segkit.runs.read import read_overrides
 
 SETTINGS = SagemakerSettings
 NOT_SENT = ("sagemaker", "action", "job", "resume", "dry_run", "data.root")
@@ -53,7 +52,7 @@ def _train(settings: dict[str, Any], job: JobSettings, folder: Path) -> dict[str
     from segkit.sagemaker.service import SageMaker, ask
     from segkit.sagemaker.source import pack
 
-    words = yaml.safe_load((folder / CONFIG / "overrides.yaml").read_text()) or []
+    words = read_overrides(folder)
     words = [word for word in words if not _is_own(word.lstrip("+~").partition("=")[0])]
     source, name = pack(Path.cwd()), job_name(settings["name"])
     run = settings["resume"] or f"{str(job.output).rstrip('/')}/{settings['name']}/{name}"

@@ -92,6 +92,7 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
         from segkit.runs.sources import keep_sources
         from segkit.training.checkpoints import epochs_done
         from segkit.training.loggers import log_scores
+        from segkit.training.room import check_room
 
     options = SETTINGS(**settings).trainer
     ranks = Ranks.from_environment()
@@ -106,6 +107,8 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
     with watch.phase("data"):
         settings = _local(given, folder.last)
         data = _data(settings)
+        if not processes.indices:
+            check_room(settings["model"], data, processes.count, options.precision == "bf16")
         with progress_bar() as bar:
             row = bar.add_task("checking and caching pictures", note="")
             data.prepare(lambda done, total: bar.update(row, completed=done, total=total))
@@ -172,8 +175,11 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
             records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
             row = bar.add_task("painting", total=len(records), note="")
             pictures, writers = [record.image for record in records], writers_of(own=data.writers())
+            most = data.max_megapixels
             painter = Painter(predictor.class_list, **settings["paint"])
-            paint_pictures(predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row), painter)
+            paint_pictures(
+                predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row), painter, most
+            )
     finally:  # what was trained is finished, whatever became of its pictures
         write_result(folder.path, result | {"seconds": watch.seconds | fitted.seconds, "ended": time.time()})
 

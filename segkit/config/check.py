@@ -12,10 +12,14 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from segkit.config.names import keys_of, no_such_setting
 from segkit.config.signature import Signature, read_signature
-from segkit.errors import did_you_mean
+from segkit.errors import did_you_mean, printable
 
 SPECIAL = {"_target_", "_partial_"}
 """Keys of a group that are for ``build`` itself."""
+
+
+FOLDERS = ("data.root", "data.cache_dir")
+"""Settings of which an empty text would be the working folder."""
 
 
 class Strict(BaseModel):
@@ -86,6 +90,25 @@ def target_problems(
     values = {name: value for name, value in config.items() if name not in SPECIAL and name not in given}
     known = [*known, *(f"{key}.{name}" for name in fields if name not in given)]
     return twice + schema_problems(_model(fields, signature.open), values, f"{key}.", known)
+
+
+def impossible_values(key: str, value: Any) -> list[str]:
+    """A line for each value that nothing could use: of more than 64 bits, with zero bytes, no folder."""
+    if isinstance(value, Mapping):
+        return [
+            line
+            for name, item in value.items()
+            for line in impossible_values(f"{key}.{name}" if key else str(name), item)
+        ]
+    if isinstance(value, list):
+        return [line for number, item in enumerate(value) for line in impossible_values(f"{key}.{number}", item)]
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        return [f"{key}={value}: should be less than 2⁶³"]
+    if key in FOLDERS and value == "":
+        return [f"{key}= is empty: give a folder"]
+    if isinstance(value, str) and "\0" in value:
+        return [f"{key}={printable(value)}: should have no zero bytes"]
+    return []
 
 
 def nested_targets(key: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

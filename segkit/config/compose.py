@@ -71,8 +71,20 @@ def hydra_ready(config_dir: Path | None) -> Iterator[None]:
 
 
 def parsed(words: list[str]) -> list[Override]:
-    """Words as Hydra reads them; within ``hydra_ready``."""
-    return OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(words)
+    """Words as Hydra reads them; within ``hydra_ready``.
+
+    Raises:
+        UserError, HydraException: one cannot be read.
+    """
+    parser, found = OverridesParser.create(GlobalHydra.instance().config_loader()), []
+    for word in words:
+        try:
+            found += parser.parse_overrides([word])
+        except RecursionError as error:
+            raise UserError(f"{word}: cannot be read: it is nested too deeply") from error
+        if not found[-1].key_or_group:
+            raise UserError(f"{word}: cannot be read: there is no key before the sign =")
+    return found
 
 
 def is_group(key: str) -> bool:
@@ -129,6 +141,10 @@ def composed(
 
 def compose(name: str, words: list[str]) -> DictConfig:
     """Hydra's composing, with its complaints about unknown settings made useful; within ``hydra_ready``."""
+    for line in parsed(words):
+        chosen = line.value()
+        if is_group(line.key_or_group) and isinstance(chosen, int | float):
+            raise UserError(_no_such_file_line(line.key_or_group, str(chosen)))
     cleared = {str(line.input_line): f"{line.key_or_group}=null" for line in parsed(words) if _is_one_value(line)}
     try:
         cleared_first = [each for word in words for each in (cleared.get(word), word) if each is not None]
@@ -165,12 +181,16 @@ def _no_such_file(error: MissingConfigException, words: list[Override]) -> str:
         chosen, group = override.value(), override.key_or_group
         for name in chosen if isinstance(chosen, list) else [chosen]:
             if f"{group}/{name}" == error.missing_cfg_file:
-                files = list(_files(group))
-                known = dict.fromkeys(re.sub("/.*", "/…", file) for file in files)
-                near, there = did_you_mean(name, files), ", ".join(known)
-                listed = f"{near} There are {there}" if near else f"; there are {there}"
-                return f"{group}={name}: no such file under conf/{group}/{listed}"
+                return _no_such_file_line(group, name)
     return readable(error)
+
+
+def _no_such_file_line(group: str, name: str) -> str:
+    files = list(_files(group))
+    known = dict.fromkeys(re.sub("/.*", "/…", file) for file in files)
+    near, there = did_you_mean(name, files), ", ".join(known)
+    listed = f"{near} There are {there}" if near else f"; there are {there}"
+    return f"{group}={name}: no such file under conf/{group}/{listed}"
 
 
 def _files(group: str, above: str = "") -> Iterator[str]:

@@ -1,10 +1,14 @@
 """Mistakes of the user's as they are printed: one or two lines, without what libraries say of their own objects."""
 
+import errno
 import re
 
 from hydra.errors import HydraException, OverrideParseException
 
-from segkit.errors import UserError
+from segkit.errors import UserError, printable
+
+WRONG = (errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.ENXIO)
+"""Errors of the system that are no matter of room or rights."""
 
 _NOISE = ("full_key:", "object_type=", "provider=", "Config search path")
 
@@ -16,7 +20,10 @@ def readable(error: Exception) -> str:
         # torch hands on what a loader process raised as a traceback in words; the message is its end.
         return text.rsplit("UserError: ", 1)[-1] if "Original Traceback" in text else text
     if isinstance(error, OSError) and not isinstance(error, HydraException):
-        return f"{error.filename}: {error.strerror}; make room, or give another place"
+        name = printable(error.filename)
+        return f"{name}: {error.strerror}; " + (
+            "give another one" if error.errno in WRONG else "make room, or give another place"
+        )
     if isinstance(error, OverrideParseException):
         reason = text.splitlines()[0]
         return f"{error.override}: cannot be read; put values with blanks or odd characters in quotes ({reason})"

@@ -77,7 +77,7 @@ def value_of(words: Iterable[str], key: str) -> Any:
         return None
     try:
         return OverridesParser.create().parse_override(quoted(typed[-1])).value()
-    except HydraException:
+    except (HydraException, RecursionError):
         return typed[-1].partition("=")[2]
 
 

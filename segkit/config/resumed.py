@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
@@ -16,6 +15,8 @@ from segkit.config.compose import chooses_file, composed, hydra_ready, parsed
 from segkit.config.names import keys_of
 from segkit.config.overrides import quoted
 from segkit.errors import UserError
+from segkit.runs.plain import read_settings
+from segkit.runs.read import choices_of, own_folders, read_hydra
 
 SHOWN = 8
 """Keys that are named in the line about what is different today."""
@@ -43,15 +44,18 @@ def resume(folder: Path, words: list[str], config_dir: Path | None) -> Resumed:
         UserError: no run folder, one of an older version, or a word that chooses another file.
     """
     try:
-        kept, about = (_read(folder / ".hydra" / name) for name in ("config.yaml", "hydra.yaml"))
-        choices, typed = about["runtime"]["choices"], [str(word) for word in about["overrides"]["task"]]
-        sources = about["runtime"]["config_sources"]
+        kept = cast(dict[str, Any], OmegaConf.to_container(read_settings(folder / ".hydra" / "config.yaml")))
+        about, choices, own = read_hydra(folder), choices_of(folder), own_folders(folder)
     except FileNotFoundError as error:
         raise UserError(f"resume={folder}: no run folder of segkit train ({error.filename} does not exist)") from error
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"resume={folder}: its .hydra folder is damaged") from error
+    except UserError as error:
+        raise UserError(f"resume={folder}: its .hydra folder is damaged: {error}") from error
+    if not about:
+        raise UserError(f"resume={folder}: no run folder of segkit train (its .hydra/hydra.yaml is missing)")
+    if not {"runtime", "overrides"} <= about.keys():
+        raise UserError(f"resume={folder}: its .hydra folder is damaged: hydra.yaml lacks its runtime or overrides")
+    typed = about["overrides"].get("task", [])
     _check_version(folder, kept)
-    own = [Path(source["path"]) for source in sources if source["provider"] == "command-line"]
     config_dir = config_dir or next((place for place in own if place.is_dir()), None)
     with hydra_ready(config_dir):
         values = []
@@ -83,17 +87,10 @@ def resume(folder: Path, words: list[str], config_dir: Path | None) -> Resumed:
     return Resumed(values, config_dir, kept | {"hydra": hydra}, note)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content = OmegaConf.to_container(OmegaConf.load(path))
-    if not isinstance(content, dict):
-        raise TypeError(path)
-    return cast(dict[str, Any], content)
-
-
 def _check_version(folder: Path, kept: dict[str, Any]) -> None:
     for key, settings in composed("train", []).items():
         group = str(key)
-        if OmegaConf.is_dict(settings) and "_target_" in settings and "_target_" not in kept.get(group, {}):
+        if OmegaConf.is_dict(settings) and "_target_" in settings and "_target_" not in (kept.get(group) or {}):
             raise UserError(
                 f"resume={folder}: a run of an older version, without {group!s} settings of today's kind; it cannot "
                 f"go on in this one. init_from={folder} starts a new run from its weights"

@@ -11,13 +11,19 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import field_validator, model_validator
 
-from segkit.config.check import Strict, nested_targets, schema_problems, target_problems
+from segkit.config.check import Strict, impossible_values, nested_targets, schema_problems, target_problems
 from segkit.config.names import keys_of
 from segkit.errors import UserError
 
-Positive = Annotated[int, Gt(0)]
-Count = Annotated[int, Ge(0)]
-Seconds = Annotated[float, Ge(0)]
+# Above stands what the libraries below, or a name's digits, have no room for: a number beyond it is a slip.
+Positive = Annotated[int, Gt(0), Lt(2**31)]
+Count = Annotated[int, Ge(0), Lt(2**31)]
+Seed = Annotated[int, Ge(0), Lt(2**32)]
+"""numpy's seeds have 32 bits."""
+Pictures = Annotated[int, Ge(0), Le(10**6)]
+"""Of a generated set: the names of its files have six digits."""
+Processes = Annotated[int, Gt(0), Le(4096)]
+Seconds = Annotated[float, Ge(0), Le(10**9)]
 Names = str | list[str]
 Places = str | Annotated[list[str], Len(1)]
 
@@ -43,15 +49,15 @@ def check_gpus(gpus: Any) -> Any:
 
 class TrainerSettings(Strict):
     gpus: Any
-    num_nodes: Positive
-    cpu_processes: Positive
+    num_nodes: Processes
+    cpu_processes: Processes
     monitor: Annotated[str, Len(1)]
-    max_epochs: Positive
+    max_epochs: Annotated[int, Gt(0), Le(10**7)]
     validate_every: Positive
     precision: Literal["auto", "fp32", "bf16"]
     compile: bool
     accumulate: Positive
-    clip: Annotated[float, Gt(0)] | None
+    clip: Annotated[float, Gt(0), Le(10**9)] | None
     deterministic: bool
     ema: Annotated[float, Gt(0), Lt(1)] | None
     freeze: list[str]
@@ -90,8 +96,8 @@ class SweepSettings(Strict):
 
 class TrainSettings(Strict):
     name: Annotated[str, Len(1)]
-    seed: Count
-    predictions: Annotated[int, Ge(-1)]
+    seed: Seed
+    predictions: Annotated[int, Ge(-1), Lt(2**31)]
     data: Target
     model: Annotated[dict[str, Any], Given("num_classes")]
     loss: Target
@@ -104,6 +110,14 @@ class TrainSettings(Strict):
     init_from: str | None
     upload: str | None
     trust: Names
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        """Run folders lie below ``outputs/``."""
+        if re.fullmatch(r"[\w][\w .-]{0,99}(/[\w][\w .-]{0,99}){0,4}", value):
+            return value
+        raise ValueError("should be a folder's name of letters, digits, blanks, _ - and . alone")
 
 
 class JobSettings(Strict):
@@ -151,7 +165,7 @@ class BenchSettings(Strict):
     into: Annotated[str, Len(1)]
     gpus: Any
     precision: Literal["auto", "fp32", "bf16"]
-    seed: Count
+    seed: Seed
     cases: Any
     model: Annotated[dict[str, Any], Given("num_classes")]
     data: BenchDataSettings
@@ -187,11 +201,11 @@ class ReportSettings(Strict):
 
 class DataCommandSettings(Strict):
     action: Literal["stats", "verify", "show", "init", "download", "generate"]
-    count: Annotated[list[Count], Len(2, 2)]
-    drive: Positive | None
+    count: Annotated[list[Pictures], Len(2, 2)]
+    drive: Annotated[int, Gt(0), Le(10**6)] | None
     looks: Literal["kitti", "varied"]
     also: list[Literal["semantic", "instance", "depth"]]
-    seed: Count
+    seed: Seed
     data: Target
     augment: Target
     paint: PaintSettings
@@ -204,7 +218,7 @@ def validate(schema: type[Strict], config: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming every key that is wrong, the value that it has, and what would be right.
     """
-    problems = schema_problems(schema, config)
+    problems = impossible_values("", config) or schema_problems(schema, config)
     marks = {key: each for key, field in schema.model_fields.items() for each in field.metadata if type(each) is Given}
     groups = dict(nested_targets("", config))
     # That a group has a place of its own, and others refer to it, is said once.

@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import field_validator, model_validator
 
 from segkit.config.check import Strict
-from segkit.config.schema import Count, Names, PaintSettings, Places, Positive, Seconds, Target, check_gpus
+from segkit.config.schema import Count, Names, PaintSettings, Places, Positive, Seconds, Seed, Target, check_gpus
 from segkit.errors import did_you_mean
 
 
@@ -27,6 +27,10 @@ FORMATS = ("overlay", "mask", "confidence", "bev", "video", "sheet", "submission
 
 class DataRootSettings(Strict):
     root: str | None
+
+
+class PredictDataSettings(DataRootSettings):
+    max_megapixels: Annotated[float, Gt(0), Le(170)]
 
 
 class NetworkSettings(Strict):
@@ -50,11 +54,11 @@ class PredictSettings(NetworkSettings):
     stride: Positive
     start: Seconds
     end: Seconds | None
-    fps: Annotated[float, Gt(0)] | None
+    fps: Annotated[float, Gt(0), Le(1000)] | None
     smooth: Annotated[float, Ge(0), Lt(1)]
     calibration: str | None
     paint: PaintSettings
-    data: DataRootSettings
+    data: PredictDataSettings
 
     @field_validator("format")
     @classmethod
@@ -71,10 +75,10 @@ class ServeSettings(NetworkSettings):
     port: Annotated[int, Ge(0), Le(65535)]
     calibration: str | None
     batch: Annotated[int, Gt(0), Le(64)]
-    queue: Positive
-    max_megapixels: Annotated[float, Gt(0)]
-    max_megabytes: Annotated[float, Gt(0)]
-    timeout: Annotated[float, Gt(0)]
+    queue: Annotated[int, Gt(0), Le(65536)]
+    max_megapixels: Annotated[float, Gt(0), Le(170)]
+    max_megabytes: Annotated[float, Gt(0), Le(4096)]
+    timeout: Annotated[float, Gt(0), Le(86400)]
 
 
 class EvaluateSettings(Strict):
@@ -86,7 +90,7 @@ class EvaluateSettings(Strict):
     view: Literal["perspective", "bev", "both"]
     corruption: Literal["shadow", "fog", "rain", "night", "blur"] | None
     severity: Annotated[int, Ge(1), Le(5)]
-    seed: Count
+    seed: Seed
     gpus: Any
     data: Target
     paint: PaintSettings

@@ -1,8 +1,10 @@
 """Decoded and resized pictures on disk, found by content: shared by workers, processes and runs, and never stale."""
 
 import errno
+import math
 import os
 import re
+import shutil
 import threading
 import time
 import uuid
@@ -16,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.data.checks import SIZES, PictureError
-from segkit.data.images import decode_rgb, read_bytes, resize_image
+from segkit.data.images import MAX_MEGAPIXELS, decode_rgb, read_bytes, resize_image
 from segkit.data.memory import keep_freed_memory
 from segkit.data.picture_input import Resize, resized_shape
 from segkit.data.records import IGNORE_INDEX, Record
 from segkit.errors import UserError
+from segkit.runs.regular import open_regular
 
 FORMAT = 1
 """Part of every key: raise it when decoding, resizing or the layout of an entry changes."""
@@ -59,9 +62,11 @@ class PictureCache:
         resize: Resize,
         label_settings: str,
         decode_label: Callable[[bytes, Path], NDArray[np.uint8]],
+        max_megapixels: float = MAX_MEGAPIXELS,
     ) -> None:
         self.folder, self.resize = folder, resize
         self.label_settings, self.decode_label = label_settings, decode_label
+        self.max_megapixels = max_megapixels
 
     def open(self) -> None:
         """Create the folder, remove what killed runs left half-written, and make ready to fill.
@@ -80,6 +85,25 @@ class PictureCache:
         except OSError as error:
             raise self._unwritable(error) from error
 
+    def check_room(self, count: int) -> None:
+        """Refuse ``count`` pictures that the disk has no room for, as far as their size at ``resize`` is known.
+
+        Raises:
+            UserError: with the estimate.
+        """
+        if not isinstance(self.resize, tuple):
+            return
+        needed, free = count * 4 * math.prod(self.resize), shutil.disk_usage(self.folder).free
+        if needed <= free:
+            return
+        there = sum(path.stat().st_size for path in self.folder.glob("*.npy"))  # may be these already
+        if needed > free + there:
+            raise UserError(
+                f"data.cache_dir={self.folder}: {count} pictures of {self.resize[0]}×{self.resize[1]} take "
+                f"{needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free. "
+                "Free some space or set data.cache_dir elsewhere."
+            )
+
     def fill(self, record: Record, evaluation: bool) -> Entry:
         """Make sure that the record's arrays are there, and check its files while decoding them.
 
@@ -87,11 +111,10 @@ class PictureCache:
             PictureError: a file cannot be decoded, the label has impossible values or not the image's size.
             UserError: the entry cannot be written.
         """
-        image = read_bytes(record.image)
-        label = read_bytes(record.label) if record.label else None
+        image = read_bytes(record.image, self.max_megapixels)
+        label = read_bytes(record.label, self.max_megapixels) if record.label else None
         entry = self._entry(record, image, label, evaluation)
-        own_there = entry.own_label is None or entry_shape(entry.own_label) is not None
-        if own_there and self._fits(entry_shape(entry.pixels)):
+        if self._own_there(entry) and self._fits(entry_shape(entry.pixels)):
             return entry
         rgb = decode_rgb(image, record.image)
         height, width = rgb.shape[:2]
@@ -104,19 +127,26 @@ class PictureCache:
                 raise PictureError(SIZES, record.label, sizes)
         self._write(entry.pixels, resized(rgb, own, resized_shape((height, width), self.resize)))
         if entry.own_label:
-            self._write(entry.own_label, own if record.label else np.array(own.shape))
+            self._write(entry.own_label, own if record.label else np.array(own.shape, np.int64))
         return entry
 
-    def kept(self, name: str, compute: Callable[[], NDArray]) -> NDArray:
-        """The array ``name``, computed where it is not there yet.
+    def kept(self, name: str, compute: Callable[[], NDArray], shape: tuple[int, ...]) -> NDArray:
+        """The array ``name``, int64 of ``shape``, computed where it is not there yet.
 
         Raises:
             UserError: it cannot be written.
         """
         path = self.folder / f"{name}.npy"
-        if entry_shape(path) is None:
+        if entry_shape(path, np.int64) != shape:
             self._write(path, compute())
         return load(path)
+
+    def _own_there(self, entry: Entry) -> bool:
+        if entry.own_label is None:
+            return True
+        if entry.record.label is None:
+            return entry_shape(entry.own_label, np.int64) == (2,)
+        return len(entry_shape(entry.own_label) or ()) == 2
 
     def _fits(self, shape: tuple[int, ...] | None) -> bool:
         """Whether an entry's shape is one that ``resize`` can give."""
@@ -143,6 +173,8 @@ class PictureCache:
                 np.lib.format.write_array_header_1_0(file, header)
                 file.write(content.data)
             os.replace(temporary, path)
+        except IsADirectoryError as error:
+            raise UserError(f"data.cache_dir={self.folder}: {path.name} there is a folder; remove it") from error
         except OSError as error:
             raise self._unwritable(error) from error
         finally:
@@ -180,12 +212,14 @@ def load(path: Path) -> NDArray:
 _HEADER = threading.Lock()
 
 
-def entry_shape(path: Path) -> tuple[int, ...] | None:
-    """Shape of a whole entry; ``None`` if it is missing, cut off or something else."""
+def entry_shape(path: Path, dtype: type[np.generic] = np.uint8) -> tuple[int, ...] | None:
+    """Shape of a whole entry of ``dtype``; ``None`` if it is missing, cut off or something else."""
     try:
-        with _HEADER:
-            array = np.load(path, mmap_mode="r")
-        whole = array.offset + array.nbytes == path.stat().st_size
-    except (OSError, ValueError, EOFError):
+        with open_regular(path) as file, _HEADER:
+            if np.lib.format.read_magic(file) != (1, 0):
+                return None
+            shape, columns_first, kind = np.lib.format.read_array_header_1_0(file)
+            whole = file.tell() + math.prod(shape) * kind.itemsize == os.fstat(file.fileno()).st_size
+    except Exception:  # a header is read as Python is, which meets any byte sequence
         return None
-    return array.shape if whole else None
+    return shape if whole and kind == dtype and not columns_first else None

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from segkit.console import table
 from segkit.data.records import Record
-from segkit.errors import UserError
+from segkit.errors import UserError, printable
+from segkit.runs.regular import real
 
 NO_IMAGES = "folders without images"
 NO_LABEL = "images without a label"
@@ -32,7 +33,7 @@ class PictureError(UserError):
     """One file that is of no use; ``kind`` is its heading in the report."""
 
     def __init__(self, kind: str, path: Path, detail: str) -> None:
-        super().__init__(f"{path} {detail}")
+        super().__init__(f"{printable(path)} {detail}")
         self.kind, self.path, self.detail = kind, path, detail
 
 
@@ -60,7 +61,7 @@ class Layout:
 
 def shortened(path: Path, root: Path) -> str:
     """``path`` as seen from the data set's root, where it lies below it."""
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+    return printable(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def report(root: Path, found: Sequence[str], problems: Sequence[Problem]) -> str:
@@ -93,7 +94,7 @@ def find_root(root: Path, wanted: Sequence[str], remedy: str = "") -> Path:
 
     if fits(root):
         return root
-    here = root.resolve()
+    here = real(root)
     below = sorted(child for child in here.iterdir() if child.is_dir()) if here.is_dir() else []
     looked = f"data.root={root}: " + ("has no" if here.is_dir() else "does not exist; looked for")
     looked += f" {' and '.join(f'{name}/' for name in wanted)}"

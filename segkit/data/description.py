@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torchmetrics import Metric
 
 from segkit.data.checks import SPLIT, VALUES, DataSetError, Layout, PictureError, Problem, report, summary_table
-from segkit.data.images import read_bytes
+from segkit.data.images import MAX_MEGAPIXELS, read_bytes
 from segkit.data.records import IGNORE_INDEX, Record, SegmentationClass
 from segkit.data.writer import Writer
 
@@ -27,12 +27,14 @@ class DataSet(ABC):
 
     Attributes:
         root: its folder.
+        max_megapixels: of the largest picture or label that is decoded.
     """
 
     WHOLE: ClassVar[Mapping[str, Any]] = {}
     """Settings under which a data set that can be downloaded uses all of its pictures."""
 
     root: Path
+    max_megapixels: float = MAX_MEGAPIXELS
 
     @property
     @abstractmethod
@@ -107,7 +109,7 @@ class DataSet(ABC):
 
     def read_label(self, path: Path) -> NDArray[np.uint8]:
         """A label file at its own size; as ``decode_label``, its class numbers checked."""
-        return self.checked_label(read_bytes(path), path)
+        return self.checked_label(read_bytes(path, self.max_megapixels), path)
 
     def records(self, part: str) -> list[Record]:
         """The records of ``train``, ``val`` or ``test`` in name order.

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from segkit.data.archive import CHUNK, Progress, readable_size
 from segkit.errors import UserError
+from segkit.runs.files import create, write_whole
+from segkit.runs.plain import read_json
 
 RETRY_DELAY = 1.0
 """Seconds before a transfer's second request; doubled before each further one."""
@@ -45,8 +47,8 @@ class _Origin:
     @classmethod
     def beside(cls, destination: Path) -> "_Origin | None":
         try:
-            return cls(**json.loads(_sidecar(destination).read_text()))
-        except (OSError, ValueError, TypeError):
+            return cls(**read_json(_sidecar(destination)))
+        except (OSError, UserError, TypeError):
             return None
 
 
@@ -119,10 +121,12 @@ def _transfer(url: str, destination: Path, on_progress: Progress | None, timeout
             start = 0
             length = response.headers.get("Content-Length", "")
             total = int(length) if length.isdecimal() else None
-        with part.open("ab" if start else "wb") as file:
+        if not start:
+            create(part)
+        with open(part, "ab", opener=_no_link) as file:
             if not start:  # only now that the old bytes are gone may the record change
                 new = _Origin(url, _validator(response), total)
-                _sidecar(destination).write_text(json.dumps(asdict(new)))
+                write_whole(_sidecar(destination), json.dumps(asdict(new)).encode())
             done = start
             if on_progress:
                 on_progress(done, total)
@@ -131,6 +135,10 @@ def _transfer(url: str, destination: Path, on_progress: Progress | None, timeout
                 done += len(chunk)
                 if on_progress:
                     on_progress(done, total)
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _response(request: urllib.request.Request, timeout: float) -> http.client.HTTPResponse:

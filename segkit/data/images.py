@@ -1,6 +1,7 @@
 """From a picture file to pixels: the whole picture, or an error that names the file."""
 
 import io
+import warnings
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,23 @@ from PIL import Image
 
 from segkit.data import png
 from segkit.data.checks import UNREADABLE, PictureError
+from segkit.runs.regular import open_regular, read_regular
+
+MAX_MEGAPIXELS = 50.0
+"""The default of ``data.max_megapixels``: more than cameras of cars give, and decoded 150 MB."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+"""Pillow's names of the formats that are read."""
+
+LARGEST_PIXEL = 16
+"""Bytes of a pixel in a file: four channels of 32 bits."""
+
+HEADERS = 1 << 24
+"""Bytes that a picture's file may have beside its pixels."""
+
+# What Pillow and OpenCV think of a damaged or large file they say in lines of their own, without the file's name.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 PALETTE = 3
 """PNG's colour type of pictures whose values are indices of a palette."""
@@ -34,7 +52,7 @@ def png_header(path: Path) -> PngHeader:
         PictureError: the file cannot be read, is no PNG, or its header is cut off or damaged.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(33)  # signature, then the chunk IHDR: length, kind, 13 bytes of content, checksum
     except OSError as error:
         raise PictureError(UNREADABLE, path, f"cannot be read: {error.strerror}") from error
@@ -46,28 +64,60 @@ def png_header(path: Path) -> PngHeader:
     return PngHeader(width, height, start[24], start[25])
 
 
-def decode_image(path: Path) -> NDArray[np.uint8]:
+def decode_image(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
     """Read any picture that OpenCV knows as RGB, uint8 (H, W, 3), 0…255.
 
     Grey becomes three equal channels, 16 bit are scaled to 8, an alpha channel is dropped, and a camera's
     orientation mark is obeyed: (H, W) is the size as a viewer shows it.
 
     Raises:
-        PictureError: the file is missing, empty, truncated, damaged or no picture.
+        PictureError: the file is missing, empty, truncated, damaged, too large or no picture.
     """
-    return decode_rgb(read_bytes(path), path)
+    return decode_rgb(read_bytes(path, max_megapixels), path)
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file's content.
+def read_bytes(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
+    """The content of a picture's file, which is safe to decode: of so many megapixels at most, by its header.
 
     Raises:
-        PictureError: it cannot be read.
+        PictureError: it cannot be read, is no regular file, no picture, or larger.
     """
+    most = int(max_megapixels * 1e6)
     try:
-        return path.read_bytes()
+        data = read_regular(path, LARGEST_PIXEL * most + HEADERS)
     except OSError as error:
         raise PictureError(UNREADABLE, path, f"cannot be read: {error.strerror}") from error
+    width, height = picture_size(data, path)
+    if width * height > most:
+        size = f"{width}×{height}, {width * height / 1e6:.1f} megapixels"
+        raise PictureError(UNREADABLE, path, f"is {size}; data.max_megapixels={max_megapixels:g} are the most")
+    return data
+
+
+def picture_size(data: bytes, path: Path) -> tuple[int, int]:
+    """Width and height in pixels as the header of a picture's file says; ``path`` is for the error alone.
+
+    Raises:
+        PictureError: it is no picture of a format that is read.
+    """
+    if not data:
+        raise PictureError(UNREADABLE, path, "is empty")
+    width, height = 0, 0
+    if data.startswith(png.SIGNATURE):
+        width, height = (int.from_bytes(data[position : position + 4], "big") for position in (16, 20))
+    else:
+        try:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+                width, height = opened.size
+        except Image.DecompressionBombError as error:
+            raise PictureError(
+                UNREADABLE, path, "has more than 178 megapixels; data.max_megapixels goes to 170"
+            ) from error
+        except Exception as error:  # of a damaged header, Pillow raises whatever it stumbles over
+            raise PictureError(UNREADABLE, path, "is no picture, or is truncated or damaged") from error
+    if width < 1 or height < 1:
+        raise PictureError(UNREADABLE, path, "is no picture, or is truncated or damaged")
+    return width, height
 
 
 def decode_rgb(data: bytes, path: Path) -> NDArray[np.uint8]:

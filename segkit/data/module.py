@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Gt, Le, Len
+from annotated_types import Ge, Gt, Le, Len, Lt
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
@@ -20,7 +20,8 @@ from segkit.data.dataset import EvaluationSet, TrainingSet, collate_evaluation, 
 from segkit.data.description import PARTS, DataSet
 from segkit.data.filling import count_pixels, fill_cache
 from segkit.data.gpu_loader import ResidentLoader, fits
-from segkit.data.picture_input import PictureInput
+from segkit.data.images import MAX_MEGAPIXELS
+from segkit.data.picture_input import Overlap, PictureInput, Resized, Shape
 from segkit.data.sampler import EpochSampler
 from segkit.data.workers import start_worker, worker_count
 from segkit.distributed.forkserver import server_context
@@ -41,6 +42,8 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         train_on: the labelled parts that are trained on; with ``val`` among them there is no validation.
         resize: what pictures are resized to first: ``image_shape``, another shape, a factor of their own size, or None,
             their own size; see :class:`segkit.data.picture_input.PictureInput`, also for ``window`` and ``overlap``.
+        max_megapixels: pictures and labels that are larger, by their headers, are not decoded; Pillow refuses to open
+            more than 178.
 
     The last training batch of an epoch may be a single picture, since none is left out: a network with batch
     normalisation has to bear it.
@@ -49,24 +52,23 @@ class SegmentationDataModule(DataSet, LightningDataModule):
     def __init__(
         self,
         root: str | Path,
-        image_shape: Annotated[Sequence[Annotated[int, Gt(0)]], Len(2, 2)],
-        batch_size: Annotated[int, Gt(0)],
+        image_shape: Shape,
+        batch_size: Annotated[int, Gt(0), Le(65536)],
         augment: SampleAugmentation | None = None,
-        workers: Annotated[int, Ge(0)] | None = None,
-        cache_dir: str | Path = ".cache",
-        seed: Annotated[int, Ge(0)] = 0,
-        resize: Annotated[Sequence[Annotated[int, Gt(0)]], Len(2, 2)]
-        | Annotated[float, Gt(0), Le(1)]
-        | Literal["image_shape"]
-        | None = "image_shape",
+        workers: Annotated[int, Ge(0), Le(256)] | None = None,
+        cache_dir: Annotated[str, Len(1)] | Path = ".cache",
+        seed: Annotated[int, Ge(0), Lt(4294967296)] = 0,
+        resize: Resized = "image_shape",
         window: Literal["sliding", "whole"] = "sliding",
-        overlap: Annotated[float, Ge(0), Le(0.9)] = 0.5,
+        overlap: Overlap = 0.5,
         train_on: Annotated[Sequence[Literal["train", "val"]], Len(1)] = ("train",),
+        max_megapixels: Annotated[float, Gt(0), Le(170)] = MAX_MEGAPIXELS,
     ) -> None:
         super().__init__()
         self.root = Path(root).expanduser()
         self.picture_input = PictureInput.of(image_shape, resize, window, overlap)
         self.batch_size, self.seed, self.train_on = batch_size, seed, tuple(train_on)
+        self.max_megapixels = max_megapixels
         if not isinstance(augment, SampleAugmentation | None):
             remedy = "give it a _target_, as conf/augment/ does"
             if not isinstance(augment, str | dict | list | bool | int | float):
@@ -100,6 +102,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         if not self.layout.parts["train"] and not problems:
             problems.append(Problem(NO_IMAGES, "there is no training picture"))
         jobs = [(part, record) for part in PARTS for record in self.layout.parts[part]]
+        cache.check_room(len(jobs))
         problems += [problem for _, record in jobs for problem in self.check(record)]
         entries, unusable = fill_cache(
             cache, [(record, part != "train") for part, record in jobs], self.root, on_progress
@@ -124,11 +127,13 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         self._prepare_once()
         entries = self._entries["train"]
         content = blake2b(" ".join(entry.pixels.name for entry in entries).encode(), digest_size=16)
-        counts = self._cache().kept(f"{content.hexdigest()}_counts", lambda: count_pixels(entries))
+        counts = self._cache().kept(f"{content.hexdigest()}_counts", lambda: count_pixels(entries), (256,))
         return torch.from_numpy(counts[: self.num_classes])
 
     def _cache(self) -> PictureCache:
-        return PictureCache(self.cache_dir, self.picture_input.resize, self.label_key(), self.checked_label)
+        return PictureCache(
+            self.cache_dir, self.picture_input.resize, self.label_key(), self.checked_label, self.max_megapixels
+        )
 
     def prepare_data(self) -> None:
         """Lightning's hook, called on one process of each machine: the others then find the cache filled."""

@@ -3,7 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Len
+
+Side = Annotated[int, Gt(0), Le(16384)]
+"""Pixels of a height or width: OpenCV's warping, which augments and shows, takes less than 32 768."""
+
+Shape = Annotated[Sequence[Side], Len(2, 2)]
+"""(height, width) as settings have them."""
+
+Resized = Shape | Annotated[float, Gt(0), Le(1)] | Literal["image_shape"] | None
+"""``Resize`` as settings have it."""
+
+Overlap = Annotated[float, Ge(0), Le(0.9)]
 
 Resize = tuple[int, int] | float | None
 """What pictures are resized to: (height, width), a share of their own size, or None: they stay as they are."""

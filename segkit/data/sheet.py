@@ -13,12 +13,16 @@ from segkit.data.module import SegmentationDataModule
 from segkit.data.overlay import Painter
 from segkit.data.records import Record
 from segkit.data.sampler import SampleKey
+from segkit.errors import printable
 
 CELL_WIDTH = 414
 """Width in pixels of one picture of the sheet."""
 
 LETTERS = 16
 """Height in pixels of those of the legend."""
+
+HIGHEST = 4
+"""Widths that a picture of the sheet may be high."""
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -49,7 +53,7 @@ def sheet(module: SegmentationDataModule, per_group: int = 3, painter: Painter |
         members = [record for record in members if record.label] or members
         chosen = [members[i * len(members) // per_group] for i in range(per_group)]
         images = [_painted(module, record, painter) for record in chosen]
-        height = height or round(CELL_WIDTH * images[0].shape[0] / images[0].shape[1])
+        height = height or cell_height(images[0], CELL_WIDTH)
         cells = [resize_image(image, (height, CELL_WIDTH)) for image in images]
         rows.append(np.hstack([titled(cell, record.name) for cell, record in zip(cells, chosen, strict=True)]))
     return _with_legend(np.vstack(rows), painter)
@@ -64,14 +68,20 @@ def _with_legend(page: NDArray[np.uint8], painter: Painter) -> NDArray[np.uint8]
 
 
 def _painted(module: SegmentationDataModule, record: Record, painter: Painter) -> NDArray[np.uint8]:
-    image = decode_image(record.image)
+    image = decode_image(record.image, module.max_megapixels)
     return painter.paint_label(image, module.read_label(record.label)) if record.label else image
+
+
+def cell_height(image: NDArray[np.uint8], width: int) -> int:
+    """That of a picture in a cell of ``width``; of very long pictures as much as leaves them visible."""
+    height = round(width * image.shape[0] / image.shape[1])
+    return min(max(height, 2 * LETTERS), HIGHEST * width)
 
 
 def titled(image: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
     """``image`` (H, W, 3) uint8 with a title written into it, at its upper left."""
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(image, title, (6, 18), FONT, 0.5, colour, thickness, cv2.LINE_AA)
+        cv2.putText(image, printable(title), (6, 18), FONT, 0.5, colour, thickness, cv2.LINE_AA)
     return image
 
 
@@ -92,7 +102,7 @@ def augmented_sheet(module: SegmentationDataModule, painter: Painter | None = No
         number = place * len(samples) // (rows * columns)
         # Of a small set a picture comes more than once, each time in another epoch.
         image, label, name = samples[SampleKey(place, number, True)]
-        height = round(CELL_WIDTH * image.shape[0] / image.shape[1])
+        height = cell_height(image, CELL_WIDTH)
         shown = resize_image(image, (height, CELL_WIDTH))
         classes = cv2.resize(label, (CELL_WIDTH, height), interpolation=cv2.INTER_NEAREST_EXACT)
         cells.append(titled(np.hstack([shown, painter.paint_label(shown, classes)]), name))  # type: ignore[arg-type]

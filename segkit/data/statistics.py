@@ -39,7 +39,7 @@ def statistics(module: SegmentationDataModule) -> dict[str, Any]:
     grey = np.zeros((2, 256), np.int64)
 
     def measure(record: Record) -> tuple[tuple[int, int], NDArray[np.int64] | None, NDArray[np.int64]]:
-        image = decode_image(record.image)
+        image = decode_image(record.image, module.max_megapixels)
         size = (image.shape[0], image.shape[1])
         if record.label is None:
             return size, None, np.zeros_like(grey)

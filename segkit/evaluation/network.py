@@ -144,7 +144,7 @@ def _check_classes(predictor: Segmenter, data: SegmentationDataModule) -> None:
 def _load(record: Record, data: SegmentationDataModule, table: Image) -> tuple[Image, Image]:
     """A record's picture, and its label in the classes that are scored, by ``table``."""
     assert record.label is not None
-    image, label = decode_image(record.image), data.read_label(record.label)
+    image, label = decode_image(record.image, data.max_megapixels), data.read_label(record.label)
     if image.shape[:2] != label.shape:
         sizes = f"is {label.shape[1]}×{label.shape[0]}, its image {image.shape[1]}×{image.shape[0]}"
         raise PictureError(SIZES, record.label, sizes)

@@ -10,6 +10,7 @@ from segkit.data.records import Record
 from segkit.errors import UserError
 from segkit.remote.local import with_addresses
 from segkit.runs.find import TrainedRun
+from segkit.runs.regular import real
 
 
 def seen_in_training(
@@ -53,4 +54,4 @@ def _count_seen(
 
 def _place(root: str) -> Path:
     """One for each data set: runs keep the address that was typed, what is scored lies in its copy."""
-    return Path(with_addresses(root).rstrip("/")).expanduser().resolve()
+    return real(Path(with_addresses(root).rstrip("/")).expanduser())

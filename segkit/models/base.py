@@ -11,7 +11,9 @@ from annotated_types import Gt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segkit.errors import UserError
 from segkit.models.encoders import build_encoder
+from segkit.models.encoders.features import Channels
 from segkit.models.resampling import resize
 from segkit.models.weights import load_pretrained
 
@@ -78,11 +80,15 @@ class EncoderDecoder(nn.Module):
         encoder: str | nn.Module,
         decoder: Callable[..., Any],
         weights: str | None = None,
-        in_channels: Annotated[int, Gt(0)] = 3,
+        in_channels: Channels = 3,
         output_stride: Literal[16, 32] = 32,
     ) -> None:
         super().__init__()
         self.encoder = build_encoder(encoder, in_channels, output_stride) if isinstance(encoder, str) else encoder
+        if not isinstance(self.encoder, nn.Module):
+            raise UserError(
+                f"model.encoder={self.encoder}: is neither a name nor an encoder; give model.encoder=resnet34"
+            )
         if weights is not None:
             load_pretrained(self.encoder, weights)
         self.register_buffer("mean", 255 * torch.tensor(self.encoder.mean).view(-1, 1, 1))

@@ -9,6 +9,7 @@ from segkit.errors import UserError
 from segkit.models.base import EncoderDecoder
 from segkit.models.decoders.fcn import FCNDecoder
 from segkit.models.encoders import VGG_NAMES
+from segkit.models.encoders.features import Channels
 from segkit.models.encoders.vgg import VGGEncoder
 
 
@@ -34,7 +35,7 @@ class FCN(EncoderDecoder):
         stride: Literal[8, 16, 32] = 8,
         encoder: str = "vgg16",
         weights: str | None = None,
-        fc_channels: Annotated[int, Gt(0)] | None = 4096,
+        fc_channels: Channels | None = 4096,
         batch_norm_fc: bool = False,
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.2,
         skip_scale: tuple[Annotated[float, Ge(0)], Annotated[float, Ge(0)]] = (0.01, 0.0001),

@@ -11,6 +11,7 @@ from segkit.errors import UserError
 from segkit.models.weights import read_tensors
 from segkit.runs.files import write_whole
 from segkit.runs.find import PACKAGED
+from segkit.runs.plain import read_json
 
 CONFIG = "config.json"
 
@@ -48,9 +49,11 @@ def read_package(weights: Path, key: str) -> dict[str, Any]:
     """
     config = weights.with_name(CONFIG)
     try:
-        entry = json.loads(config.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{key}: {config} cannot be read ({error}); package the network again") from error
+        entry = read_json(config)
+    except (OSError, UserError) as error:
+        raise UserError(
+            f"{key}: {config} cannot be read ({getattr(error, 'strerror', None) or error}); package the network again"
+        ) from error
     if not isinstance(entry, dict) or not {"version", "model", "classes", "input"} <= entry.keys():
         raise UserError(f"{key}: {config} was not written by segkit package; give a folder that was")
     tensors = read_tensors(weights, key, "Package the network again.")

@@ -1,20 +1,25 @@
 """A trained network, from its checkpoint alone."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from segkit.config.check import nested_targets
 from segkit.config.instantiate import build
 from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
-from segkit.errors import UserError
+from segkit.distributed.memory import lacking
+from segkit.errors import UserError, printable
+from segkit.models.entry import entry_problem, weights_problem
 from segkit.models.packaged import read_package
+from segkit.models.room import activation_bytes, without_memory
 from segkit.models.weights import read_tensors
 from segkit.runs.files import check_new, replacing
 from segkit.runs.find import PACKAGED, is_exported
@@ -25,6 +30,8 @@ log = logging.getLogger(__name__)
 VERSION = 2
 """Of the ``segkit`` entry of checkpoints. Version 1 named the class of its task, which held network and training."""
 
+REMEDY = "Give the checkpoint of another run, or another one of this run."
+
 OLD_TASK = "segkit.engine.task.SegmentationTask"
 OLD_NETWORK_KEYS = ("stride", "encoder", "fc_channels", "dropout", "skip_scale", "init")
 
@@ -33,7 +40,8 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
     """A checkpoint of ``segkit train`` or a package's, on the CPU; one of an older version in today's form.
 
     Returns:
-        Lightning's entries, and ``segkit``: what :func:`describe` says, and ``epoch``, ``scores``, ``counts`` so far.
+        Lightning's entries, ``file``, its name for messages, and ``segkit``: what :func:`describe` says, and ``epoch``,
+        ``scores``, ``counts`` so far.
 
     Raises:
         UserError: naming ``key``: not a checkpoint, or not one of segkit's.
@@ -42,18 +50,21 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
         raise UserError(
             f"{key}: {path} is an exported file; give the checkpoint that it was made of, or its run folder"
         )
-    if path.name == PACKAGED:
-        checkpoint = read_package(path, key)
-    else:
-        checkpoint = read_tensors(path, key, "Give the checkpoint of another run, or another one of this run.")
+    checkpoint = read_package(path, key) if path.name == PACKAGED else read_tensors(path, key, REMEDY)
+    shown = printable(path)
     if not isinstance(checkpoint, dict) or not {"state_dict", "segkit"} <= checkpoint.keys():
-        raise UserError(f"{key}: {path} was not written by segkit train; give the .ckpt file of a run folder")
+        raise UserError(f"{key}: {shown} was not written by segkit train; give the .ckpt file of a run folder")
     entry = checkpoint["segkit"]
     if isinstance(entry, dict) and "version" not in entry:
         entry = checkpoint["segkit"] = _converted(checkpoint, path, key)
-    if not isinstance(entry, dict) or entry.get("version") != VERSION:
-        raise UserError(f"{key}: {path} was written by a newer version of segkit; install that one")
-    return checkpoint
+    if isinstance(entry, dict) and type(entry.get("version")) is int and VERSION < entry["version"] < 1000:
+        raise UserError(f"{key}: {shown} was written by a newer version of segkit; install that one")
+    problem = entry_problem(entry) if isinstance(entry, dict) else "segkit is no group of settings"
+    if not problem and entry["version"] != VERSION:
+        problem = f"version={entry['version']}: there is none"
+    if problem := problem or weights_problem(checkpoint["state_dict"]):
+        raise UserError(f"{key}: {shown} is damaged, or not segkit's: {problem}\n{REMEDY}")
+    return checkpoint | {"file": shown}
 
 
 def _converted(checkpoint: Mapping[str, Any], path: Path, key: str) -> dict[str, Any]:
@@ -131,7 +142,8 @@ def load_network(checkpoint: Mapping[str, Any], trust: Sequence[str] = (), run: 
     Raises:
         UserError: a class that is not trusted, or weights that do not fit this version of the code.
     """
-    model = dict(checkpoint["segkit"]["model"])
+    model, weights = dict(checkpoint["segkit"]["model"]), weights_of(checkpoint)
+    name = checkpoint.get("file", "in memory")
     if "weights" in model:
         model["weights"] = None  # the checkpoint's own follow, so pretrained ones are not wanted
     classes = len(checkpoint["segkit"]["classes"])
@@ -140,13 +152,43 @@ def load_network(checkpoint: Mapping[str, Any], trust: Sequence[str] = (), run: 
         log.info("this network is made with code of your own: %s", ", ".join(own))
     with import_from(run) if trust and run is not None else nullcontext():
         kept = None if run is None else run / CODE
-        network: nn.Module = build("checkpoint", model, nn.Module, allowed=tuple(trust), kept=kept, num_classes=classes)
-    try:
-        network.load_state_dict(weights_of(checkpoint))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise UserError(f"checkpoint: does not fit this version of {model['_target_']} ({reason})") from error
+        made = partial(build, "model", model, nn.Module, allowed=tuple(trust), kept=kept, num_classes=classes)
+        try:
+            if not own:  # a network of sizes that its weights have not got is not to take its memory first
+                shape = without_memory(made)
+                _check_sizes(shape, weights, model)
+                _check_room(shape, picture_input_of(checkpoint), classes)
+            network: nn.Module = made()
+            network.load_state_dict(weights)
+        except UserError as error:
+            raise UserError("\n".join(f"checkpoint {name}: {error}".splitlines()[:2])) from error
+        except Exception as error:
+            if own and not isinstance(error, RuntimeError):
+                raise  # a flaw of the user's own code
+            reason = f"{type(error).__name__}: {printable(str(error).splitlines()[-1].strip())[:300]}"
+            raise UserError(
+                f"checkpoint {name}: does not fit this version of {model['_target_']} ({reason}).\n{REMEDY}"
+            ) from error
     return network.eval()
+
+
+def _check_room(network: nn.Module | None, shown: PictureInput, classes: int) -> None:
+    """Refuse an input whose size this machine has no memory for; of a picture of that size no more than is sure."""
+    whole = shown.resize if isinstance(shown.resize, tuple) else shown.image_shape
+    shape = whole if shown.window == "whole" else shown.image_shape
+    layers = None if network is None else activation_bytes(network, (1, 3, *shape), training=False)
+    needed = (layers or 0) + (3 + 8 * classes) * math.prod(whole)  # the picture, logits and probabilities
+    if told := lacking(needed):
+        raise UserError(f"input.image_shape={list(shown.image_shape)}, resize={shown.resize}: a picture takes {told}")
+
+
+def _check_sizes(network: nn.Module | None, weights: Mapping[str, Tensor], model: Mapping[str, Any]) -> None:
+    """Hold the sizes of weights against those of a network without memory."""
+    own = {} if network is None else network.state_dict()
+    for name, value in own.items():
+        if name in weights and weights[name].shape != value.shape:
+            sizes = f"{name} has shape {tuple(weights[name].shape)}, there {tuple(value.shape)}"
+            raise UserError(f"does not fit this version of {model['_target_']} (size mismatch: {sizes})")
 
 
 def weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

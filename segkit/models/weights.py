@@ -1,16 +1,19 @@
 """Pretrained weights: found by torchvision's name or in a file, or a clear error; never a silent random start."""
 
+import warnings
+import zipfile
 from collections.abc import Collection, Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlparse
 
 import torch
 from torch import Tensor, nn
 
-from segkit.errors import UserError
+from segkit.errors import UserError, printable
 from segkit.models.encoders.features import IMAGENET_MEAN, IMAGENET_STD, first_kernel
+from segkit.runs.regular import open_regular
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
@@ -192,6 +195,19 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     return content
 
 
+class _Packed(Exception):  # noqa: N818 - an archive, and what is wrong with it
+    """An archive whose content is larger than itself."""
+
+
+def _check_packed(file: BinaryIO) -> None:
+    """torch packs nothing: what is packed unpacks to any size. Raises _Packed."""
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise _Packed("its parts are packed, as torch.save does not do it")
+
+
 def read_tensors(path: Path, key: str, remedy: str) -> Any:
     """What ``torch.save`` wrote to ``path``: tensors and plain data alone, on the CPU.
 
@@ -202,12 +218,20 @@ def read_tensors(path: Path, key: str, remedy: str) -> Any:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
+            open_regular(path).close()
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            _check_packed(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about kinds of tensors and pickles that nobody here asks for
+            return torch.load(path, map_location="cpu", weights_only=True)
     except ImportError as error:
         raise UserError(f"{key}: {path} needs safetensors: pip install 'segkit[models]'.") from error
     except FileNotFoundError as error:
         raise UserError(f"{key}: {path} does not exist.") from error
+    except (OSError, _Packed) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{key}: {printable(path)} cannot be read: {reason}.\n{remedy}") from error
     except Exception as error:  # the unpickler meets any byte sequence, and fails in as many ways
         raise UserError(
             f"{key}: {path} is broken, or not a file of tensors ({type(error).__name__}).\n{remedy}"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -15,6 +15,11 @@ from segkit.optim.schedules import Schedule, learning_rate_factor
 
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 """Optimisers whose update of all parameters is one launch on a GPU."""
+
+
+# Weights have 32 bits, whose largest number is 3.4e38.
+Rate = Annotated[float, Gt(0), Le(1e38)]
+Decay = Annotated[float, Ge(0), Le(1e38)]
 
 
 class Optimization:
@@ -32,13 +37,13 @@ class Optimization:
     def __init__(
         self,
         algorithm: Callable[..., torch.optim.Optimizer],
-        learning_rate: Annotated[float, Gt(0)] = 1e-4,
-        weight_decay: Annotated[float, Ge(0)] = 0.0,
-        decoder_decay: Annotated[float, Ge(0)] | None = None,
-        encoder_factor: Annotated[float, Gt(0)] = 1.0,
+        learning_rate: Rate = 1e-4,
+        weight_decay: Decay = 0.0,
+        decoder_decay: Decay | None = None,
+        encoder_factor: Rate = 1.0,
         decay_all: bool = False,
         schedule: Schedule = "constant",
-        warmup: Annotated[int, Ge(0)] | Annotated[float, Ge(0), Lt(1)] = 0,
+        warmup: Annotated[int, Ge(0), Lt(2147483648)] | Annotated[float, Ge(0), Lt(1)] = 0,
     ) -> None:
         self.algorithm = algorithm
         self.learning_rate = learning_rate

@@ -23,6 +23,7 @@ class Ensemble(Segmenter):
     def __init__(self, members: Mapping[str, Segmenter]) -> None:
         self.members = tuple(members.values())
         self.class_list, self.trained_input = self.members[0].class_list, self.members[0].trained_input
+        self.device = self.members[0].device
         self.view_count = sum(member.view_count for member in self.members)
         self.complete = all(member.complete for member in self.members)
         self.precision = ", ".join(dict.fromkeys(member.precision for member in self.members))

@@ -11,6 +11,7 @@ from segkit.data.writer import FrameWriter, Writer
 from segkit.errors import UserError
 from segkit.runs.files import write_whole
 from segkit.runs.read import read_result
+from segkit.runs.regular import read_text, real
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +43,17 @@ def claim(
     Raises:
         UserError: a file in the way that is not known to be segkit's, a link, or one of ``pictures``.
     """
-    stems = [path.stem for path in pictures] if stems is None else stems
+    patterns, stems = stems is not None, [path.stem for path in pictures] if stems is None else stems
     names = [f"{writer.name}/{stem}.png" for writer in writers if writer.per_picture for stem in stems]
     files = [writer.files for writer in writers] + [writer.files for writer in frame_writers]
     names += [name for group in files for name in group]
     own = _written(folder)
-    inputs = {path.resolve() for path in pictures}
+    inputs = {real(path) for path in pictures}
     for name in names:
-        for path in _held(folder, name):
+        for path in _held(folder, name, patterns):
             held = path.relative_to(folder).as_posix()
             place = f"output={folder}: {held}"
-            if path.resolve() in inputs:
+            if real(path) in inputs:
                 raise UserError(f"{place} is one of the pictures of input=, which lie in it and could be overwritten")
             if path.is_symlink() or (path.parent != folder and path.parent.is_symlink()):
                 raise UserError(f"{place} is a link, or lies behind one; remove it or give another output=")
@@ -74,9 +75,9 @@ def any_number(stem: str) -> str:
     return f"{glob.escape(stem)}_*"
 
 
-def _held(folder: Path, name: str) -> list[Path]:
+def _held(folder: Path, name: str, patterns: bool) -> list[Path]:
     """The files that a name means: itself, or those that are there where it stands for any."""
-    if not name.endswith("_*.png"):
+    if not patterns or not name.endswith("_*.png"):
         return [folder / name]
     return sorted(folder.glob(name)) or [folder / name]
 
@@ -84,8 +85,9 @@ def _held(folder: Path, name: str) -> list[Path]:
 def _written(folder: Path) -> set[str]:
     """A name counts only where it can be one of ours: a file of the folder or of a folder in it."""
     try:
-        names = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
+        names = json.loads(read_text(folder / MANIFEST))
+    except (OSError, ValueError, RecursionError):
         return set()
     names = names if isinstance(names, list) else []
-    return {name for name in names if isinstance(name, str) and ".." not in name and len(Path(name).parts) <= 2}
+    own = [name for name in names if isinstance(name, str) and 0 < len(Path(name).parts) <= 2]
+    return {name for name in own if ".." not in Path(name).parts and not Path(name).is_absolute()}

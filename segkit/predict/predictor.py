@@ -29,6 +29,7 @@ class Segmenter(ABC):
         view_count: how many ``views`` there are of a picture.
         complete: whether the probabilities of all classes are known, not of the one that is chosen alone.
         precision: in which is computed: ``fp32``, ``bf16``, …
+        device: on which is computed.
     """
 
     class_list: tuple[SegmentationClass, ...]
@@ -36,6 +37,7 @@ class Segmenter(ABC):
     view_count: int = 1
     complete: bool = True
     precision: str = "fp32"
+    device: torch.device = torch.device("cpu")
 
     def predict(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Class numbers and confidence of an RGB uint8 picture (H, W, 3), both uint8 (H, W).

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from segkit.errors import UserError
 from segkit.predict.pt2 import check_program
+from segkit.runs.regular import open_regular
 
 INPUT = "image"
 ABOUT = "segkit"
@@ -81,6 +82,9 @@ def _onnx(path: Path, device: torch.device) -> Runtime:
 def _openvino(path: Path, device: torch.device) -> Runtime:
     import openvino
 
+    with open_regular(path) as file:
+        if not file.read(256).lstrip().startswith(b"<"):  # what is no XML it takes for the files of other programs
+            raise ValueError("it is no XML")
     core = openvino.Core()
     model = core.read_model(path)
     # What the CPU plugin would choose by itself depends on the machine: bf16 where there is such a unit.

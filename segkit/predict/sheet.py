@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from segkit.data.legend import strip
 from segkit.data.overlay import Area, Painter, mean_areas
-from segkit.data.sheet import LETTERS, titled
+from segkit.data.sheet import LETTERS, cell_height, titled
 from segkit.data.writer import Prediction, Writer
 from segkit.errors import UserError
 from segkit.runs.files import write_whole
@@ -38,8 +38,7 @@ class Sheet(Writer):
         self._painter: Painter | None = None
 
     def encode(self, prediction: Prediction) -> None:
-        height, width = prediction.image.shape[:2]
-        size = CELL_WIDTH, max(round(CELL_WIDTH * height / width), 1)
+        size = CELL_WIDTH, cell_height(prediction.image, CELL_WIDTH)
         cell = cv2.resize(prediction.painted, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
         self._cells[prediction.path] = titled(cell, prediction.path.stem)
         self._areas[prediction.path] = prediction.areas

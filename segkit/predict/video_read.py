@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.images import decode_image
+from segkit.data.images import MAX_MEGAPIXELS, decode_image
 from segkit.errors import UserError
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what it finds wrong is said here, in one line
@@ -185,14 +185,22 @@ class PictureFrames:
         paths: their files.
         fps: how many there were a second.
         stride, start, end: as for ``VideoFile``.
+        max_megapixels: a larger picture is not read.
 
     Raises:
         UserError: ``start`` and ``end`` leave none.
     """
 
     def __init__(
-        self, paths: Sequence[Path], fps: float, stride: int = 1, start: float = 0.0, end: float | None = None
+        self,
+        paths: Sequence[Path],
+        fps: float,
+        stride: int = 1,
+        start: float = 0.0,
+        end: float | None = None,
+        max_megapixels: float = MAX_MEGAPIXELS,
     ) -> None:
+        self.max_megapixels = max_megapixels
         first = math.ceil((start - _TICK) * fps)
         last = len(paths) if end is None else min(math.ceil((end - _TICK) * fps), len(paths))
         self._numbers = range(max(first, 0), last, stride)
@@ -206,7 +214,7 @@ class PictureFrames:
             path = self.paths[number]
             image: NDArray[np.uint8] | UserError
             try:
-                image = decode_image(path)
+                image = decode_image(path, self.max_megapixels)
             except UserError as error:
                 image = error
             yield Frame(number, number / self.fps, path, image)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from segkit.errors import UserError
 from segkit.predict.video_read import packet_times, quiet
+from segkit.runs.files import create
 
 Container = Literal["webm", "mp4"]
 
@@ -115,6 +116,8 @@ class VideoWriter:
         self._temporary.unlink(missing_ok=True)
 
     def _open(self, picture: Picture, begin: float) -> "_Encoder":
+        with suppress(FileNotFoundError):  # told by what writes
+            create(self._temporary)
         size = (picture.shape[1] + picture.shape[1] % 2, picture.shape[0] + picture.shape[0] % 2)
         if find_spec("av") is None:
             return _OpenCV(self._temporary, self.rate, size)

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from segkit.data.images import decode_image
+from segkit.data.checks import UNREADABLE, PictureError
+from segkit.data.images import MAX_MEGAPIXELS, decode_image
 from segkit.data.overlay import Area, Painter
 from segkit.data.records import SegmentationClass
 from segkit.data.writer import Prediction, Writer, png
+from segkit.distributed.memory import lacking
 from segkit.errors import UserError
 from segkit.models.full_size import to_confidence
 from segkit.predict.pipeline import Seconds, staged
@@ -99,18 +101,19 @@ def paint_pictures(
     writers: Sequence[Writer],
     on_done: Callable[[Path], None] | None = None,
     painter: Painter | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Painted:
     """Predict each picture and have it written under ``folder`` by each of ``writers``.
 
     A picture that cannot be read keeps none of the others from being written. Reading and writing go on in other
     threads; ``on_done`` is called in this one, in the order of ``pictures``. ``painter``: of the predictor's classes;
-    None = as pictures are painted where nobody says how.
+    None = as pictures are painted where nobody says how. ``max_megapixels``: a larger picture is not read.
     """
     done = Painted()
     for writer in writers:
         if writer.per_picture:
             (folder / writer.name).mkdir(parents=True, exist_ok=True)
-    stages = Stages(predictor, folder, writers, painter or Painter(predictor.class_list))
+    stages = Stages(predictor, folder, writers, painter or Painter(predictor.class_list), max_megapixels)
     for path, written in staged(pictures, stages.read, stages.network, stages.write, done.seconds):
         if isinstance(written, UserError):
             done.unreadable[str(path)] = str(written)
@@ -154,7 +157,15 @@ class Written(NamedTuple):
 class Stages:
     """What is done with each picture. One that cannot be read goes through as the error that says why."""
 
-    def __init__(self, predictor: Segmenter, folder: Path, writers: Sequence[Writer], painter: Painter) -> None:
+    def __init__(
+        self,
+        predictor: Segmenter,
+        folder: Path,
+        writers: Sequence[Writer],
+        painter: Painter,
+        max_megapixels: float = MAX_MEGAPIXELS,
+    ) -> None:
+        self.max_megapixels = max_megapixels
         self.predictor, self.folder, self.writers, self.painter = predictor, folder, writers, painter
         self.areas: Sequence[Area] = ()  # of the picture before; only here pictures come one after the other
         self.needed = sorted({writer.needs for writer in writers if writer.needs is not None})
@@ -164,10 +175,18 @@ class Stages:
 
     def read(self, path: Path) -> Read | UserError:
         try:
-            image = decode_image(path)
+            image = decode_image(path, self.max_megapixels)
+            self._check_room(path, image)
         except UserError as error:
             return error
         return Read(image, self.predictor.views(image))
+
+    def _check_room(self, path: Path, image: NDArray[np.uint8]) -> None:
+        """Refuse a picture of which logits and probabilities find no room in this machine's memory."""
+        if self.predictor.device.type == "cpu":
+            told = lacking(image.size + 8 * len(self.predictor.class_list) * image.shape[0] * image.shape[1])
+            if told:
+                raise PictureError(UNREADABLE, path, f"takes {told}: give a smaller one")
 
     def network(self, read: Read | UserError) -> Answer | UserError:
         if isinstance(read, UserError):

@@ -149,7 +149,7 @@ class _File:
         """Copy one piece. Raises BrokenOff when that does not succeed, however often it is tried."""
         start, length, done, tried = number * PIECE, self.length(number), 0, 0
         self.part.parent.mkdir(exist_ok=True)
-        handle = os.open(self.part, os.O_WRONLY | os.O_CREAT, 0o666)
+        handle = os.open(self.part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             while done < length and not stop.is_set():
                 try:

@@ -1,6 +1,5 @@
 """What the runs of a comparison have in common besides their settings: commands, hardware, code, what came of them."""
 
-import json
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segkit.errors import UserError
 from segkit.reporting.comparison import Comparison
+from segkit.runs.plain import read_json
 from segkit.runs.read import Run
 
 
@@ -54,8 +55,8 @@ def describe(runs: Sequence[Run], base: Path) -> About:
 
 def _starts(base: Path) -> list[dict[str, Any]]:
     try:
-        starts = json.loads((base / "sweep.json").read_text())
-    except (FileNotFoundError, ValueError):
+        starts = read_json(base / "sweep.json")
+    except (OSError, UserError):
         return []
     return starts if isinstance(starts, list) else []
 

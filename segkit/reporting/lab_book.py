@@ -1,6 +1,5 @@
 """One training run, or evaluations, as an entry of the lab book: ``README.md``, ``result.json``, some pictures."""
 
-import json
 import logging
 import shlex
 from collections import Counter
@@ -20,7 +19,7 @@ from segkit.road.entry import score_rows as road_rows
 from segkit.runs.files import write_whole
 from segkit.runs.find import run_folders
 from segkit.runs.folder import write_result
-from segkit.runs.read import command_of, is_training, read_overrides
+from segkit.runs.read import checked_result, command_of, is_training, read_overrides
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +52,10 @@ def write_entry(folder: Path, sources: Sequence[Path], question: str, count: int
         if len(evaluations) > 1 and not has_road_scores(results[0]):
             kept = {"recipes": [recipe.result() for recipe in recipes(evaluations)], "evaluations": kept}
     say_what_is_replaced(folder, text)
+    write_whole(folder / "README.md", text.encode())  # first: it marks the folder as the entry's
     for name, path in pictures.items():
         write_whole(folder / f"{name}.jpg", small_jpeg(path))
     write_result(folder, kept)
-    write_whole(folder / "README.md", text.encode())
     log.info("written: %s", folder / "README.md")
 
 
@@ -85,10 +84,10 @@ def _check_alike(evaluations: Sequence[Evaluation]) -> None:
 
 def _finished(source: Path) -> dict[str, Any]:
     try:
-        result: dict[str, Any] = json.loads((source / "result.json").read_text())
+        result = checked_result(source)
         read_overrides(source)
-    except ValueError as error:
-        raise UserError(f"run={source}: its result.json is damaged") from error
+    except UserError as error:
+        raise UserError(f"run={source}: {error}") from error
     except FileNotFoundError as error:
         raise UserError(
             f"run={source}: no finished run of segkit train or segkit evaluate ({error.filename} does not exist)"

@@ -10,6 +10,7 @@ from segkit.data.writer import FrameWriter, Prediction
 from segkit.road.calibration import Calibration
 from segkit.road.free_space import DISTANCES, FreeRoad
 from segkit.road.writers import Metres
+from segkit.runs.files import create, temporary_name
 
 COLUMNS = (
     "frame",
@@ -53,7 +54,7 @@ class RoadTable(FrameWriter):
     def __init__(self, metres: Metres, folder: Path) -> None:
         self.metres = metres
         self._path = folder / self.files[0]
-        self._temporary = self._path.with_name(f".{self._path.name}.part")
+        self._temporary = temporary_name(self._path)
         self._file: IO[str] | None = None
         self._rows: Any = None
         self._count = 0
@@ -63,6 +64,7 @@ class RoadTable(FrameWriter):
 
     def append(self, path: Path, number: int, seconds: float, encoded: FreeRoad | None) -> None:
         if self._file is None:
+            create(self._temporary)
             self._file = self._temporary.open("w", newline="")
             self._rows = csv.writer(self._file)
             self._rows.writerow(COLUMNS)

@@ -19,6 +19,7 @@ from segkit.road.dataset import IMAGE_NAME, TEST_IMAGES
 from segkit.road.layout import CATEGORIES, PUBLISHED, Category
 from segkit.road.writers import road_class
 from segkit.runs.files import replacing
+from segkit.runs.regular import real
 
 GRID = BirdsEyeView()
 log = logging.getLogger(__name__)
@@ -105,9 +106,9 @@ class Submission(Writer):
             )
 
     def _check_pictures(self, pictures: Mapping[Path, Calibration | None]) -> None:
-        wanted = {self.folder.resolve() / name for name in self._tests()}
+        wanted = {real(self.folder) / name for name in self._tests()}
         # By folder and name: the file itself may be a link into a store.
-        given = {path.parent.resolve() / path.name: path for path in pictures}
+        given = {real(path.parent) / path.name: path for path in pictures}
         problems = []
         missing = sorted(path.name for path in wanted - given.keys())
         if missing:

@@ -1,14 +1,19 @@
 """What people name on a command line, found: runs, sweeps, checkpoints and files made of them."""
 
-import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segkit.errors import UserError
+from segkit.errors import UserError, printable
 from segkit.runs.folder import CONFIG
+from segkit.runs.plain import read_json
 from segkit.runs.read import Run, read_run
+from segkit.runs.regular import real
+
+LONGEST = 300
+"""Characters of a path that a line shows, the last ones."""
 
 SWEEPS = Path("outputs", "sweeps")
 
@@ -107,8 +112,8 @@ def about_exported(path: Path) -> Path:
 def _made_of(path: Path) -> Path:
     """The checkpoint that an exported file, which may lie anywhere, was made of, as long as that is there."""
     try:
-        checkpoint = Path(json.loads(about_exported(path).read_text())["checkpoint"]) if is_exported(path) else path
-    except (OSError, ValueError, KeyError, TypeError):
+        checkpoint = Path(read_json(about_exported(path))["checkpoint"]) if is_exported(path) else path
+    except (OSError, UserError, KeyError, TypeError):
         return path
     return checkpoint if checkpoint.is_file() else path
 
@@ -132,7 +137,10 @@ def find_checkpoint(place: str | Path, key: str) -> Path:
         packaged = path / PACKAGED
         path = packaged if packaged.is_file() else path / "checkpoints" / "best.ckpt"
     if not path.is_file():
-        raise UserError(f"{key}: {path} does not exist; give a .ckpt file or a run folder that holds one")
+        wrong = "is no file" if os.path.lexists(path) else "does not exist"
+        raise UserError(
+            f"{key}: {printable(path)[-LONGEST:]} {wrong}; give a .ckpt file or a run folder that holds one"
+        )
     return path
 
 
@@ -149,6 +157,6 @@ def find_checkpoints(places: Sequence[str], key: str) -> list[Path]:
         UserError: naming ``key``, when one is not there, or is there twice.
     """
     found = [find_checkpoint(place, key) for place in places]
-    if twice := [path for number, path in enumerate(found) if path.resolve() in {p.resolve() for p in found[:number]}]:
+    if twice := [path for number, path in enumerate(found) if real(path) in map(real, found[:number])]:
         raise UserError(f"{key}: {twice[0]} is given twice; give each network once")
     return found

@@ -1,5 +1,6 @@
 """The writer of run folders: their layout, the lock that gives one to a process, the config's copy, ``result.json``."""
 
+import errno
 import json
 import math
 import os
@@ -14,7 +15,9 @@ import yaml
 
 from segkit.errors import UserError
 from segkit.runs.files import locked, write_whole
+from segkit.runs.plain import read_yaml
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 LOCK, CONFIG = ".lock", ".hydra"
 
 
@@ -30,6 +33,9 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
+        for entry in path.iterdir():
+            if entry.is_symlink() and (entry.name in (LOCK, CONFIG) or entry.suffix == ".log"):
+                raise UserError(f"{entry} is a link, which would be written through; remove it or give another folder")
         self._before = {entry.name for entry in path.iterdir()}
         self._config_before: dict[str, str] = {}
         self._result_before = self._result_time()
@@ -51,8 +57,12 @@ class RunFolder:
         saved = {name: self.path / CONFIG / name for name in files}
         if not saved["hydra.yaml"].is_file():
             return
-        texts = saved["hydra.yaml"].read_text(), files["hydra.yaml"]
-        owner, own = (yaml.safe_load(text)["job"]["name"] for text in texts)
+        own = yaml.safe_load(files["hydra.yaml"])["job"]["name"]
+        kept = read_yaml(saved["hydra.yaml"])
+        job = kept.get("job") if isinstance(kept, dict) else None
+        owner = job.get("name") if isinstance(job, dict) else None
+        if not isinstance(owner, str):
+            raise UserError(f"{saved['hydra.yaml']} is damaged, or not segkit's; give segkit {own} another folder")
         if owner != own:
             raise UserError(f"{self.path} is a folder of segkit {owner}; give segkit {own} another one")
         if own == "train" and not resuming and saved["config.yaml"].read_text() != files["config.yaml"]:
@@ -119,8 +129,19 @@ def remove_empty(folder: Path) -> None:
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:
-    """Write ``result.json`` in one step: a reader sees the old file or the new one, never half of one."""
-    write_whole(folder / "result.json", (json.dumps(_finite(result), indent=2, allow_nan=False) + "\n").encode())
+    """Write ``result.json`` in one step: a reader sees the old file or the new one, never half of one.
+
+    On a full disk it takes the old one's place byte by byte, where it is no longer: what became of a run is told.
+    """
+    path = folder / "result.json"
+    try:
+        write_whole(path, (json.dumps(_finite(result), indent=2, allow_nan=False) + "\n").encode())
+    except OSError as error:
+        short = json.dumps(_finite(result), allow_nan=False).encode()
+        if error.errno not in FULL or path.is_symlink() or not path.is_file() or path.stat().st_size < len(short):
+            raise
+        with path.open("r+b") as file:
+            file.write(short.ljust(path.stat().st_size))
 
 
 def _finite(value: Any) -> Any:

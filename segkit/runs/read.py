@@ -4,17 +4,20 @@ Nothing is built and nothing heavy is imported, and a run that is under way is n
 """
 
 import fcntl
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from segkit.errors import UserError
+from segkit.config.check import schema_problems
+from segkit.errors import UserError, printable
 from segkit.runs.folder import CONFIG, LOCK
+from segkit.runs.kept import Kept, Result, Settings
 from segkit.runs.monitor import mode
+from segkit.runs.plain import read_json, read_settings, read_yaml
+from segkit.runs.regular import open_regular
 
 Ended = Literal["finished", "failed", "interrupted", "pruned"]
 """What a run says of its end."""
@@ -86,15 +89,11 @@ class Run:
         if self.status in ("finished", "waiting"):
             return self.status
         done = self.epochs[-1]["epoch"] if self.epochs else 0
-        return f"{self.status}, {done} of {self.settings['trainer']['max_epochs']} epochs"
+        return f"{self.status}, {done} of {self.settings['trainer'].get('max_epochs', '?')} epochs"
 
     def choice(self, group: str) -> str | None:
         """The file under ``conf/<group>/`` that it was made with, ``road``; None where that is not recorded."""
-        try:
-            saved = yaml.safe_load((self.folder / CONFIG / "hydra.yaml").read_text())
-        except OSError:
-            return None
-        chosen = saved["runtime"]["choices"].get(group)
+        chosen = choices_of(self.folder).get(group)
         return None if chosen is None else str(chosen)
 
     def overrides(self) -> list[str]:
@@ -105,29 +104,83 @@ class Run:
 def read_result(folder: Path) -> dict[str, Any]:
     """The ``result.json`` of a folder; empty where there is none, or a damaged one."""
     try:
-        result = json.loads((folder / "result.json").read_text())
-    except (OSError, ValueError):
+        return checked_result(folder)
+    except (OSError, UserError):
         return {}
-    return result if isinstance(result, dict) else {}
+
+
+def checked_result(folder: Path) -> dict[str, Any]:
+    """The ``result.json`` of a folder.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+        UserError: it is damaged, or something else.
+    """
+    path = folder / "result.json"
+    result = read_json(path)
+    if not isinstance(result, dict):
+        raise UserError(f"{printable(path)} is damaged: it holds no results by their names")
+    if problems := schema_problems(Result, {name: result[name] for name in Result.model_fields if name in result}):
+        raise UserError(f"{printable(path)} is damaged, or not segkit's: {printable(problems[0])[:200]}")
+    return result
 
 
 def read_overrides(folder: Path) -> list[str]:
-    """The settings that a command was given which wrote ``folder``, as they were typed."""
-    return [str(word) for word in OmegaConf.load(folder / CONFIG / "overrides.yaml")]
+    """The settings that a command was given which wrote ``folder``, as they were typed.
+
+    Raises:
+        OSError: they are not there.
+        UserError: the file is damaged.
+    """
+    path = folder / CONFIG / "overrides.yaml"
+    words = read_yaml(path) or []
+    if not isinstance(words, list) or not all(isinstance(word, str) and word.isprintable() for word in words):
+        raise UserError(f"{printable(path)} is damaged: it holds no list of settings")
+    return words
+
+
+def read_hydra(folder: Path) -> dict[str, Any]:
+    """What a run folder has kept of how it was composed: ``job``, ``runtime``, ``overrides``; empty where nothing.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = folder / CONFIG / "hydra.yaml"
+    try:
+        saved = read_yaml(path)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UserError(f"{printable(path)}: cannot be read: {error.strerror}") from error
+    if problems := schema_problems(Kept, saved) if isinstance(saved, dict) else ["it holds nothing by its name"]:
+        raise UserError(f"{printable(path)} is damaged: {printable(problems[0])[:200]}")
+    return cast(dict[str, Any], saved)
+
+
+def choices_of(folder: Path) -> dict[str, Any]:
+    """The files of ``conf/`` that a run folder's config was made of, by their groups. Raises as ``read_hydra``."""
+    return cast(dict[str, Any], read_hydra(folder).get("runtime", {}).get("choices", {}))
+
+
+def own_folders(folder: Path) -> list[Path]:
+    """The folders of the user's own config files that it was composed with. Raises as ``read_hydra``."""
+    sources = read_hydra(folder).get("runtime", {}).get("config_sources", [])
+    return [Path(source["path"]) for source in sources if source["provider"] == "command-line"]
 
 
 def command_of(folder: Path) -> str | None:
     """The segkit command that wrote ``folder``; None where none has, or nobody knows."""
     try:
-        return str(OmegaConf.load(folder / CONFIG / "hydra.yaml").job.name)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, AttributeError):
+        name = read_hydra(folder).get("job", {}).get("name")
+    except UserError:
         return None
+    return None if name is None else str(name)
 
 
 def is_locked(folder: Path) -> bool:
     """Whether a process is writing the run folder. The lock is tried shared and let go at once: nobody is kept out."""
     try:
-        with open(folder / LOCK) as lock:
+        with open_regular(folder / LOCK) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -157,7 +210,7 @@ def read_run(folder: Path) -> Run:
         status = said
     else:
         status = "cut off" if result or (folder / LOCK).exists() else "waiting"
-    settings, written = (_plain(config, resolve) for resolve in (True, False))
+    settings, written = (_plain(config, resolve, folder) for resolve in (True, False))
     return Run(folder, settings, written, result, status)
 
 
@@ -172,14 +225,20 @@ def is_training(folder: Path) -> bool:
 
 def _config(folder: Path) -> DictConfig:
     try:
-        config = OmegaConf.load(folder / CONFIG / "config.yaml")
+        config = read_settings(folder / CONFIG / "config.yaml")
     except FileNotFoundError:
         return DictConfig({})
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{folder}: its {CONFIG}/config.yaml is damaged") from error
-    assert isinstance(config, DictConfig)
+    except OSError as error:
+        raise UserError(f"{printable(error.filename)}: cannot be read: {error.strerror}") from error
     return config
 
 
-def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
-    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
+def _plain(config: DictConfig, resolve: bool, folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG / "config.yaml"
+    try:
+        settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
+    except (OmegaConfBaseException, RecursionError) as error:
+        raise UserError(f"{printable(path)} is damaged: a value refers to what is not there") from error
+    if resolve and (problems := schema_problems(Settings, {key: settings.get(key) for key in Settings.model_fields})):
+        raise UserError(f"{printable(path)} is damaged, or not segkit's: {printable(problems[0])[:200]}")
+    return settings

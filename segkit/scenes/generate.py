@@ -17,6 +17,7 @@ from segkit.distributed.cores import cores
 from segkit.distributed.processes import die_with_parent
 from segkit.errors import UserError
 from segkit.road.layout import CATEGORIES, PARTS, PUBLISHED, Category, Part
+from segkit.runs.files import locked_folder
 from segkit.scenes.arrays import Array
 from segkit.scenes.drives import along, locate
 from segkit.scenes.labels import Extra
@@ -28,6 +29,13 @@ _COLOURS = np.zeros((256, 3), np.uint8)
 _COLOURS[0], _COLOURS[1], _COLOURS[IGNORE_INDEX] = (0, 0, 255), (255, 0, 255), (0, 0, 0)
 # Pictures are noisy: more effort takes twice the time and saves nothing.
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB)
+
+
+STAGING = ".generating-"
+"""How the folder is called in which pictures lie until all are written."""
+
+BYTES = {"kitti": 700_000, "varied": 250_000}
+"""Of a picture with its labels, a little less than they take."""
 
 
 class _Job(NamedTuple):
@@ -86,6 +94,23 @@ def generate_scenes(
         raise UserError(f"seed={seed}: expected 0 or more")
     if workers is not None and workers < 1:
         raise UserError(f"workers={workers}: expected 1 or more")
+    new = not root.exists()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with locked_folder(root, f"data.root={root}: another process is writing scenes there; wait for it"):
+            _check_place(root, count, looks, drive)
+            for leftover in root.glob(f"{STAGING}*"):  # of a killed one, else it would have the lock
+                shutil.rmtree(leftover, ignore_errors=True)
+            _generate(root, lambda staging: _jobs(staging, count, seed, looks, also, drive or 0), workers, on_done)
+    except OSError as error:
+        raise UserError(f"data.root={root}: cannot write there ({error.strerror}); choose another folder") from error
+    finally:
+        if new and root.is_dir() and not any(root.iterdir()):
+            root.rmdir()
+
+
+def _check_place(root: Path, count: tuple[int, int], looks: Looks, drive: int | None) -> None:
+    """Refuse a ``root`` that holds pictures already, or has no room for those that are wanted."""
     for part in PARTS:
         held = next((path for path in (root / part).rglob("*") if not path.is_dir()), None)
         if held is not None:
@@ -93,14 +118,22 @@ def generate_scenes(
                 f"{root} already holds pictures ({held.relative_to(root)}); nothing was written.\n"
                 "Choose another data.root, or delete its training/ and testing/ folders first."
             )
-    new = not root.exists()
+    needed, there = (drive or sum(count)) * BYTES[looks], shutil.disk_usage(root).free
+    if needed > there:
+        asked = f"drive={drive}" if drive else f"count=[{count[0]},{count[1]}]"
+        raise UserError(
+            f"{asked}: takes some {needed / 2**30:.1f} GiB, and {there / 2**30:.1f} GiB are free at data.root={root}; "
+            "give fewer pictures, or another disk"
+        )
+
+
+def _generate(
+    root: Path, make_jobs: Callable[[Path], list[_Job]], workers: int | None, on_done: Callable[[int, int], None] | None
+) -> None:
+    """Write the pictures beside their place, and put both parts there when all are whole."""
+    staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=root))
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".generating-", dir=root))
-    except OSError as error:
-        raise UserError(f"data.root={root}: cannot write there ({error.strerror}); choose another folder") from error
-    try:
-        jobs = _jobs(staging, count, seed, looks, tuple(dict.fromkeys(also)), drive or 0)
+        jobs = make_jobs(staging)
         for done, _ in enumerate(_run(jobs, workers or cores()), start=1):
             if on_done is not None:
                 on_done(done, len(jobs))
@@ -112,14 +145,10 @@ def generate_scenes(
         raise UserError(f"data.root={root}: writing failed ({error.strerror}); nothing was kept") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-        if new and not any(root.iterdir()):
-            root.rmdir()
 
 
-def _jobs(
-    root: Path, count: tuple[int, int], seed: int, looks: Looks, also: tuple[Extra, ...], drive: int
-) -> list[_Job]:
-    jobs = []
+def _jobs(root: Path, count: tuple[int, int], seed: int, looks: Looks, also: Sequence[Extra], drive: int) -> list[_Job]:
+    jobs, also = [], tuple(dict.fromkeys(also))
     for part, pictures in zip(PARTS, count, strict=True):
         labelled = also if part == "training" else ()
         for folder in ("image_2", "calib", *(("gt_image_2", *labelled) if part == "training" else ())):

@@ -15,6 +15,7 @@ from segkit.distributed.cores import cores
 from segkit.errors import UserError
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.local import NOT_BEGUN, run_here
+from segkit.sweeps.ray_session import Ending
 from segkit.sweeps.run_job import one_line, record_death
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class RayPool:
                 f"sweep.gpus_per_job={gpus_per_job:g}: should be a whole number, or less than 1 to share one"
             )
         self._ray = ray
-        _join(ray, address)
+        session = _join(ray, address)
+        self._ending = Ending(session) if address is None else None
         try:
             machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             most = {kind: max(machine.get(kind, 0) for machine in machines) for kind in ("GPU", "CPU")}
@@ -74,7 +76,7 @@ class RayPool:
             if not gpus:
                 _check_room("sweep.cpus_per_job", "core", cpus_per_job, most["CPU"], own=address is None)
         except UserError:
-            ray.shutdown()
+            self.close()
             raise
         # Ray may use its processes again, since jobs have their own: what those are forked from has been imported then.
         # Cores are not counted beside GPUs: a rounded part of them could keep a free GPU from being taken.
@@ -106,6 +108,8 @@ class RayPool:
     def close(self) -> None:
         """Leave the cluster; one of this machine alone ends. Jobs that still run are ended."""
         self._ray.shutdown()
+        if self._ending is not None:
+            self._ending.now()
 
     def _outcome(self, ref: "ObjectRef") -> Outcome:
         submitted = self._submitted.pop(ref)
@@ -124,18 +128,19 @@ class RayPool:
             return outcome
 
 
-def _join(ray: Any, address: str | None) -> None:
+def _join(ray: Any, address: str | None) -> str:
+    """Join the cluster; the folder of its session."""
     quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        ray.init("local", num_cpus=cores(), object_store_memory=OBJECT_STORE, **quiet)
-        return
+        here = ray.init("local", num_cpus=cores(), object_store_memory=OBJECT_STORE, **quiet)
+        return str(here.address_info["session_dir"])
     try:
         if address != "auto":
             host, _, port = address.rpartition(":")
             if not host or not port.isdigit():
                 raise UserError(f"sweep.address={address}: should be auto, or host:port of the cluster's head")
             socket.create_connection((host, int(port)), REACHED_WITHIN).close()
-        ray.init(address, **quiet)
+        return str(ray.init(address, **quiet).address_info["session_dir"])
     except (OSError, RuntimeError) as error:
         if "AuthToken" in str(error.__cause__):
             hint = (

@@ -1,6 +1,5 @@
 """Checkpoints: what they hold, how they are written so that a full disk loses nothing."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from segkit.errors import UserError
+from segkit.runs.files import replacing
 from segkit.runs.monitor import mode
 
 
@@ -25,20 +25,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Raises UserError when the disk is full or the folder cannot be written."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.part")  # one name: a killed run's leftover is written over
         # Checksums take three quarters of the time, and the file is whole or not there at all.
         torch.serialization.set_crc32_options(False)
         try:
-            torch.save(checkpoint, temporary)
-            os.replace(temporary, path)
+            with replacing(path) as temporary:
+                torch.save(checkpoint, temporary)
         # torch's zip writer turns a failed write into a RuntimeError of its own.
         except (OSError, RuntimeError) as error:
             kept = "; the checkpoint before it is kept" if path.exists() else ""
             raise UserError(
                 f"{path}: could not be saved ({error}){kept}. Make room, then resume=<run folder>"
             ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 class FolderCheckpoint(ModelCheckpoint):
@@ -64,7 +61,11 @@ class LastCheckpoint(FolderCheckpoint):
     """``last.ckpt`` at the end of an epoch: everything that a resumed run needs.
 
     With Adam that is three times the weights (1.6 GB for FCN-8s), so epochs of a few seconds would be spent on writing
-    it. It is written when the last one is ``EVERY_SECONDS`` old, and after the final epoch.
+    it. It is written when the last one is ``EVERY_SECONDS`` old, after the final epoch, and where the run is to stop.
+
+    Attributes:
+        behind: whole epochs since it was written; they took less than ``EVERY_SECONDS`` together.
+        wanted: the run is to stop, and the end of the epoch at hand is to be kept; the same in all processes.
     """
 
     EVERY_SECONDS = 20.0
@@ -72,14 +73,16 @@ class LastCheckpoint(FolderCheckpoint):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, "last", save_on_train_epoch_end=True, every_n_epochs=1)
         self.written = time.monotonic()
+        self.behind, self.wanted = 0, False
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         final = trainer.max_epochs is not None and trainer.current_epoch + 1 >= trainer.max_epochs
-        due = final or time.monotonic() - self.written >= self.EVERY_SECONDS
+        due = final or self.wanted or time.monotonic() - self.written >= self.EVERY_SECONDS
+        self.behind += 1
         # All processes take part in saving; their clocks may differ.
         if trainer.strategy.broadcast(due):
             super().on_train_epoch_end(trainer, pl_module)
-            self.written = time.monotonic()
+            self.written, self.behind = time.monotonic(), 0
 
 
 def checkpoint_callbacks(folder: Path, monitor: str | None, max_epochs: int) -> list[ModelCheckpoint]:

@@ -15,12 +15,24 @@ from segkit.data.module import SegmentationDataModule
 from segkit.data.overlay import Painter
 from segkit.distributed.devices import Processes
 from segkit.distributed.ranks import Ranks
-from segkit.errors import UserError, choices
+from segkit.errors import UserError, choices, printable
 from segkit.models.trained import read_checkpoint
 from segkit.runs.study import Trial
+from segkit.training.callbacks.progress import EpochReport
 from segkit.training.loggers import log_config
 from segkit.training.task import SegmentationTask
 from segkit.training.trainer import build_trainer
+
+RESUMED = {
+    "epoch": int,
+    "global_step": int,
+    "loops": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "callbacks": dict,
+    "pytorch-lightning_version": str,
+}
+"""What Lightning wants of a checkpoint that training goes on from."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +94,30 @@ def fit(
     if trainer.is_global_zero and trainer.logger is not None:
         log_config(trainer.logger, config or {})
     built = time.perf_counter()
-    _fit(trainer, task, data, last if resuming else None)
+    _fit(trainer, report, task, data, last if resuming else None)
     fitted = report.seconds_before + time.perf_counter() - built
     seconds = {"network": round(built - started, 3), "fit": round(fitted, 3)}
     memory = round(torch.cuda.max_memory_allocated() / 2**30, 3) if processes.indices else None
     return Fitted(report.epochs, seconds, memory)
 
 
-def _fit(trainer: Trainer, task: SegmentationTask, data: SegmentationDataModule, checkpoint: Path | None) -> None:
+def _fit(
+    trainer: Trainer,
+    report: EpochReport,
+    task: SegmentationTask,
+    data: SegmentationDataModule,
+    checkpoint: Path | None,
+) -> None:
     """Lightning's fit, with a GPU's lack of memory told as a setting that is too large."""
     try:
         trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        if checkpoint is None or report.begun:
+            raise
+        raise UserError(
+            f"resume: {printable(checkpoint)} is damaged, training cannot go on from it ({type(error).__name__}: "
+            f"{printable(error)})\ninit_from={printable(checkpoint)} starts a new run from its weights"
+        ) from error
     except MisconfigurationException as error:
         if "could not find the monitored key" not in str(error):
             raise
@@ -111,13 +136,19 @@ def check_resumable(checkpoint: Mapping[str, Any], task: SegmentationTask, optio
     Raises:
         UserError: another network, another score to choose by, or fewer epochs than were done already.
     """
+    wrong = next((name for name, kind in RESUMED.items() if type(checkpoint.get(name)) is not kind), None)
+    if wrong is not None or type(checkpoint["segkit"].get("epoch")) is not int:
+        raise UserError(
+            f"resume: {checkpoint['file']} has no {wrong or 'epoch'} of a training that can go on; "
+            f"init_from={checkpoint['file']} starts a new run from its weights"
+        )
     done = checkpoint["segkit"]["epoch"]
     if options.max_epochs < done:
         raise UserError(f"trainer.max_epochs={options.max_epochs}: this run has done {done} epochs already; give more")
     monitors = {
         state["monitor"]
         for name, state in checkpoint["callbacks"].items()
-        if "FolderCheckpoint" in name and "monitor" in state
+        if "FolderCheckpoint" in str(name) and isinstance(state, dict) and "monitor" in state
     } - {None}
     if monitors and options.monitor not in monitors:
         raise UserError(

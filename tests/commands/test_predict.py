@@ -66,7 +66,7 @@ def predict(checkpoint: Path | list[str], pictures: object, output: Path, root: 
     settings |= {
         "format": ["overlay", "mask", "confidence"],
         "calibration": None,
-        "data": {"root": root and str(root)},
+        "data": {"root": root and str(root), "max_megapixels": 50},
     } | more
     validate(PredictSettings, settings)
     folder = RunFolder(output)

@@ -158,6 +158,17 @@ def test_killed_then_terminated_then_resumed_ends_with_the_same_weights(
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
+def test_short_epochs_that_were_not_saved_yet_are_not_lost(kitti_root: Path, work: Path) -> None:
+    folder = work / "short"
+    script = SIGNALLED.format(hook="on_train_batch_end", point="(1, 0)", signal="SIGTERM")
+    terminated = train(kitti_root, folder, script=script.replace("EVERY_SECONDS = 0", "EVERY_SECONDS = 1e9"))
+    assert terminated.returncode == 143, terminated.stderr
+    assert "SIGTERM: stopping after this epoch, so that none is lost" in terminated.stdout
+    assert "goes on after epoch 2, the last that was saved" in terminated.stdout
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["status"], [epoch["epoch"] for epoch in result["epochs"]]) == ("interrupted", [1, 2])
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(kitti_root: Path, work: Path) -> None:
     folder = work / "wild"
     done = train(kitti_root, folder, "optimizer.learning_rate=1e30")

@@ -71,7 +71,7 @@ def test_the_result_is_a_checkpoint_that_says_where_it_came_from(tmp_path: Path)
     out = tmp_path / "new" / "soup.ckpt"
     write_checkpoint(average_weights(paths, "checkpoint"), out)
     checkpoint = read_checkpoint(out, "checkpoint")
-    assert checkpoint.keys() == {"state_dict", "segkit"}
+    assert checkpoint.keys() == {"state_dict", "segkit", "file"}
     assert checkpoint["segkit"].keys() == {"version", "model", "classes", "input", "averaged"}
     assert checkpoint["segkit"]["averaged"] == [str(path) for path in paths]
     network = load_network(checkpoint)

@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import socket
@@ -110,3 +111,33 @@ def test_a_new_result_keeps_its_config_when_what_follows_it_fails(tmp_path: Path
         folder.close()
     # The third came to nothing, and its config has gone with it.
     assert (tmp_path / "run" / ".hydra" / "config.yaml").read_text() == "2"
+
+
+def test_on_a_full_disk_a_result_takes_the_place_of_a_longer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_result(tmp_path, {"status": "running", "epochs": [{"epoch": 1, "loss": 0.5}] * 9})
+    size = (tmp_path / "result.json").stat().st_size
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("segkit.runs.folder.write_whole", full)
+    write_result(tmp_path, {"status": "failed", "reason": "no room", "epochs": [{"epoch": 1, "loss": 0.5}] * 9})
+    assert json.loads((tmp_path / "result.json").read_text())["status"] == "failed"
+    assert (tmp_path / "result.json").stat().st_size == size
+    with pytest.raises(OSError, match="No space left"):
+        write_result(tmp_path, {"status": "failed", "reason": "x" * size})
+    assert json.loads((tmp_path / "result.json").read_text())["reason"] == "no room"
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/train.log").symlink_to(mine)
+    with pytest.raises(UserError, match=r"train\.log is a link, which would be written through"):
+        RunFolder(tmp_path / "run")
+    (tmp_path / "run/.result.json.part").symlink_to(mine)
+    write_result(tmp_path / "run", {})
+    assert mine.read_text() == "mine"

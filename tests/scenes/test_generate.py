@@ -151,3 +151,28 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: py
 def test_workers_need_no_torch() -> None:
     code = "import sys, segkit.scenes.generate; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_a_killed_one_left_goes_with_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".generating-old/training").mkdir(parents=True)
+    (tmp_path / ".generating-old/training/half.png").touch()
+    generate_scenes(tmp_path, (1, 0), workers=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["testing", "training"]
+
+
+def test_two_at_once_do_not_destroy_each_other(tmp_path: Path) -> None:
+    told = []
+
+    def second(done: int, total: int) -> None:
+        with pytest.raises(UserError, match="another process is writing scenes there") as error:
+            generate_scenes(tmp_path, (1, 0), workers=1)
+        told.append(str(error.value))
+
+    generate_scenes(tmp_path, (2, 0), workers=1, on_done=second)
+    assert len(told) == len(list((tmp_path / "training/image_2").iterdir())) == 2
+
+
+def test_a_set_that_the_disk_has_no_room_for_is_refused_with_an_estimate(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"count=\[1000000,1000000\]: takes some [\d.]+ GiB, and [\d.]+ GiB are free"):
+        generate_scenes(tmp_path / "new", (10**6, 10**6))
+    assert not (tmp_path / "new").exists()

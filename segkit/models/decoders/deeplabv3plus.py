@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from segkit.errors import UserError
 from segkit.models.decoders.layers import PooledBlock, auxiliary_head, conv_block
+from segkit.models.encoders.features import Channels
 from segkit.models.resampling import resize
 
 LOW_STRIDE = 4
@@ -36,8 +37,8 @@ class DeepLabV3PlusDecoder(nn.Module):
         strides: Sequence[int],
         num_classes: Annotated[int, Gt(0)],
         rates: Annotated[Sequence[Annotated[int, Gt(0)]], Len(1)] = (6, 12, 18),
-        width: Annotated[int, Gt(0)] = 256,
-        low_width: Annotated[int, Gt(0)] = 48,
+        width: Channels = 256,
+        low_width: Channels = 48,
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.1,
         auxiliary: bool = False,
     ) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segkit.models.decoders.layers import PyramidPooling, auxiliary_head, conv_block
+from segkit.models.encoders.features import Channels
 from segkit.models.resampling import resize
 
 FINEST_STRIDE = 4
@@ -34,8 +35,8 @@ class FPNDecoder(nn.Module):
         channels: Sequence[int],
         strides: Sequence[int],
         num_classes: Annotated[int, Gt(0)],
-        width: Annotated[int, Gt(0)] = 256,
-        head_width: Annotated[int, Gt(0)] = 128,
+        width: Channels = 256,
+        head_width: Channels = 128,
         pyramid_pooling: bool = False,
         auxiliary: bool = False,
     ) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segkit.models.decoders.layers import conv_block
+from segkit.models.encoders.features import Channels
 
 
 class UNetDecoder(nn.Module):
@@ -27,7 +28,7 @@ class UNetDecoder(nn.Module):
         channels: Sequence[int],
         strides: Sequence[int],
         num_classes: Annotated[int, Gt(0)],
-        width: Annotated[int, Gt(0)] = 32,
+        width: Channels = 32,
     ) -> None:
         super().__init__()
         *skips, below = channels

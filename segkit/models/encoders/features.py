@@ -1,9 +1,14 @@
 """What encoders share: feature maps taken from a sequence of layers, other inputs than pictures of three channels."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from annotated_types import Gt, Le
 from torch import Tensor, nn
+
+Channels = Annotated[int, Gt(0), Le(65536)]
+"""Of a layer; 16 times as many as in the widest layers that are in use."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """RGB mean, for values 0…1, under which torchvision trained its weights."""

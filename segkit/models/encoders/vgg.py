@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Lt
 from torch import nn
 
 from segkit.errors import UserError
-from segkit.models.encoders.features import normalisation, run_features, with_input_channels
+from segkit.models.encoders.features import Channels, normalisation, run_features, with_input_channels
 
 EncoderName = Literal["vgg16", "vgg16_bn"]
 
@@ -60,10 +60,10 @@ class VGGEncoder(nn.Sequential):
     def __init__(
         self,
         name: EncoderName,
-        fc_channels: Annotated[int, Gt(0)] | None = None,
+        fc_channels: Channels | None = None,
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.2,
         batch_norm_fc: bool = False,
-        in_channels: Annotated[int, Gt(0)] = 3,
+        in_channels: Channels = 3,
     ) -> None:
         super().__init__()
         if batch_norm_fc and fc_channels is None:

@@ -32,6 +32,7 @@ class EpochReport(Callback):
         place: where the run runs, for ``result.json``.
 
     Attributes:
+        begun: whether training has begun; until then a checkpoint is restored.
         seconds_before: what a resumed run had trained for when the checkpoint that it goes on from was written.
     """
 
@@ -43,7 +44,7 @@ class EpochReport(Callback):
         self.folder = folder
         self.about = {"max_epochs": max_epochs, "monitor": monitor, **place}
         self.started = time.time()
-        self.written = 0.0
+        self.written, self.begun = 0.0, False
         self.epochs: list[dict[str, float]] = []
         self.images_per_second = 0.0
         self.seconds_before = 0.0
@@ -58,7 +59,7 @@ class EpochReport(Callback):
         self.seconds_before = state_dict.get("seconds", 0.0)  # older checkpoints have none
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self.train_started = time.perf_counter()
+        self.train_started, self.begun = time.perf_counter(), True
         self._write(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
@@ -100,8 +101,9 @@ class EpochReport(Callback):
             self._write(trainer)
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        with suppress(OSError):  # a full disk may be the very reason
-            self._write(trainer)
+        if self.begun:  # else the folder's result is an earlier attempt's
+            with suppress(OSError):  # a full disk may be the very reason
+                self._write(trainer)
 
     def _write(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from segkit.data.records import IGNORE_INDEX, SegmentationClass
 from segkit.errors import UserError, choices
+from segkit.runs.plain import read_yaml
+from segkit.runs.regular import read_text
 
 FILE = "classes.yaml"
 Colour = tuple[int, int, int]
@@ -54,13 +54,20 @@ def find_file(root: Path) -> Path:
     """
     if (root / FILE).is_file() or not root.is_dir():
         return root / FILE
-    others = [path for path in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]) if "names:" in path.read_text()]
+    others = [path for path in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]) if _names_classes(path)]
     if len(others) == 1:
         return others[0]
     if others:
         names = ", ".join(path.name for path in others)
         raise UserError(f"data.root={root}: {names} all have names; say which by data.description=<file>")
     return root / FILE
+
+
+def _names_classes(path: Path) -> bool:
+    try:
+        return "names:" in read_text(path)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def read_description(file: Path, root: Path) -> Description:
@@ -70,7 +77,7 @@ def read_description(file: Path, root: Path) -> Description:
         UserError: it is not there, or says nothing that can be used; the line names file and key.
     """
     try:
-        content = yaml.safe_load(file.read_text())
+        content = read_yaml(file)
     except FileNotFoundError as error:
         if not root.is_dir():
             raise UserError(f"data.root={root}: there is no such folder") from error
@@ -78,8 +85,10 @@ def read_description(file: Path, root: Path) -> Description:
             f"data.root={root} has no {FILE}, which says what the masks mean: "
             f"segkit data action=init data.root={root} looks at them and writes one"
         ) from error
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from error
+    except UserError as error:
+        raise UserError(f"{file}: cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{file}: holds no keys; it needs names: the classes by their numbers")
     for key in content:

@@ -1,0 +1,78 @@
+"""What the files of a run folder may hold, as far as programs rely on it: they may be damaged, or somebody else's."""
+
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le
+from pydantic import ConfigDict
+
+from segkit.config.check import Strict
+
+Epochs = Annotated[int, Ge(0), Le(10**9)]
+Number = float | None
+
+
+class _Open(Strict):
+    """Other names may stand there too."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Job(_Open):
+    name: str | None = None
+
+
+class Source(_Open):
+    provider: str
+    path: str
+
+
+class Runtime(_Open):
+    choices: dict[str, str | list[str] | None] = {}
+    config_sources: list[Source] = []
+
+
+class Overrides(_Open):
+    task: list[str] = []
+
+
+class Kept(_Open):
+    """``.hydra/hydra.yaml``."""
+
+    job: Job = Job()
+    runtime: Runtime = Runtime()
+    overrides: Overrides = Overrides()
+
+
+class Trainer(_Open):
+    monitor: str = "val/iou"
+    max_epochs: Epochs = 0
+
+
+class Settings(_Open):
+    """``.hydra/config.yaml`` of ``segkit train``."""
+
+    trainer: Trainer
+    data: dict[str, Any] | None = None
+
+
+class Best(_Open):
+    checkpoint: str
+    epoch: Epochs
+
+
+class Epoch(_Open):
+    epoch: Epochs
+    __pydantic_extra__: dict[str, Number]
+
+
+class Result(_Open):
+    """``result.json``."""
+
+    status: Literal["finished", "failed", "interrupted", "pruned", "running"] | None = None
+    reason: str | None = None
+    started: Number = None
+    scores: dict[str, Number] | None = None
+    best: Best | None = None
+    epochs: list[Epoch] | None = None
+    seconds: dict[str, Number] | None = None
+    checkpoint: str | list[str] | None = None

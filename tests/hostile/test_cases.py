@@ -1,0 +1,31 @@
+"""Every hostile case ends as it has to."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hostile import cases_caches, cases_checkpoints, cases_links, cases_pictures, cases_settings
+from tests.hostile.harness import Case, Zygote, broken
+
+AREAS = (cases_pictures, cases_checkpoints, cases_settings, cases_caches, cases_links)
+EVERY = 1 if os.environ.get("HOSTILE") == "all" else 3
+CASES = [case for area in AREAS for case in area.CASES][::EVERY]
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    found = Zygote()
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_ends_in_a_line_that_names_culprit_and_remedy(case: Case, zygote: Zygote, tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    problems = broken(case, folder, zygote)
+    shutil.rmtree(folder, ignore_errors=True)
+    assert not problems, "\n".join(problems)
