@@ -35,7 +35,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     elif is_address(root):
         raise UserError(f"data.root={root}: is written; give a folder of this machine, and send it with aws s3 sync")
     result = actions[settings["action"]](settings, folder.path)
-    write_result(folder.path, {"action": settings["action"], "root": root, **result})
+    write_result(folder.path, "data", {"action": settings["action"], "root": root, **result})
 
 
 def _module(config: dict[str, Any]) -> Any:

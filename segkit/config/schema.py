@@ -161,7 +161,9 @@ class BenchDataSettings(Strict):
 
 
 class BenchSettings(Strict):
-    what: Literal["train", "loader", "predict", "startup", "profile", "growth", "scenes", "serve", "export", "all"]
+    what: Literal[
+        "train", "loader", "predict", "startup", "profile", "growth", "scenes", "serve", "export", "soak", "all"
+    ]
     into: Annotated[str, Len(1)]
     gpus: Any
     precision: Literal["auto", "fp32", "bf16"]

@@ -55,7 +55,7 @@ def write_entry(folder: Path, sources: Sequence[Path], question: str, count: int
     write_whole(folder / "README.md", text.encode())  # first: it marks the folder as the entry's
     for name, path in pictures.items():
         write_whole(folder / f"{name}.jpg", small_jpeg(path))
-    write_result(folder, kept)
+    write_result(folder, None if kept is results[0] else "report", kept)  # a copy is what it is a copy of
     log.info("written: %s", folder / "README.md")
 
 

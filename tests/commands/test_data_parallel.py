@@ -80,7 +80,8 @@ def alone(work: Path) -> list[dict[str, float]]:
 
 
 def same(found: list[dict[str, float]], expected: list[dict[str, float]]) -> bool:
-    return [pytest.approx(epoch, abs=1e-4) for epoch in expected] == found
+    # Sums are in another order, so a pixel may fall on the other side of a threshold; road scores are in percent.
+    return [pytest.approx(epoch, rel=1e-4, abs=1e-4) for epoch in expected] == found
 
 
 def test_two_processes_train_as_one_does(work: Path, alone: list[dict[str, float]]) -> None:

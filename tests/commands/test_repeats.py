@@ -81,7 +81,8 @@ def settings_of(work: Path, words: dict[str, Any], more: dict[str, Any]) -> dict
     chosen = composed("train", [f"{key}={value}" for key, value in words.items()])
     choice = str(chosen.hydra.runtime.choices.data)
     typed = SMALL | OWN_PARTS[choice] | {"data.root": work / choice, "data.cache_dir": work / "cache"} | more
-    known = {f"{group}.{key}" for group in ("data", "model", "trainer") for key in chosen[group]}  # fc_channels is FCN's
+    # fc_channels is FCN's alone.
+    known = {f"{group}.{key}" for group in ("data", "model", "trainer") for key in chosen[group]}
     words = words | {key: value for key, value in typed.items() if key in known or key in more}
     settings = resolved(composed("train", [f"{key}={value}" for key, value in words.items()]))
     validate(SETTINGS, settings)
