@@ -99,7 +99,8 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     )
     notes = [
         about,
-        "per_hour: slope within processes, without each one's first quarter; memory counts what is shared once",
+        "per_hour: slope within processes, without each one's first quarter; of predicting, from process to process",
+        "memory counts what processes share once, and is the most that one predicting took",
         "training writes its losses to the disk as it goes on",
         *(f"{item.name} did not hold: {text}" for item in soak.activities for text in item.failures[:3]),
     ]
@@ -124,6 +125,7 @@ class _Soak:
         words = {"checkpoint": str(self.checkpoint), "gpus": gpus or 0, "trust": settings["trust"]}
         self.words = list(starmap(override, words.items()))
         self.painted: dict[str, str] = {}
+        self.most: list[tuple[float, Usage]] = []
         self.train, self.predict, self.serve, self.rest = (
             Activity(name) for name in ("training", "predicting", "serving", "after each turn")
         )
@@ -175,8 +177,10 @@ class _Soak:
         while time.monotonic() - begun < seconds:
             words = [*self.words, override("input", str(self.input)), override("output", str(output))]
             process = self._start("predict", [*SERVE[:2], "predict", *words, override("format", "mask")])
-            with self._watched(self.predict, "predict", output):
+            with self._watched(self.predict, "predict", output) as samples:
                 said = self._ended(process, "predict", 0)
+            self.most += sorted(samples, key=lambda sample: sample[1].memory_mib)[-1:]
+            self.predict.processes = [self.most]  # none lives long: what is told is whether later ones take more
             found = {path.name: blake2b(path.read_bytes()).hexdigest() for path in sorted(output.glob("mask/*.png"))}
             self.painted = self.painted or found
             self.predict.count(said or ("" if found == self.painted else "other masks than the first time"))
@@ -203,8 +207,13 @@ class _Soak:
         self.serve.failures += [f"{count} times: {text}" for text, count in tally.failures.items()]
 
     @contextmanager
-    def _watched(self, item: Activity, what: str, folder: Path, again: bool = False) -> Iterator[None]:
-        """Within it, what the processes of ``what`` use is looked at; ``again``: they are the same as last time."""
+    def _watched(
+        self, item: Activity, what: str, folder: Path, again: bool = False
+    ) -> Iterator[list[tuple[float, Usage]]]:
+        """Within it, what the processes of ``what`` use is looked at: seconds of ``item`` so far, and the usage.
+
+        ``again``: they are the same processes as last time.
+        """
         if not again or not item.processes:
             item.processes.append([])
         ends, samples, before, begun = threading.Event(), item.processes[-1], item.seconds, time.monotonic()
@@ -220,7 +229,7 @@ class _Soak:
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
         try:
-            yield
+            yield samples
         finally:
             ends.set()
             thread.join()

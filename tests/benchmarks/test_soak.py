@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from segkit.benchmarks import soak
 from segkit.benchmarks.usage import MARK, Usage, marked, slopes, usage
 from segkit.config.compose import composed, resolved
 
@@ -47,3 +48,17 @@ def test_what_marked_processes_use_is_found_also_when_their_parent_is_gone(tmp_p
     assert 3 <= found.disk_mib < 4
     assert list(marked(mark)) == []
     assert usage(mark, tmp_path, ()).memory_mib == 0
+
+
+def test_a_short_one_holds(tmp_path: Path) -> None:
+    words = ["model=fpn", "model.encoder=mobilenet_v3_large", "model.weights=null", "model.decoder.width=16", "gpus=0"]
+    words += ["pictures=3", "epoch_pictures=4", "epoch_steps=1", "cases=[[32,64,2]]", "seconds=3"]
+    settings = resolved(composed("bench", ["what=soak", *words]))
+    (table,) = soak.run(settings, tmp_path)
+    rows = {row["what"]: row for row in table.rows}
+    assert list(rows) == ["training", "predicting", "serving", "after each turn"]
+    assert all(row["tried"] == row["held"] > 0 for row in rows.values()), table.remarks
+    assert rows["training"]["tried"] == rows["after each turn"]["tried"] == 2  # began, and went on
+    assert rows["training"]["processes"] > 1  # its loader has one
+    assert rows["after each turn"]["processes"] == 0 < rows["after each turn"]["disk_mib"]
+    assert all(row["memory_mib"] > 100 for name, row in rows.items() if name != "after each turn")
