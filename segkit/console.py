@@ -53,6 +53,16 @@ def table(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> str:
     return "\n".join(line.rstrip() for line in text.get().splitlines())
 
 
+def duration(seconds: float) -> str:
+    """For people: ``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def log_places() -> tuple[bool, Path | None]:
     """Where this process's log goes: whether to the console, and to which file."""
     handlers = logging.getLogger().handlers

@@ -107,8 +107,7 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
     with watch.phase("data"):
         settings = _local(given, folder.last)
         data = _data(settings)
-        if not processes.indices:
-            check_room(settings["model"], data, processes.count, options.precision == "bf16")
+        check_room(settings["model"], data, processes, options.precision == "bf16")
         with progress_bar() as bar:
             row = bar.add_task("checking and caching pictures", note="")
             data.prepare(lambda done, total: bar.update(row, completed=done, total=total))
@@ -175,11 +174,9 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
             records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
             row = bar.add_task("painting", total=len(records), note="")
             pictures, writers = [record.image for record in records], writers_of(own=data.writers())
-            most = data.max_megapixels
             painter = Painter(predictor.class_list, **settings["paint"])
-            paint_pictures(
-                predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row), painter, most
-            )
+            how = painter, data.max_megapixels
+            paint_pictures(predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row), *how)
     finally:  # what was trained is finished, whatever became of its pictures
         write_result(folder.path, "train", result | {"seconds": watch.seconds | fitted.seconds, "ended": time.time()})
 

@@ -40,8 +40,9 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         cache_dir: folder for decoded and resized pictures; may be shared between data sets and runs.
         seed: of the sample order and the augmentation.
         train_on: the labelled parts that are trained on; with ``val`` among them there is no validation.
-        resize: what pictures are resized to first: ``image_shape``, another shape, a factor of their own size, or None,
-            their own size; see :class:`segkit.data.picture_input.PictureInput`, also for ``window`` and ``overlap``.
+        resize: what pictures are resized to first: ``image_shape``, another shape, their longer side in pixels, a
+            factor of their own size, or None, their own size; see :class:`segkit.data.picture_input.PictureInput`,
+            also for ``window`` and ``overlap``.
         max_megapixels: pictures and labels that are larger, by their headers, are not decoded; Pillow refuses to open
             more than 178.
 

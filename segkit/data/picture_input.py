@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from annotated_types import Ge, Gt, Le, Len
 
@@ -13,13 +13,14 @@ Side = Annotated[int, Gt(0), Le(16384)]
 Shape = Annotated[Sequence[Side], Len(2, 2)]
 """(height, width) as settings have them."""
 
-Resized = Shape | Annotated[float, Gt(0), Le(1)] | Literal["image_shape"] | None
+Resized = Shape | Annotated[int, Ge(16), Le(16384)] | Annotated[float, Gt(0), Le(1)] | Literal["image_shape"] | None
 """``Resize`` as settings have it."""
 
 Overlap = Annotated[float, Ge(0), Le(0.9)]
 
-Resize = tuple[int, int] | float | None
-"""What pictures are resized to: (height, width), a share of their own size, or None: they stay as they are."""
+Resize = tuple[int, int] | int | float | None
+"""What pictures are resized to: (height, width), pixels of the longer side (an int above 1), a share of their own size
+(above 0, to 1), or None: they stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,25 @@ class PictureInput:
         shape = "×".join(map(str, self.image_shape))
         if not self.crops:
             return shape
-        own = "×".join(map(str, self.resize)) if isinstance(self.resize, tuple) else f"{self.resize or 1:g} of its size"
+        if isinstance(self.resize, tuple):
+            own = "×".join(map(str, self.resize))
+        elif is_longer_side(self.resize):
+            own = f"{self.resize} at the longer side"
+        else:
+            own = f"{self.resize or 1:g} of its size"
         return f"{own} {'whole' if self.window == 'whole' else f'through {shape}'}"
+
+
+def is_longer_side(resize: Resize) -> TypeGuard[int]:
+    """Whether ``resize`` is the longer side in pixels."""
+    return isinstance(resize, int) and resize > 1
 
 
 def resized_shape(size: tuple[int, int], resize: Resize) -> tuple[int, int]:
     """(height, width) that a picture of ``size`` is resized to."""
     if isinstance(resize, tuple):
         return resize
-    share = share_of(1.0 if resize is None else resize)
+    share = Fraction(resize, max(size)) if is_longer_side(resize) else share_of(1.0 if resize is None else resize)
     return max(1, round(size[0] * share)), max(1, round(size[1] * share))
 
 

@@ -1,9 +1,10 @@
 """A trained network as other programs want it: pictures as they are in, classes and confidence of the same size out."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segkit.data.picture_input import PictureInput
+from segkit.data.picture_input import PictureInput, is_longer_side, share_of
 from segkit.export.resizing import resize_picture, scaled
 from segkit.export.windows import windowed_logits
 from segkit.models.full_size import to_confidence
@@ -47,8 +48,13 @@ class Deployed(nn.Module):
         resize, (height, width) = self.shown.resize, image.shape[-2:]
         if resize is None:
             return image
-        size = resize if isinstance(resize, tuple) else (scaled(height, resize), scaled(width, resize))
-        return resize_picture(image, size)
+        if isinstance(resize, tuple):
+            return resize_picture(image, resize)
+        if is_longer_side(resize):
+            over, under = resize, torch.sym_max(height, width)
+        else:
+            over, under = share_of(resize).as_integer_ratio()
+        return resize_picture(image, (scaled(height, over, under), scaled(width, over, under)))
 
     def _logits(self, image: Tensor) -> Tensor:
         if self.shown.window == "whole" or self.shown.resize == self.shown.image_shape:

@@ -1,12 +1,9 @@
 """Resizing within a graph, pictures to the grey levels that :func:`segkit.data.images.resize_image` gives."""
 
-from fractions import Fraction
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-from segkit.data.picture_input import share_of
 
 FINEST = 2048
 """OpenCV's bilinear weights are multiples of its inverse."""
@@ -35,13 +32,12 @@ def resize_picture(image: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.where(shrinks, (quarters / 4).round(), ((quarters + 2) / 4).floor()).to(torch.uint8)
 
 
-def scaled(length: int, factor: float) -> int:
-    """``max(1, round(factor · length))`` of a length that may be a symbol of the graph, which cannot be rounded."""
-    share = share_of(factor)
-    product, whole = length * share.numerator, share.denominator
+def scaled(length: int, over: int, under: int) -> int:
+    """``max(1, round(length · over / under))`` of integers; they may be symbols of the graph, which it cannot round."""
+    product = length * over
     # Halves go to even numbers, as Python rounds.
-    rounded = (2 * product + whole - 1 + product // whole % 2) // (2 * whole)
-    return rounded if share > Fraction(1, 2) else torch.sym_max(rounded, 1)
+    rounded = (2 * product + under - 1 + product // under % 2) // (2 * under)
+    return torch.sym_max(rounded, 1)
 
 
 class _Taps(NamedTuple):

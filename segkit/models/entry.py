@@ -58,6 +58,8 @@ def entry_problem(entry: Mapping[str, Any]) -> str:
         problems = ["model._target_ is missing"]
     if not problems:
         for key, group in nested_targets("model", entry["model"]):
+            if not str(group["_target_"]).startswith("segkit."):
+                continue  # of the user's own classes there may be another version here than the run's
             problems += target_problems(key, group, {"num_classes", "channels", "strides"} - group.keys())
     names = [item["name"] for item in entry["classes"]] if not problems else []
     problems += [f"classes: {name!r} is no line of text" for name in names if not name.isprintable()]
@@ -69,9 +71,11 @@ def weights_problem(state: Any) -> str:
     if not isinstance(state, Mapping) or not state:
         return "state_dict holds no weights"
     for name, value in state.items():
+        if isinstance(name, str) and name.endswith("_extra_state"):
+            continue  # what a module keeps beside its tensors
         if not isinstance(name, str) or not isinstance(value, Tensor):
             return f"state_dict: {printable(name)[:LONGEST]} is no tensor with a name"
-        if problem := _problem(value):
+        if problem := _problem(value) or _diverged(name, value):
             return f"state_dict: {printable(name)[:LONGEST]} {problem}"
     return ""
 
@@ -81,8 +85,14 @@ def _problem(value: Tensor) -> str:
         return "is no dense tensor of real numbers"
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         return f"says to be of size {tuple(value.shape)}, and holds less than that"
-    if value.is_floating_point() and value.numel():
-        low, high = value.aminmax()
-        if not torch.isfinite(low) or not torch.isfinite(high):
-            return "holds values that are not finite: training had diverged"
+    return ""
+
+
+def _diverged(name: str, value: Tensor) -> str:
+    """Masks of attention may hold what is infinite, and what is not the network's is its own business."""
+    if not name.startswith("network.") or not value.is_floating_point() or not value.numel():
+        return ""
+    low, high = value.aminmax()
+    if torch.isnan(low) or ("mask" not in name and not (torch.isfinite(low) and torch.isfinite(high))):
+        return "holds values that are not finite: training had diverged"
     return ""

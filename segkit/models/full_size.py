@@ -1,6 +1,7 @@
 """From a network's logits to a prediction at the picture's own size: one way, used by all."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -40,13 +41,27 @@ def full_size_logits(
         shown: how they come to the network.
     """
     logits: Iterable[Tensor]
+    chosen: AbstractContextManager[None] = nullcontext()
     if isinstance(images, Tensor) and (shown.window == "whole" or images.shape[2:] == shown.image_shape):
         logits = network(images)
     elif shown.window == "whole":
         logits = (network(image[None])[0] for image in images)
+        chosen = _convolutions_chosen_by_rule()
     else:
         logits = (sliding_window(network, image, shown.image_shape, shown.overlap) for image in images)
-    return [logits_at_size(one, size) for one, size in zip(logits, sizes, strict=True)]
+    with chosen:
+        return [logits_at_size(one, size) for one, size in zip(logits, sizes, strict=True)]
+
+
+@contextmanager
+def _convolutions_chosen_by_rule() -> Iterator[None]:
+    """Without cuDNN's trials of its algorithms, which take seconds for each new size: here each picture has another."""
+    cudnn = torch.backends.cudnn
+    before, cudnn.benchmark = cudnn.benchmark, False
+    try:
+        yield
+    finally:
+        cudnn.benchmark = before
 
 
 def sliding_window(network: Network, image: Tensor, shape: tuple[int, int], overlap: float) -> Tensor:

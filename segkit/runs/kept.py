@@ -56,23 +56,41 @@ class Settings(_Open):
 
 
 class Best(_Open):
+    """Which checkpoint is the best one, and the epoch that it is of, counted from 1."""
+
     checkpoint: str
     epoch: Epochs
 
 
 class Epoch(_Open):
+    """Losses and scores of an epoch, counted from 1; a score that does not exist is null."""
+
     epoch: Epochs
     __pydantic_extra__: dict[str, Number]
 
 
 class Result(_Open):
-    """``result.json``."""
+    """``result.json`` of any command: what it has computed with, and how long that took."""
+
+    checkpoint: str | list[str] | None = None
+    seconds: dict[str, Number] | Number = None
+    versions: dict[str, str] | None = None
+    commit: str | None = None
+    gpu: str | None = None
+
+
+class TrainingResult(Result):
+    """``result.json`` of ``segkit train``. Times are seconds since 1970; ``scores`` are those of the best epoch."""
 
     status: Literal["finished", "failed", "interrupted", "pruned", "running"] | None = None
     reason: str | None = None
     started: Number = None
+    ended: Number = None
+    monitor: str | None = None
+    max_epochs: Epochs | None = None
     scores: dict[str, Number] | None = None
     best: Best | None = None
     epochs: list[Epoch] | None = None
-    seconds: dict[str, Number] | None = None
-    checkpoint: str | list[str] | None = None
+    host: str | None = None
+    devices: str | None = None
+    gpu_memory_gib: Number = None

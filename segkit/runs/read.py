@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from segkit.config.check import schema_problems
 from segkit.errors import UserError, printable
 from segkit.runs.folder import CONFIG, LOCK
-from segkit.runs.kept import Kept, Result, Settings
+from segkit.runs.kept import Kept, Result, Settings, TrainingResult
 from segkit.runs.monitor import mode
 from segkit.runs.plain import read_json, read_settings, read_yaml
 from segkit.runs.regular import open_regular
@@ -128,7 +128,8 @@ def checked_result(folder: Path) -> dict[str, Any]:
     if not isinstance(result, dict):
         raise UserError(f"{printable(path)} is damaged: it holds no results by their names")
     check_stamp(result, path)
-    if problems := schema_problems(Result, {name: result[name] for name in Result.model_fields if name in result}):
+    kind = TrainingResult if {"status", "epochs"} & result.keys() else Result
+    if problems := schema_problems(kind, {name: result[name] for name in kind.model_fields if name in result}):
         raise UserError(f"{printable(path)} is damaged, or not segkit's: {printable(problems[0])[:200]}")
     return result
 

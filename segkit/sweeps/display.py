@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from segkit.console import console
+from segkit.console import console, duration
 from segkit.runs.folder import CONFIG
 from segkit.runs.read import read_result
 from segkit.sweeps.job import Job, Outcome
@@ -224,16 +224,6 @@ def place(result: dict[str, Any]) -> str:
     """Where a job runs: its host, and its GPUs if it has any."""
     devices = result.get("devices")
     return str(result.get("host", "?")) + (f" GPU {devices}" if devices is not None else "")
-
-
-def duration(seconds: float) -> str:
-    """For people: ``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def shown(folder: Path) -> str:

@@ -10,16 +10,20 @@ _WATCH = """
 import os, signal, sys, time
 sys.stdin.buffer.read()
 session = os.fsencode(sys.argv[1])
-for seconds in (0, 1, 3):
-    time.sleep(seconds)
+for seconds in (1, 3, 0):
+    found = False
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{entry}/cmdline", "rb") as file:
                 words = file.read()
             if session in words and int(entry) != os.getpid():
+                found = True
                 os.kill(int(entry), signal.SIGKILL)
         except OSError:
             pass
+    if not found:
+        break
+    time.sleep(seconds)  # what they have started meanwhile
 """
 
 

@@ -10,10 +10,11 @@ import signal
 from pathlib import Path
 from types import FrameType
 
+from segkit.console import duration
 from segkit.errors import UserError
 from segkit.runs.identity import NOT_COUNTED
 from segkit.runs.read import is_locked
-from segkit.sweeps.display import Display, duration, shown
+from segkit.sweeps.display import Display, shown
 from segkit.sweeps.grid import Grid, Source, done_before, monitored
 from segkit.sweeps.job import Job, Outcome, Pool, Train
 from segkit.sweeps.plan import Plan

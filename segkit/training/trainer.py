@@ -24,6 +24,7 @@ from segkit.training.callbacks.pruning import Pruning
 from segkit.training.callbacks.seeding import EpochSeed
 from segkit.training.callbacks.step_losses import StepLosses
 from segkit.training.callbacks.sync_batchnorm_stats import SharedStatistics
+from segkit.training.callbacks.time_estimate import TimeEstimate
 from segkit.training.callbacks.validation_epochs import ValidationEpochs
 from segkit.training.callbacks.validation_images import ValidationPictures
 from segkit.training.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
@@ -83,6 +84,7 @@ def build_trainer(
         *([Freezing(options.freeze, options.unfreeze_at)] if options.freeze else []),
         report,
         ProgressBar(losses, report),
+        TimeEstimate(),
         EpochSeed(seed),
         ValidationEpochs(options.validate_every),
         SharedStatistics(),

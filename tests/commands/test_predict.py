@@ -288,11 +288,11 @@ def test_wrong_formats(value: object, checkpoint: Path, tmp_path: Path) -> None:
         predict(checkpoint, tmp_path, tmp_path / "out", format=value)
 
 
-def test_data_root_is_the_only_key_about_data(checkpoint: Path, tmp_path: Path) -> None:
+def test_few_keys_are_about_data(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^data\.rot: no such setting; did you mean data\.root\?$"):
-        predict(checkpoint, tmp_path, tmp_path / "out", data={"root": "a", "rot": "b"})
+        predict(checkpoint, tmp_path, tmp_path / "out", data={"root": "a", "rot": "b", "max_megapixels": 50})
     with pytest.raises(UserError, match=r"^data\.root is missing"):
-        predict(checkpoint, tmp_path, tmp_path / "out", data={})
+        predict(checkpoint, tmp_path, tmp_path / "out", data={"max_megapixels": 50})
 
 
 def test_the_lane_goes_into_um_maps(scenes: Path, tmp_path: Path) -> None:

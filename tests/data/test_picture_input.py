@@ -20,13 +20,29 @@ def module(root: Path, resize: object, **settings: object) -> KittiRoadDataModul
 
 @pytest.mark.parametrize(
     ("resize", "expected"),
-    [("image_shape", (16, 48)), ([20, 60], (20, 60)), (None, (41, 119)), (0.5, (20, 60)), (1, (41, 119))],
+    [
+        ("image_shape", (16, 48)),
+        ([20, 60], (20, 60)),
+        (None, (41, 119)),
+        (0.5, (20, 60)),
+        (1, (41, 119)),
+        (60, (21, 60)),
+    ],
 )
 def test_what_a_picture_is_resized_to(resize: object, expected: tuple[int, int]) -> None:
     size = PictureInput.of([16, 48], resize)  # type: ignore[arg-type]
     assert size.shape_of((41, 119)) == expected
     assert size.crops == (resize != "image_shape")
     assert PictureInput.of(**size.as_dict()) == size
+
+
+def test_the_longer_side_is_that_of_the_picture_whichever_way_it_is_held() -> None:
+    size = PictureInput.of([64, 64], 100)
+    assert size.shape_of((300, 400)) == (75, 100)
+    assert size.shape_of((400, 300)) == (100, 75)
+    assert size.shape_of((30, 50)) == (60, 100)
+    assert size.shape_of((5000, 8)) == (100, 1)
+    assert str(size) == "100 at the longer side through 64×64"
 
 
 @pytest.mark.parametrize("augment", [None, Augmentation(flip=0.5)])

@@ -21,6 +21,8 @@ WAYS: dict[str, Any] = {
     "its own size, windows": {"resize": None},
     "a share, windows": {"resize": 0.5, "overlap": 0.8},
     "a share, whole": {"resize": 1.5, "window": "whole"},
+    "its longer side, whole": {"resize": 64, "window": "whole"},
+    "its longer side, windows": {"resize": 90},
 }
 
 

@@ -94,7 +94,11 @@ def test_the_table_of_the_docs_has_these_networks_and_formats() -> None:
     assert all(row.count("✓") == len(FORMATS) for row in rows if "✓" in row)
 
 
-@pytest.mark.parametrize("shown", [PictureInput.of((48, 64), None, "whole"), PictureInput.of((48, 64), 0.5)], ids=str)
+@pytest.mark.parametrize(
+    "shown",
+    [PictureInput.of((48, 64), None, "whole"), PictureInput.of((48, 64), 0.5), PictureInput.of((48, 64), 96, "whole")],
+    ids=str,
+)
 def test_pictures_that_are_not_resized_to_one_shape(shown: PictureInput, tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="needs OpenVINO: pip install -e '.[openvino]'")
     torch.manual_seed(0)

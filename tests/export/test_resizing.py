@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from segkit.data.images import resize_image
-from segkit.data.picture_input import resized_shape
+from segkit.data.picture_input import resized_shape, share_of
 from segkit.export.resizing import resize_picture, scaled
 
 
@@ -31,6 +31,6 @@ def test_others_are_a_level_off_in_one_of_a_hundred_values_at_most(target: tuple
 
 @pytest.mark.parametrize("factor", [0.1, 0.25, 1 / 3, 0.35, 0.5, 0.75, 1.5])
 def test_lengths_are_rounded_as_the_data_module_rounds_them(factor: float) -> None:
-    assert [scaled(length, factor) for length in range(1, 500)] == [
+    assert [scaled(length, *share_of(factor).as_integer_ratio()) for length in range(1, 500)] == [
         resized_shape((length, 1), factor)[0] for length in range(1, 500)
     ]

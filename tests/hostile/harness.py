@@ -49,7 +49,7 @@ class Case:
     leaves: tuple[str, ...] = ()
     lines: int = LINES
     check: Callable[[Path], None] = lambda folder: None
-    seconds: float = 30
+    seconds: float = 60
     trained: bool = False
 
     def __str__(self) -> str:

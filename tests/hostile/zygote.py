@@ -17,6 +17,9 @@ MEMORY = 4 << 30
 """Bytes of address space that a command may take beside what was there before it."""
 
 
+CPU_SECONDS = 30
+"""Of the processor, that a command may take: the machine may have other work."""
+
 GRACE = 3.0
 """Seconds in which the processes that a command has started have to end after it."""
 
@@ -61,6 +64,7 @@ def command(words: list[str], folder: str) -> None:
     limit = address_space() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     sys.argv = ["segkit", *words]
     code: object = 1
     try:

@@ -7,7 +7,8 @@ import pytest
 from segkit.errors import UserError
 from segkit.runs.find import find_checkpoints, find_runs, find_sweep, is_sweep, run_folders
 from segkit.runs.folder import RunFolder
-from segkit.runs.read import is_locked, is_training, read_run
+from segkit.runs.kept import TrainingResult
+from segkit.runs.read import checked_result, is_locked, is_training, read_result, read_run
 from tests.reporting.run_folders import epoch, finished, write_run
 
 
@@ -145,3 +146,27 @@ def test_several_checkpoints_are_there_and_none_of_them_twice(tmp_path: Path) ->
         find_checkpoints([*places, str(best[0])], "checkpoint")
     with pytest.raises(UserError, match=r"^checkpoint: .*/d does not exist"):
         find_checkpoints([*places, str(tmp_path / "d")], "checkpoint")
+
+
+def test_what_the_reader_relies_on_is_in_the_published_schema() -> None:
+    published = Path(__file__).parents[2] / "docs" / "result.schema.json"
+    allowed = json.loads(published.read_text())["$defs"]["train"]["properties"]
+    assert TrainingResult.model_fields.keys() - allowed.keys() == {"checkpoint"}  # of other commands
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"epochs": "text", "status": "running"},
+        {"epochs": [1], "status": "running"},
+        {"epochs": [{"epoch": 1, "loss": "low"}]},
+        {"status": "done"},
+        {"status": "finished", "best": {"epoch": 1}},
+        [],
+    ],
+)
+def test_a_result_that_is_no_result_counts_as_none(tmp_path: Path, result: object) -> None:
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    assert read_result(tmp_path) == {}
+    with pytest.raises(UserError, match=r"result\.json is damaged"):
+        checked_result(tmp_path)

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -77,8 +78,9 @@ class Machines:
         self.asked: dict[str, float] = {}
         self.up = False
 
-    def init(self, *arguments: object, **options: object) -> None:
+    def init(self, *arguments: object, **options: object) -> SimpleNamespace:
         self.up = True
+        return SimpleNamespace(address_info={"session_dir": "/no/session/of/anybody"})
 
     def shutdown(self) -> None:
         self.up = False

@@ -17,9 +17,10 @@ from rich.console import Console
 
 from segkit.commands import evaluate, runner, train
 from segkit.config.overrides import split_flags
+from segkit.console import duration
 from segkit.errors import UserError
 from segkit.sweeps import display, sweep
-from segkit.sweeps.display import Display, Watched, duration
+from segkit.sweeps.display import Display, Watched
 from segkit.sweeps.job import Job, Outcome
 from segkit.sweeps.plan import Plan
 from tests.sweeps.fake_pool import FakePool, finished, folders, write_run

@@ -7,8 +7,10 @@ import pytest
 import torch
 from pytorch_lightning import Trainer
 
+from segkit.data.picture_input import PictureInput
+from segkit.data.records import SegmentationClass
 from segkit.errors import UserError
-from segkit.models.trained import read_checkpoint
+from segkit.models.trained import describe, read_checkpoint
 from segkit.runs.find import find_checkpoint
 from segkit.training.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, epochs_done
 
@@ -37,7 +39,8 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
 
 
 def test_a_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:
-    content = {"state_dict": {}, "segkit": {"version": 2, "epoch": 3}}
+    about = describe({"_target_": "mine.Network"}, [SegmentationClass("road", None)], PictureInput.of([32, 64]))
+    content = {"state_dict": {"network.weight": torch.zeros(1)}, "segkit": {**about, "epoch": 3}}
     AtomicCheckpointIO().save_checkpoint(content, tmp_path / "checkpoints" / "best.ckpt")
     assert read_checkpoint(find_checkpoint(tmp_path, "checkpoint"), "checkpoint")["segkit"]["epoch"] == 3
 

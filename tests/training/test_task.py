@@ -107,6 +107,21 @@ def test_pictures_of_different_sizes_are_shown_whole_or_through_the_window(windo
     assert set(shapes) == ({(32, 64)} if window == "sliding" else {(40, 90), (32, 64)})
 
 
+@pytest.mark.parametrize(("same_size", "tried"), [(True, True), (False, False)])
+def test_cudnn_tries_its_algorithms_for_sizes_that_come_again_alone(
+    same_size: bool, tried: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    task = small_task(window="whole").eval()
+    found: list[bool] = []
+    task.network.register_forward_pre_hook(lambda module, given: found.append(torch.backends.cudnn.benchmark))
+    images: Any = torch.zeros(2, 3, 32, 64, dtype=torch.uint8)
+    images = images if same_size else [images[0], images[1, :, :30]]
+    task.full_size_logits(images, [(32, 64), (30, 64)])
+    assert set(found) == {tried}
+    assert torch.backends.cudnn.benchmark
+
+
 class Stepping(SegmentationTask):
     def backward(self, *args: Any, **rest: Any) -> None:
         pass
