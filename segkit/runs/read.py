@@ -143,7 +143,7 @@ def read_overrides(folder: Path) -> list[str]:
     """
     path = folder / CONFIG / "overrides.yaml"
     words = read_yaml(path) or []
-    if not isinstance(words, list) or not all(isinstance(word, str) and word.isprintable() for word in words):
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise UserError(f"{printable(path)} is damaged: it holds no list of settings")
     return words
 

@@ -140,4 +140,6 @@ def test_sigterm_ends_both_processes_after_the_same_batch(work: Path) -> None:
     result = json.loads((work / "cut" / "result.json").read_text())
     assert result["status"] == "interrupted"
     assert len(result["epochs"]) >= 1
-    assert (work / "cut" / "checkpoints" / "interrupted.ckpt").exists()
+    # Which one depends on whether a whole epoch is to be kept first.
+    saved = {path.name for path in (work / "cut" / "checkpoints").iterdir()}
+    assert saved & {"interrupted.ckpt", "last.ckpt"}
