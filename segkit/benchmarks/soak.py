@@ -34,8 +34,8 @@ from segkit.runs.folder import gpu_name
 from segkit.runs.read import read_result
 
 CASE = [96, 320, 4]
-TURN = 600.0
-"""Seconds of a turn, about: so often a run is stopped and goes on."""
+TURN = 1800.0
+"""Seconds of a turn, about; there are two at least. Memory goes up and down by some 50 MiB: short looks say little."""
 
 EVERY = 1.0
 """Seconds between two looks."""
