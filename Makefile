@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test hostile fuzz lint tensorboard
+.PHONY: help setup demo test hostile fuzz soak lint tensorboard
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## +/\t/' | expand -t 14
@@ -48,6 +48,11 @@ hostile: .venv/.tested  ## all hostile and mistaken inputs (make test runs every
 minutes ?= 30
 fuzz: .venv/.tested  ## random inputs of every kind, for minutes=30
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.hostile.fuzz minutes=$(minutes)
+
+hours ?= 1
+soak: .venv/.tested  ## train, predict and serve in turn for hours=1: what is not given back, into experiments/reliability
+	$(BIN)/segkit bench what=soak into=experiments/reliability model.fc_channels=64 epoch_pictures=48 epoch_steps=1 \
+		seconds=$$(awk 'BEGIN {print 3600 * $(hours)}')
 
 lint: .venv/.tested  ## ruff, mypy, and the directions of imports
 	$(BIN)/ruff check .

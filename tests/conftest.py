@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from segkit.runs import folder as run_folder
+from tests import schema
+
 # Where there is no GPU, its kernels are tested in Triton's interpreter. Triton asks for it when it is imported.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
@@ -26,6 +29,21 @@ def _no_folders_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     for folder in tmp_path_factory.getbasetemp().iterdir():
         if folder.is_dir() and not folder.is_symlink() and not folder.name.startswith("test_"):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _results_are_as_documented() -> Iterator[None]:
+    """Whatever a command writes as ``result.json`` in the tests' own process is held against its schema."""
+    write = run_folder.write_whole
+
+    def held(path: Path, content: bytes) -> None:
+        write(path, content)
+        if path.name == "result.json" and b'"segkit": {' in content:
+            assert not (found := schema.problems(content)), found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_folder, "write_whole", held)
+        yield
 
 
 @pytest.fixture(scope="session")

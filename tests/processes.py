@@ -179,8 +179,8 @@ def _become(
     for stream in (out, err):
         stream.close()
     # Those that the process began with may have been files, and ask where in them they are.
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.close(forkserver._forkserver._forkserver_alive_fd)
     forkserver._forkserver.__init__()  # type: ignore[misc]

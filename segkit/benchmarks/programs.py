@@ -95,12 +95,12 @@ class Programs:
         folder = self.scratch / "run"
         place = override("hydra.run.dir", str(folder))
         try:
-            _run([*TRAIN, *self._words(case, processes, epochs), place, *more], "train.py")
+            _run([*TRAIN, *self.words(case, processes, epochs), place, *more], "train.py")
             return read_result(folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)  # its checkpoints are of gigabytes
 
-    def _words(self, case: Case, processes: int, epochs: int) -> list[str]:
+    def words(self, case: Case, processes: int, epochs: int) -> list[str]:
         height, width, batch = case
         words = {
             "data.root": str(self._repeated(batch * processes)),

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle
@@ -64,12 +64,12 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     rows: list[dict[str, Any]] = []
     answers: dict[str, Counter[tuple[int, str]]] = {}
     for height, width, clients in cases:
-        place = _checkpoint(settings, (height, width), folder / "scratch" / f"{height}x{width}.ckpt")
-        pictures = [_png(decode_image(record.image), (height, width)) for record in records]
+        place = checkpoint_of(settings, (height, width), folder / "scratch" / f"{height}x{width}.ckpt")
+        pictures = [png(decode_image(record.image), (height, width)) for record in records]
         words = {"checkpoint": str(place), "gpus": 0 if gpu is None else [gpu], "precision": precision, "port": 0}
         words |= {"timeout": TIMEOUT, "trust": settings["trust"], "hydra.run.dir": str(folder / "scratch" / "served")}
-        with _Server([override(key, value) for key, value in words.items()]) as server:
-            expected = [_ask(server.address, [picture])[0] for picture in pictures]
+        with Server([override(key, value) for key, value in words.items()]) as server:
+            expected = [ask(server.address, [picture])[0] for picture in pictures]
             for among in (False, True):
                 row, found = _measured(server, pictures, expected, clients, settings["seconds"], among)
                 rows.append({"height": height, "width": width, "clients": clients, **row})
@@ -86,7 +86,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
 
 
 @dataclass
-class _Tally:
+class Tally:
     """What clients have seen."""
 
     milliseconds: list[float] = field(default_factory=list)
@@ -98,14 +98,14 @@ class _Tally:
 
 
 def _measured(
-    server: "_Server", pictures: Sequence[bytes], expected: Sequence[Mask], clients: int, seconds: float, among: bool
+    server: "Server", pictures: Sequence[bytes], expected: Sequence[Mask], clients: int, seconds: float, among: bool
 ) -> tuple[dict[str, Any], dict[str, Counter[tuple[int, str]]]]:
-    tally, ends = _Tally(), threading.Event()
+    tally, ends = Tally(), threading.Event()
     kinds = bad_requests()
-    work = [partial(_good, server.address, pictures, expected, number) for number in range(clients)]
+    work = [partial(good, server.address, pictures, expected, number) for number in range(clients)]
     if among:
         turned = [kinds[number * len(kinds) // BAD :] + kinds[: number * len(kinds) // BAD] for number in range(BAD)]
-        work += [partial(_bad, server.address, kinds) for kinds in turned]
+        work += [partial(bad, server.address, kinds) for kinds in turned]
         work += [partial(_slow, server.address, number) for number in range(SLOW)]
     threads = [threading.Thread(target=one, args=(tally, ends), daemon=True) for one in work]
     for thread in threads:
@@ -140,12 +140,12 @@ def _measured(
     return row, tally.bad
 
 
-def _good(
+def good(
     address: tuple[str, int],
     pictures: Sequence[bytes],
     expected: Sequence[Mask],
     number: int,
-    tally: _Tally,
+    tally: Tally,
     ends: threading.Event,
 ) -> None:
     """One picture after the other, on one connection; every mask has to be the picture's."""
@@ -175,7 +175,7 @@ def _good(
     connection.close()
 
 
-def _bad(address: tuple[str, int], kinds: Sequence[BadRequest], tally: _Tally, ends: threading.Event) -> None:
+def bad(address: tuple[str, int], kinds: Sequence[BadRequest], tally: Tally, ends: threading.Event) -> None:
     for one in cycle(kinds):
         if ends.is_set():
             return
@@ -189,7 +189,7 @@ def _bad(address: tuple[str, int], kinds: Sequence[BadRequest], tally: _Tally, e
                 tally.failures[f"{one.kind} was answered with {status}"] += 1
 
 
-def _slow(address: tuple[str, int], number: int, tally: _Tally, ends: threading.Event) -> None:
+def _slow(address: tuple[str, int], number: int, tally: Tally, ends: threading.Event) -> None:
     """A byte every fifth of a second, until the server has enough."""
     start = b"POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     if number % 2:
@@ -205,17 +205,21 @@ def _slow(address: tuple[str, int], number: int, tally: _Tally, ends: threading.
                 tally.given_up += 1
 
 
-class _Server:
+class Server:
     """``segkit serve`` in a process of its own, which SIGTERM ends."""
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         command = [sys.executable, *SERVE, *words]
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=as_a_user()
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=as_a_user() | dict(environment or {}),
         )
         self._said: list[str] = []
 
-    def __enter__(self) -> "_Server":
+    def __enter__(self) -> "Server":
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._said.append(line)
@@ -246,7 +250,7 @@ class _Server:
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
 
 
-def _ask(address: tuple[str, int], pictures: Sequence[bytes]) -> list[Mask]:
+def ask(address: tuple[str, int], pictures: Sequence[bytes]) -> list[Mask]:
     connection = http.client.HTTPConnection(*address, timeout=60)
     masks = []
     for picture in pictures:
@@ -275,11 +279,11 @@ def _kinds(answers: dict[str, Counter[tuple[int, str]]]) -> list[dict[str, Any]]
     return rows
 
 
-def _png(picture: np.ndarray, shape: tuple[int, int]) -> bytes:
+def png(picture: np.ndarray, shape: tuple[int, int]) -> bytes:
     return cv2.imencode(".png", resize_image(picture, shape)[..., ::-1])[1].tobytes()
 
 
-def _checkpoint(settings: dict[str, Any], shape: tuple[int, int], place: Path) -> Path:
+def checkpoint_of(settings: dict[str, Any], shape: tuple[int, int], place: Path) -> Path:
     if settings["checkpoint"] is not None:
         return find_checkpoint(settings["checkpoint"], "checkpoint")
     if not place.exists():

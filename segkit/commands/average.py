@@ -30,7 +30,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     from segkit.models.trained import write_checkpoint
 
     write_checkpoint(average_weights(paths, "checkpoint"), output)
-    write_result(folder.path, {"checkpoint": [str(path) for path in paths], "output": str(output), **environment()})
+    result = {"checkpoint": [str(path) for path in paths], "output": str(output), **environment()}
+    write_result(folder.path, "average", result)
     log.info("the mean of %d networks' weights: %s", len(paths), output)
 
 

@@ -51,7 +51,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             tables += new
             about = {"what": settings["what"], "host": socket.gethostname(), **environment()}
             # After each of them: what has been measured is kept, whatever becomes of the next one.
-            write_result(folder.path, about | {"files": files, "tables": [asdict(table) for table in tables]})
+            write_result(folder.path, "bench", about | {"files": files, "tables": [asdict(table) for table in tables]})
     finally:
         signal.signal(signal.SIGTERM, before)
         shutil.rmtree(folder.path / "scratch", ignore_errors=True)

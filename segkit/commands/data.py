@@ -9,6 +9,7 @@ from segkit.console import progress_bar
 from segkit.errors import UserError
 from segkit.remote.address import is_address
 from segkit.remote.local import local_settings
+from segkit.runs.files import write_whole
 from segkit.runs.folder import RunFolder, write_result
 
 SETTINGS = DataCommandSettings
@@ -35,7 +36,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     elif is_address(root):
         raise UserError(f"data.root={root}: is written; give a folder of this machine, and send it with aws s3 sync")
     result = actions[settings["action"]](settings, folder.path)
-    write_result(folder.path, {"action": settings["action"], "root": root, **result})
+    write_result(folder.path, "data", {"action": settings["action"], "root": root, **result})
 
 
 def _module(config: dict[str, Any]) -> Any:
@@ -72,11 +73,10 @@ def _show(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _write(sheet: Any, folder: Path) -> dict[str, Any]:
-    import cv2
+    from segkit.data.writer import png
 
     path = folder / "sheet.png"
-    if not cv2.imwrite(str(path), sheet[..., ::-1]):
-        raise UserError(f"{path} could not be written; is the disk full?")
+    write_whole(path, png(sheet))
     log.info("pictures with their labels: %s", path)
     return {"sheet": str(path)}
 

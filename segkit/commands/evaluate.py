@@ -105,7 +105,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     gpu = gpu_name([] if outcome.gpu is None else [outcome.gpu])
     about = {"part": settings["part"], "pictures": pictures, "seconds": seconds, **environment(), "gpu": gpu}
     result = {**scores, **outcome.source, **about}
-    write_result(folder.path, result)
+    write_result(folder.path, "evaluate", result)
     if pictures_text := pictures_csv(outcome.scored):
         write_whole(folder.path / "pictures.csv", pictures_text.encode())
     log.info("%s", tables(result, outcome.benchmark))
@@ -120,7 +120,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         assert scored is not None
         write_figures(folder.path, outcome.scored, Painter(scored.class_list, **settings["paint"]))
     seconds["figures"] = round(time.perf_counter() - started, 3)
-    write_result(folder.path, result)  # again, with the seconds of the figures
+    write_result(folder.path, "evaluate", result)  # again, with the seconds of the figures
     log.info("%d pictures scored; result.json and figures, where there are any: %s", len(outcome.records), folder.path)
 
 

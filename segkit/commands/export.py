@@ -101,7 +101,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         }
         for path in sorted(Path(scratch).iterdir()):  # weights first, then what refers to them
             os.replace(path, output.parent / path.name)
-    write_result(folder.path, result)
+    write_result(folder.path, "export", result)
     write_whole(about_exported(output), (folder.path / "result.json").read_bytes())
     log.info("%s", figures)
     log.info("%s, %.1f MB", output, result["bytes"] / 1e6)

@@ -61,6 +61,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     write_result(
         folder.path,
+        "package",
         {
             "checkpoint": str(trained.checkpoint),
             "output": str(output),

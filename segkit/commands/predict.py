@@ -70,6 +70,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         log.error("skipped: %d more, which result.json names", len(reasons) - SAID)
     write_result(
         folder.path,
+        "predict",
         {
             "checkpoint": names,
             "average": settings["average"],

@@ -44,7 +44,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
                 f"action={action}: job is missing: give job=<name>; segkit sagemaker action=list shows them"
             )
         result = {"follow": _follow, "stop": _stop, "fetch": _fetch}[action](settings["job"], job)
-    write_result(folder.path, {"action": action} | result)
+    write_result(folder.path, "sagemaker", {"action": action} | result)
 
 
 def _train(settings: dict[str, Any], job: JobSettings, folder: Path) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _train(settings: dict[str, Any], job: JobSettings, folder: Path) -> dict[str
     source.upload(str(job.output))
     service.start(request)
     started = {"action": "train", "job": name, "run": run, "request": request}
-    write_result(folder, started)  # following may end in any way
+    write_result(folder, "sagemaker", started)  # following may end in any way
     return started | _follow(name, job)
 
 

@@ -87,7 +87,7 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     answered = counts["statuses"].get(200, 0)
     log.info("%d requests answered, %d refused", answered, sum(counts["statuses"].values()) - answered)
     about |= {"started": begun, "seconds": round(time.time() - begun, 3), "address": server.address}
-    write_result(folder.path, about | counts | environment())
+    write_result(folder.path, "serve", about | counts | environment())
     if not whole:
         log.error("some clients did not come to an end within %g s", limits.timeout)
         sys.exit(1)

@@ -135,7 +135,7 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
         if result.get("status") == "running" and result["started"] >= started:
             ended = {"status": status, "reason": reason, "seconds": watch.seconds, "ended": time.time()}
             with suppress(OSError):  # a full disk may be the very reason
-                write_result(folder.path, result | about | environment() | ended)
+                write_result(folder.path, "train", result | about | environment() | ended)
                 log_scores(folder.path, settings, last_scores(result["epochs"]), swept)
         if status == "interrupted":
             done = epochs_done(folder.last)
@@ -165,7 +165,7 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
         "ended": time.time(),
     }
     # The scores are safe now. A run that is killed while it paints goes on with that.
-    write_result(folder.path, result | {"status": "running"})
+    write_result(folder.path, "train", result | {"status": "running"})
     try:
         with watch.phase("predict"), progress_bar() as bar:
             gpu = processes.indices[0] if processes.indices else None
@@ -178,7 +178,7 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
             how = painter, data.max_megapixels
             paint_pictures(predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row), *how)
     finally:  # what was trained is finished, whatever became of its pictures
-        write_result(folder.path, result | {"seconds": watch.seconds | fitted.seconds, "ended": time.time()})
+        write_result(folder.path, "train", result | {"seconds": watch.seconds | fitted.seconds, "ended": time.time()})
 
     monitor = options.monitor.removeprefix("val/")
     shown = dict.fromkeys([monitor, "iou", "accuracy", "loss", "mean_loss"])

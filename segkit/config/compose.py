@@ -27,6 +27,7 @@ from segkit.config.messages import readable
 from segkit.config.names import keys_of, no_such_setting
 from segkit.config.overrides import quoted
 from segkit.errors import UserError, did_you_mean
+from segkit.runs.stamp import stamped
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
@@ -241,6 +242,7 @@ def kept_files(config: DictConfig) -> dict[str, str]:
     """What a run folder keeps of a composed config, by file name."""
     return {
         "config.yaml": OmegaConf.to_yaml(_without_hydra(config)),
-        "hydra.yaml": OmegaConf.to_yaml(OmegaConf.masked_copy(config.hydra, ["runtime", "overrides", "job"])),
+        "hydra.yaml": OmegaConf.to_yaml(stamped({}))
+        + OmegaConf.to_yaml(OmegaConf.masked_copy(config.hydra, ["runtime", "overrides", "job"])),
         "overrides.yaml": OmegaConf.to_yaml(config.hydra.overrides.task),
     }

@@ -162,7 +162,7 @@ class BenchDataSettings(Strict):
 
 class BenchSettings(Strict):
     what: Literal[
-        "train", "loader", "predict", "startup", "profile", "growth", "scenes", "serve", "export", "s3", "all"
+        "train", "loader", "predict", "startup", "profile", "growth", "scenes", "serve", "export", "s3", "soak", "all"
     ]
     into: Annotated[str, Len(1)]
     gpus: Any

@@ -15,6 +15,7 @@ from segkit.data.archive import CHUNK, Progress, readable_size
 from segkit.errors import UserError
 from segkit.runs.files import create, write_whole
 from segkit.runs.plain import read_json
+from segkit.runs.stamp import stamped, unstamped
 
 RETRY_DELAY = 1.0
 """Seconds before a transfer's second request; doubled before each further one."""
@@ -47,8 +48,9 @@ class _Origin:
     @classmethod
     def beside(cls, destination: Path) -> "_Origin | None":
         try:
-            return cls(**read_json(_sidecar(destination)))
-        except (OSError, UserError, TypeError):
+            path = _sidecar(destination)
+            return cls(**unstamped(read_json(path), path))
+        except (OSError, UserError, TypeError, AttributeError):
             return None
 
 
@@ -126,7 +128,7 @@ def _transfer(url: str, destination: Path, on_progress: Progress | None, timeout
         with open(part, "ab", opener=_no_link) as file:
             if not start:  # only now that the old bytes are gone may the record change
                 new = _Origin(url, _validator(response), total)
-                write_whole(_sidecar(destination), json.dumps(asdict(new)).encode())
+                write_whole(_sidecar(destination), json.dumps(stamped(asdict(new))).encode())
             done = start
             if on_progress:
                 on_progress(done, total)

@@ -49,7 +49,9 @@ def launch(processes: int, function: Callable[..., Any], *arguments: Any) -> Any
         nproc_per_node=processes,
         run_id=uuid.uuid4().hex,
         rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
+        # In a folder of this process's own: what torch keeps there it unpickles, and a port is open to others.
+        rdzv_endpoint=f"{logs.name}/rendezvous",
+        rdzv_configs={"store_type": "file"},
         local_addr="localhost",  # the machine's own name need not resolve
         max_restarts=0,
         start_method="spawn",

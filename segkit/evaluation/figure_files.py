@@ -4,15 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from segkit.data.overlay import Painter
-from segkit.errors import UserError
+from segkit.data.writer import png
 from segkit.evaluation.figures import confusion_figure, error_figure
 from segkit.metrics.benchmark import Scored
 from segkit.metrics.class_evaluation import PictureScore
+from segkit.runs.files import write_whole
 
 OWN = ("figures/*/confusion.png", "figures/*/worst_[0-9]_*.png")
 """What an evaluation writes; whatever else lies in its folder is somebody's own."""
@@ -73,5 +73,4 @@ def worst(pictures: Sequence[PictureScore], count: int) -> list[PictureScore]:
 
 def _write(path: Path, picture: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), picture[..., ::-1]):
-        raise UserError(f"{path} could not be written; is the disk full?")
+    write_whole(path, png(picture))

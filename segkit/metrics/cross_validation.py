@@ -23,6 +23,7 @@ from typing_extensions import TypedDict  # pydantic reads it where Python is old
 from segkit.errors import UserError
 from segkit.metrics.confusion import ClassScores, class_scores
 from segkit.runs.files import write_whole
+from segkit.runs.stamp import stamped, unstamped
 
 Counts = dict[str, Any]
 """What a validation has counted, by the metrics' ``counts_name``."""
@@ -90,17 +91,17 @@ def counts_of(metrics: MetricCollection) -> Counts:
 
 def write_counts(path: Path, counts: Counts) -> None:
     """Write counts as JSON, in one step."""
-    write_whole(path, (json.dumps(counts) + "\n").encode())
+    write_whole(path, (json.dumps(stamped(counts)) + "\n").encode())
 
 
 def read_counts(path: Path, poolers: Mapping[str, Pooler] = POOLERS) -> Counts:
     """Counts that ``write_counts`` has written; those that none of ``poolers`` knows are left out.
 
     Raises:
-        UserError: the file cannot be read, or does not hold what it should.
+        UserError: the file cannot be read, does not hold what it should, or is of a later version.
     """
     try:
-        held = TypeAdapter(dict[str, Any]).validate_json(path.read_bytes())
+        held = unstamped(TypeAdapter(dict[str, Any]).validate_json(path.read_bytes()), path)
         classes = held.get("classes")
         if isinstance(classes, dict) and "painted" in classes:  # its name until version 1
             classes["foreground"] = classes.pop("painted")

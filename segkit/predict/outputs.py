@@ -12,6 +12,7 @@ from segkit.errors import UserError
 from segkit.runs.files import write_whole
 from segkit.runs.read import read_result
 from segkit.runs.regular import read_text, real
+from segkit.runs.stamp import check_stamp, stamped
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ def claim(
     for name in own:
         if "/" not in name:
             (folder / name).unlink(missing_ok=True)
-    write_whole(folder / MANIFEST, json.dumps(sorted(own.union(names))).encode())
+    write_whole(folder / MANIFEST, json.dumps(stamped({"files": sorted(own.union(names))})).encode())
 
 
 def any_number(stem: str) -> str:
@@ -85,9 +86,12 @@ def _held(folder: Path, name: str, patterns: bool) -> list[Path]:
 def _written(folder: Path) -> set[str]:
     """A name counts only where it can be one of ours: a file of the folder or of a folder in it."""
     try:
-        names = json.loads(read_text(folder / MANIFEST))
+        held = json.loads(read_text(folder / MANIFEST))
     except (OSError, ValueError, RecursionError):
         return set()
-    names = names if isinstance(names, list) else []
+    if isinstance(held, dict):
+        check_stamp(held, folder / MANIFEST)
+        held = held.get("files")
+    names = held if isinstance(held, list) else []  # the list alone, before there were stamps
     own = [name for name in names if isinstance(name, str) and 0 < len(Path(name).parts) <= 2]
     return {name for name in own if ".." not in Path(name).parts and not Path(name).is_absolute()}

@@ -28,6 +28,7 @@ from segkit.remote.address import Address
 from segkit.remote.s3 import S3, SMALL
 from segkit.runs.files import write_whole
 from segkit.runs.folder import LOCK
+from segkit.runs.stamp import stamped, unstamped
 
 RECORD = ".upload.json"
 POLL = 1.0
@@ -54,12 +55,13 @@ class Record:
     @classmethod
     def read(cls, folder: Path) -> "Record | None":
         try:
-            return cls(**json.loads((folder / RECORD).read_text()))
-        except (OSError, ValueError, TypeError):
+            path = folder / RECORD
+            return cls(**unstamped(json.loads(path.read_text()), path))
+        except (OSError, ValueError, TypeError, AttributeError):
             return None
 
     def write(self, folder: Path) -> None:
-        write_whole(folder / RECORD, json.dumps(asdict(self)).encode())
+        write_whole(folder / RECORD, json.dumps(stamped(asdict(self))).encode())
 
 
 @contextmanager
@@ -155,7 +157,7 @@ class Mirror:
         record.write(self.folder)  # first: a run that is killed in between knows its own name there
         mine = False
         try:
-            mine = self.store.put_text(RECORD, json.dumps({"id": own}), new=there is None)
+            mine = self.store.put_text(RECORD, json.dumps(stamped({"id": own})), new=there is None)
         finally:
             if self.new and not mine:
                 (self.folder / RECORD).unlink()

@@ -48,14 +48,15 @@ def write_entry(folder: Path, sources: Sequence[Path], question: str, count: int
         _check_alike(evaluations)
         pictures = figures(evaluations, count)
         text = evaluations_entry(question, evaluations, list(pictures))
-        kept = {str(item.folder): item.result for item in evaluations} if len(evaluations) > 1 else results[0]
-        if len(evaluations) > 1 and not has_road_scores(results[0]):
-            kept = {"recipes": [recipe.result() for recipe in recipes(evaluations)], "evaluations": kept}
+        kept = results[0]
+        if len(evaluations) > 1:
+            of = {} if has_road_scores(kept) else {"recipes": [recipe.result() for recipe in recipes(evaluations)]}
+            kept = {**of, "evaluations": {str(item.folder): item.result for item in evaluations}}
     say_what_is_replaced(folder, text)
     write_whole(folder / "README.md", text.encode())  # first: it marks the folder as the entry's
     for name, path in pictures.items():
         write_whole(folder / f"{name}.jpg", small_jpeg(path))
-    write_result(folder, kept)
+    write_result(folder, None if kept is results[0] else "report", kept)  # a copy is what it is a copy of
     log.info("written: %s", folder / "README.md")
 
 

@@ -52,7 +52,7 @@ def write_report(folder: Path, runs: Sequence[Run], base: Path, title: str, coun
         for name, jpeg in shown.pictures.items():
             write_whole(folder / name, jpeg)
     write_whole(folder / "report.csv", csv_text(comparison).encode())
-    write_result(folder, result(by_recipe, about))
+    write_result(folder, "report", result(by_recipe, about))
     write_whole(folder / "report.html", page(title, by_recipe, about, drawn, painted).encode())
     log.info("%s\nwritten: %s", headline(comparison), folder / "report.html")
 

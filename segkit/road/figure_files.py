@@ -4,17 +4,17 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from segkit.data.records import Record
-from segkit.errors import UserError
+from segkit.data.writer import png
 from segkit.metrics.benchmark import Scored
 from segkit.road.calibration import calibration_of
 from segkit.road.evaluation import GRID, in_view
 from segkit.road.figures import error_picture, precision_recall_figure
+from segkit.runs.files import write_whole
 
 OWN = (
     "figures/precision_recall_*.png",
@@ -78,8 +78,7 @@ def _errors(scored: Scored, working: int, view: str, record: Record, caption: st
 def _keep(folder: Path, name: str, picture: NDArray[np.uint8], board: SummaryWriter) -> None:
     path = folder / "figures" / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), picture[..., ::-1]):
-        raise UserError(f"{path} could not be written; is the disk full?")
+    write_whole(path, png(picture))
     board.add_image(name, picture, dataformats="HWC")
 
 

@@ -16,6 +16,7 @@ from segkit.road.calibration import Calibration
 from segkit.road.drawing import draw_on_birds_eye, draw_on_picture
 from segkit.road.free_space import FreeRoad, free_road
 from segkit.runs.files import write_whole
+from segkit.runs.stamp import stamped
 
 GRID = BirdsEyeView()
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class Metres(Writer):
         free = {path.stem: self._free.get(path) for path in self.calibrations}
         metres = {name: one.as_dict() for name, one in free.items() if one is not None}
         content = {"pictures": metres, "without_calibration": bare}
-        write_whole(folder / self.files[0], json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
+        write_whole(folder / self.files[0], json.dumps(stamped(content), indent=2, allow_nan=False).encode() + b"\n")
         return len(metres)
 
 

@@ -16,6 +16,7 @@ import yaml
 from segkit.errors import UserError
 from segkit.runs.files import locked, write_whole
 from segkit.runs.plain import read_yaml
+from segkit.runs.stamp import stamped
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LOCK, CONFIG = ".lock", ".hydra"
@@ -128,16 +129,20 @@ def remove_empty(folder: Path) -> None:
         candidate.rmdir()
 
 
-def write_result(folder: Path, result: dict[str, Any]) -> None:
+def write_result(folder: Path, command: str | None, result: Mapping[str, Any]) -> None:
     """Write ``result.json`` in one step: a reader sees the old file or the new one, never half of one.
+
+    ``command`` is what it is the result of, ``train``; None: ``result`` is a copy of another file's, with its stamp.
+    docs/result.schema.json says what each command writes.
 
     On a full disk it takes the old one's place byte by byte, where it is no longer: what became of a run is told.
     """
     path = folder / "result.json"
+    content = _finite(dict(result) if command is None else stamped(result, command=command))
     try:
-        write_whole(path, (json.dumps(_finite(result), indent=2, allow_nan=False) + "\n").encode())
+        write_whole(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
     except OSError as error:
-        short = json.dumps(_finite(result), allow_nan=False).encode()
+        short = json.dumps(content, allow_nan=False).encode()
         if error.errno not in FULL or path.is_symlink() or not path.is_file() or path.stat().st_size < len(short):
             raise
         with path.open("r+b") as file:

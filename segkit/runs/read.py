@@ -18,6 +18,7 @@ from segkit.runs.kept import Kept, Result, Settings, TrainingResult
 from segkit.runs.monitor import mode
 from segkit.runs.plain import read_json, read_settings, read_yaml
 from segkit.runs.regular import open_regular
+from segkit.runs.stamp import NewerFormatError, check_stamp
 
 Ended = Literal["finished", "failed", "interrupted", "pruned"]
 """What a run says of its end."""
@@ -102,9 +103,15 @@ class Run:
 
 
 def read_result(folder: Path) -> dict[str, Any]:
-    """The ``result.json`` of a folder; empty where there is none, or a damaged one."""
+    """The ``result.json`` of a folder; empty where there is none, or a damaged one.
+
+    Raises:
+        NewerFormatError: a later version of segkit has written it.
+    """
     try:
         return checked_result(folder)
+    except NewerFormatError:
+        raise
     except (OSError, UserError):
         return {}
 
@@ -114,12 +121,13 @@ def checked_result(folder: Path) -> dict[str, Any]:
 
     Raises:
         OSError: there is none, or it cannot be read.
-        UserError: it is damaged, or something else.
+        UserError: it is damaged, something else, or a later version's.
     """
     path = folder / "result.json"
     result = read_json(path)
     if not isinstance(result, dict):
         raise UserError(f"{printable(path)} is damaged: it holds no results by their names")
+    check_stamp(result, path)
     kind = TrainingResult if {"status", "epochs"} & result.keys() else Result
     if problems := schema_problems(kind, {name: result[name] for name in kind.model_fields if name in result}):
         raise UserError(f"{printable(path)} is damaged, or not segkit's: {printable(problems[0])[:200]}")
@@ -153,6 +161,7 @@ def read_hydra(folder: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise UserError(f"{printable(path)}: cannot be read: {error.strerror}") from error
+    check_stamp(saved, path)
     if problems := schema_problems(Kept, saved) if isinstance(saved, dict) else ["it holds nothing by its name"]:
         raise UserError(f"{printable(path)} is damaged: {printable(problems[0])[:200]}")
     return cast(dict[str, Any], saved)

@@ -10,6 +10,7 @@ from typing import Any
 from segkit.errors import UserError
 from segkit.runs.files import locked, write_whole
 from segkit.runs.folder import LOCK, remove_empty
+from segkit.runs.stamp import check_stamp, stamped
 from segkit.sweeps.plan import Plan
 
 
@@ -17,7 +18,7 @@ class Record:
     """``sweep.json``: each command that was given for the sweep's folder, and how far it came.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is damaged, or of a later version of segkit.
     """
 
     def __init__(self, plan: Plan, jobs: int) -> None:
@@ -28,8 +29,11 @@ class Record:
                 self.before = list(json.loads(self.path.read_text()))
             except (ValueError, TypeError) as error:
                 raise UserError(f"{self.path} is damaged ({error}); remove it") from error
+            for entry in self.before:
+                check_stamp(entry, self.path)
         launcher = str(plan.launcher.get("kind", "basic"))
-        self.entry = {"command": plan.command, "launcher": launcher, "started": time.time(), "jobs": jobs}
+        about = {"command": plan.command, "launcher": launcher, "started": time.time(), "jobs": jobs}
+        self.entry = stamped(about)
         self._started = time.monotonic()
 
     @property

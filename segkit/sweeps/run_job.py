@@ -105,7 +105,8 @@ def record(folder: Path, outcome: Outcome, began: float) -> None:
     kept = {key: result[key] for key in keys if key in result}
     ended = {"status": outcome.status, "reason": outcome.reason, "ended": time.time()}
     with suppress(OSError):  # a full disk may be the very reason
-        write_result(folder, {"epochs": [], "started": began, "host": socket.gethostname()} | kept | ended)
+        about = {"epochs": [], "started": began, "host": socket.gethostname()}
+        write_result(folder, "train", about | kept | ended)
 
 
 def record_death(job: Job, outcome: Outcome, began: float, within: float = 0.0) -> None:

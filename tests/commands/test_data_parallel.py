@@ -22,13 +22,15 @@ SETTINGS = [
     "data.image_shape=[32,64]",
     "data.split=fraction",
     "data.workers=0",
-    "augment=flip",
+    "augment=road",
+    "augment.paste_classes=[road]",
     "model.weights=null",
     "model.fc_channels=8",
     "model.dropout=0",
     "model.skip_scale=[1,1]",
     "optimizer.learning_rate=1e-3",
     "trainer.gpus=0",
+    "trainer.ema=0.9",
     "predictions=1",
 ]
 # 15 training and 3 validation pictures: neither a whole number of batches of 4, nor of pairs.
@@ -74,7 +76,8 @@ def alone(work: Path) -> list[dict[str, float]]:
 
 
 def same(found: list[dict[str, float]], expected: list[dict[str, float]]) -> bool:
-    return [pytest.approx(epoch, abs=1e-4) for epoch in expected] == found
+    # Sums are in another order, so a pixel may fall on the other side of a threshold; road scores are in percent.
+    return [pytest.approx(epoch, rel=1e-4, abs=1e-4) for epoch in expected] == found
 
 
 def test_two_processes_train_as_one_does(work: Path, alone: list[dict[str, float]]) -> None:

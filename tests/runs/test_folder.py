@@ -77,7 +77,7 @@ def test_a_refused_resume_keeps_the_config_that_the_run_was_made_from(tmp_path: 
 
 
 def test_scores_that_do_not_exist_are_null(tmp_path: Path) -> None:
-    write_result(tmp_path, {"scores": {"iou": math.nan, "loss": 0.25}, "epochs": [{"iou": math.inf}]})
+    write_result(tmp_path, None, {"scores": {"iou": math.nan, "loss": 0.25}, "epochs": [{"iou": math.inf}]})
     written = json.loads((tmp_path / "result.json").read_text(), parse_constant=pytest.fail)
     assert written == {"scores": {"iou": None, "loss": 0.25}, "epochs": [{"iou": None}]}
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
@@ -104,7 +104,7 @@ def test_a_new_result_keeps_its_config_when_what_follows_it_fails(tmp_path: Path
         folder = RunFolder(tmp_path / "run")
         folder.write_config({"config.yaml": str(number)})
         if result:
-            write_result(folder.path, {"number": number})
+            write_result(folder.path, None, {"number": number})
         if number > 1:
             folder.undo({"config.yaml": ""}, "a.log")
         folder.close()
@@ -115,18 +115,18 @@ def test_a_new_result_keeps_its_config_when_what_follows_it_fails(tmp_path: Path
 def test_on_a_full_disk_a_result_takes_the_place_of_a_longer_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_result(tmp_path, {"status": "running", "epochs": [{"epoch": 1, "loss": 0.5}] * 9})
+    write_result(tmp_path, None, {"status": "running", "epochs": [{"epoch": 1, "loss": 0.5}] * 9})
     size = (tmp_path / "result.json").stat().st_size
 
     def full(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr("segkit.runs.folder.write_whole", full)
-    write_result(tmp_path, {"status": "failed", "reason": "no room", "epochs": [{"epoch": 1, "loss": 0.5}] * 9})
+    write_result(tmp_path, None, {"status": "failed", "reason": "no room", "epochs": [{"epoch": 1, "loss": 0.5}] * 9})
     assert json.loads((tmp_path / "result.json").read_text())["status"] == "failed"
     assert (tmp_path / "result.json").stat().st_size == size
     with pytest.raises(OSError, match="No space left"):
-        write_result(tmp_path, {"status": "failed", "reason": "x" * size})
+        write_result(tmp_path, None, {"status": "failed", "reason": "x" * size})
     assert json.loads((tmp_path / "result.json").read_text())["reason"] == "no room"
 
 
@@ -138,5 +138,5 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train\.log is a link, which would be written through"):
         RunFolder(tmp_path / "run")
     (tmp_path / "run/.result.json.part").symlink_to(mine)
-    write_result(tmp_path / "run", {})
+    write_result(tmp_path / "run", None, {})
     assert mine.read_text() == "mine"

@@ -38,7 +38,7 @@ def ending(job: Job, end: BaseException | float, result: dict[str, Any] | None =
     def train(settings: dict[str, Any], folder: RunFolder, swept: Any, trial: Trial | None) -> float:
         logging.getLogger("segkit.somewhere").info("one line of the run")
         if result is not None:
-            write_result(folder.path, result | {"started": time.time()})
+            write_result(folder.path, None, result | {"started": time.time()})
         if isinstance(end, BaseException):
             raise end
         return end
@@ -115,7 +115,7 @@ def test_a_trial_is_handed_to_the_run(job: Job) -> None:
 def test_a_folder_that_is_not_the_jobs_is_not_touched(job: Job) -> None:
     job = ending(job, 0.5, {"status": "finished"})
     job.folder.mkdir()
-    write_result(job.folder, {"status": "running", "started": time.time() + 1000})
+    write_result(job.folder, None, {"status": "running", "started": time.time() + 1000})
     before = (job.folder / "result.json").read_bytes()
     owner = RunFolder(job.folder)
     assert "another process is writing this run folder" in run_job(job).reason

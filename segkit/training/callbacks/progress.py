@@ -108,7 +108,7 @@ class EpochReport(Callback):
     def _write(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:
             about = {"status": "running", "started": self.started, **self.about}
-            write_result(self.folder, about | {"epochs": self.epochs})
+            write_result(self.folder, "train", about | {"epochs": self.epochs})
             self.written = time.monotonic()
 
 
