@@ -26,6 +26,9 @@ from segkit.distributed.processes import die_with_parent
 from segkit.distributed.ranks import Ranks, joined
 from segkit.errors import Interrupted, Pruned, UserError
 
+LEFT_ALONE = ("Connection closed by peer", "Connection reset by peer")
+"""What gloo says in a process that waited for one that is no longer there."""
+
 log = logging.getLogger(__name__)
 
 
@@ -76,7 +79,7 @@ def launch(processes: int, function: Callable[..., Any], *arguments: Any) -> Any
     except SignalException as stop:
         raise Interrupted(received[0] if received else int(stop.sigval)) from None
     except ChildFailedError as error:
-        raise _own_error(error, Path(logs.name)) from None
+        raise _own_error(error, Path(logs.name), processes) from None
     finally:
         logs.cleanup()
         for number, handler in before.items():
@@ -103,7 +106,7 @@ def _in_rank(function: Callable[..., Any], arguments: tuple[Any, ...], places: t
         raise UserError(str(error)) from error  # the launching process is told names of classes and messages
 
 
-def _own_error(error: ChildFailedError, logs: Path) -> Exception:
+def _own_error(error: ChildFailedError, logs: Path, processes: int) -> Exception:
     """What the process that failed first raised; the others then fail because it no longer answers."""
     rank, failure = error.get_first_failure()
     written = sorted(logs.rglob("error.json"), key=lambda path: path.stat().st_mtime_ns)
@@ -111,6 +114,8 @@ def _own_error(error: ChildFailedError, logs: Path) -> Exception:
         reason = failure.signal_name() if failure.exitcode < 0 else f"exit code {failure.exitcode}"
         return RuntimeError(f"process {rank} of the run ended with {reason} (killed for want of memory?)")
     first = json.loads(written[0].read_text())["message"]
+    if len(written) < processes and any(sign in first["message"] for sign in LEFT_ALONE):
+        return RuntimeError("a process of the run ended without a word (killed for want of memory?)")
     kind, _, text = first["message"].partition(": ")
     known: dict[str, type[UserError]] = {"UserError": UserError, "Pruned": Pruned}
     if kind in known:
