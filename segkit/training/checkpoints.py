@@ -46,10 +46,12 @@ class FolderCheckpoint(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         here = str(Path(str(self.dirpath), f"{self.filename}{self.FILE_EXTENSION}"))
-        scores = list(state_dict["best_k_models"].values())
+        # A mirror of a run that was killed may have last.ckpt and no best.ckpt: then the epochs to come have one.
+        scores = list(state_dict["best_k_models"].values()) if Path(here).is_file() else []
         moved = {
             "dirpath": self.dirpath,
-            "best_model_path": here,
+            "best_model_path": here if scores else "",
+            "best_model_score": state_dict["best_model_score"] if scores else None,
             "last_model_path": "",
             "kth_best_model_path": here if scores else "",
             "best_k_models": dict.fromkeys([here], scores[0]) if scores else {},

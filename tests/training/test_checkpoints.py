@@ -69,11 +69,28 @@ def test_a_moved_run_keeps_its_best_checkpoint(tmp_path: Path) -> None:
     best.best_k_models = {best.best_model_path: torch.tensor(0.9)}
     best.best_model_score = best.kth_value = torch.tensor(0.9)
     moved, _ = checkpoint_callbacks(tmp_path / "new", "val/iou", max_epochs=3)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "best.ckpt").touch()
     moved.load_state_dict(best.state_dict())
     assert moved.best_model_path == str(tmp_path / "new" / "best.ckpt")
     trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
     assert not moved.check_monitor_top_k(trainer, torch.tensor(0.8))
     assert moved.check_monitor_top_k(trainer, torch.tensor(0.95))
+
+
+def test_a_best_checkpoint_that_is_not_there_is_chosen_anew(tmp_path: Path) -> None:
+    best, _ = checkpoint_callbacks(tmp_path, "val/iou", max_epochs=2)
+    path = tmp_path / "best.ckpt"
+    best.best_k_models = {str(path): torch.tensor(0.9)}
+    best.best_model_path, best.best_model_score = str(path), torch.tensor(0.9)
+    path.touch()
+    for there in (True, False):
+        resumed, _ = checkpoint_callbacks(tmp_path, "val/iou", max_epochs=2)
+        if not there:
+            path.unlink()
+        resumed.load_state_dict(best.state_dict())
+        assert resumed.check_monitor_top_k(Trainer(logger=False), torch.tensor(0.5)) is not there
+        assert (resumed.best_model_path == str(path)) is there
 
 
 def test_epochs_done(tmp_path: Path) -> None:
