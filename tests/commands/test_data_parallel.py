@@ -133,7 +133,7 @@ def test_sigterm_ends_both_processes_after_the_same_epoch_and_none_is_lost(work:
     for line in process.stdout:
         if line.startswith("Epoch 1 "):
             process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 143
+    assert process.wait(timeout=180) == 143
     result = json.loads((work / "cut" / "result.json").read_text())
     assert result["status"] == "interrupted"
     last = torch.load(work / "cut" / "checkpoints" / "last.ckpt", weights_only=True)
