@@ -20,7 +20,7 @@ from segkit.remote.local import local_place, local_settings
 from segkit.runs.files import write_whole
 from segkit.runs.find import TrainedRun, find_checkpoints, find_runs, is_exported, is_sweep
 from segkit.runs.folder import RunFolder, environment, gpu_name, write_result
-from segkit.runs.read import choices_of, own_folders
+from segkit.runs.read import choices_of, own_folders, read_hydra
 
 if TYPE_CHECKING:
     from segkit.data.module import SegmentationDataModule
@@ -52,7 +52,8 @@ def prepare(typed: Typed) -> Typed:
     if run is None or run.folder is None:
         return typed
     settings, added = run.settings()["data"], [word.lstrip("+").partition("=")[0] for word in run.command()]
-    chosen, asked = str(choices_of(run.folder).get("data", "kitti_road")), value_of(typed.words, "data")
+    hydra = read_hydra(run.folder)
+    chosen, asked = str(choices_of(hydra).get("data", "kitti_road")), value_of(typed.words, "data")
     inherited = {key: value for key, value in settings.items() if key not in NOT_INHERITED}
     if inherited.get("resize") == settings["image_shape"]:
         del inherited["resize"]  # it goes with image_shape, also where another one is given
@@ -62,7 +63,7 @@ def prepare(typed: Typed) -> Typed:
         inherited["_target_"] = settings["_target_"]
     if asked is not None and asked != chosen:
         inherited = {key: value for key, value in inherited.items() if key in SIZE}
-    own = own_folders(run.folder)
+    own = own_folders(hydra)
     base = {"defaults": ["evaluate", {"override /data": chosen}, "_self_"], "data": inherited}
     config_dir = typed.config_dir or next((folder for folder in own if folder.is_dir()), None)
     return Typed(typed.words, config_dir, base, run.folder)

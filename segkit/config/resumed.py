@@ -45,7 +45,7 @@ def resume(folder: Path, words: list[str], config_dir: Path | None) -> Resumed:
     """
     try:
         kept = cast(dict[str, Any], OmegaConf.to_container(read_settings(folder / ".hydra" / "config.yaml")))
-        about, choices, own = read_hydra(folder), choices_of(folder), own_folders(folder)
+        about = read_hydra(folder)
     except FileNotFoundError as error:
         raise UserError(f"resume={folder}: no run folder of segkit train ({error.filename} does not exist)") from error
     except UserError as error:
@@ -54,7 +54,7 @@ def resume(folder: Path, words: list[str], config_dir: Path | None) -> Resumed:
         raise UserError(f"resume={folder}: no run folder of segkit train (its .hydra/hydra.yaml is missing)")
     if not {"runtime", "overrides"} <= about.keys():
         raise UserError(f"resume={folder}: its .hydra folder is damaged: hydra.yaml lacks its runtime or overrides")
-    typed = about["overrides"].get("task", [])
+    choices, own, typed = choices_of(about), own_folders(about), about["overrides"].get("task", [])
     _check_version(folder, kept)
     config_dir = config_dir or next((place for place in own if place.is_dir()), None)
     with hydra_ready(config_dir):

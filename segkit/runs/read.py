@@ -4,6 +4,7 @@ Nothing is built and nothing heavy is imported, and a run that is under way is n
 """
 
 import fcntl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -94,7 +95,7 @@ class Run:
 
     def choice(self, group: str) -> str | None:
         """The file under ``conf/<group>/`` that it was made with, ``road``; None where that is not recorded."""
-        chosen = choices_of(self.folder).get(group)
+        chosen = choices_of(read_hydra(self.folder)).get(group)
         return None if chosen is None else str(chosen)
 
     def overrides(self) -> list[str]:
@@ -167,14 +168,14 @@ def read_hydra(folder: Path) -> dict[str, Any]:
     return cast(dict[str, Any], saved)
 
 
-def choices_of(folder: Path) -> dict[str, Any]:
-    """The files of ``conf/`` that a run folder's config was made of, by their groups. Raises as ``read_hydra``."""
-    return cast(dict[str, Any], read_hydra(folder).get("runtime", {}).get("choices", {}))
+def choices_of(hydra: Mapping[str, Any]) -> dict[str, Any]:
+    """The files of ``conf/`` that a run folder's config was made of, by their groups; ``hydra`` is ``read_hydra``'s."""
+    return cast(dict[str, Any], hydra.get("runtime", {}).get("choices", {}))
 
 
-def own_folders(folder: Path) -> list[Path]:
-    """The folders of the user's own config files that it was composed with. Raises as ``read_hydra``."""
-    sources = read_hydra(folder).get("runtime", {}).get("config_sources", [])
+def own_folders(hydra: Mapping[str, Any]) -> list[Path]:
+    """The folders of the user's own config files that it was composed with; ``hydra`` is ``read_hydra``'s."""
+    sources = hydra.get("runtime", {}).get("config_sources", [])
     return [Path(source["path"]) for source in sources if source["provider"] == "command-line"]
 
 

@@ -36,7 +36,7 @@ from segkit.errors import UserError
 from segkit.models.trained import load_network, read_checkpoint
 from segkit.predict.outputs import _written
 from segkit.road.calibration import Calibration
-from segkit.runs.read import checked_result, choices_of, own_folders, read_overrides, read_run
+from segkit.runs.read import checked_result, choices_of, own_folders, read_hydra, read_overrides, read_run
 from tests.fixtures import CLASSES_YAML, level_camera
 from tests.hostile.ingredients import checkpoint, run_folder
 from tests.hostile.zygote import MEMORY, address_space
@@ -216,8 +216,10 @@ def _run() -> None:
         run = read_run(RUN)
         print(run.progress, run.monitor, run.scores, run.best_epoch, run.reason, file=nowhere)
 
-    for function in (checked_result, read_overrides, choices_of, own_folders):
+    for function in (checked_result, read_overrides):
         told(lambda function=function: function(RUN))
+    for function in (choices_of, own_folders):
+        told(lambda function=function: function(read_hydra(RUN)))
     told(read)
 
 
