@@ -59,6 +59,7 @@ class Program:
         environment: all of its environment; that of the test when left out.
         out, err: descriptors for what it prints; a pipe for both, which is ``stdout`` here, when left out.
         spawns: so many processes that it starts through ``multiprocessing`` start at once too.
+        below: so many that each of these starts do too.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Program:
         out: int | None = None,
         err: int | None = None,
         spawns: int = 0,
+        below: int = 0,
     ) -> None:
         self.stdout: TextIO | None = None
         ends = []
@@ -81,7 +83,7 @@ class Program:
             its.close()
             ends.append(out)
         streams = [Connection(os.dup(end), readable=False) for end in (out, out if err is None else err)]
-        task = (code, list(words), str(cwd or Path.cwd()), dict(environment or os.environ), *streams, spawns)
+        task = (code, list(words), str(cwd or Path.cwd()), dict(environment or os.environ), *streams, (spawns, below))
         self._process = get_context("forkserver").Process(target=_become, args=task)
         _start_server()
         with patch.object(forkserver, "connect_to_new_process", _SERVER.connect_to_new_process):
@@ -129,10 +131,11 @@ def python(
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
     spawns: int = 0,
+    below: int = 0,
 ) -> Ended:
     """Run a program to its end, as ``subprocess.run`` does; see :class:`Program`."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        code = Program(code, words, cwd, environment, out.fileno(), err.fileno(), spawns).wait()
+        code = Program(code, words, cwd, environment, out.fileno(), err.fileno(), spawns, below).wait()
         out.seek(0)
         err.seek(0)
         return Ended(code, out.read(), err.read())
@@ -170,7 +173,7 @@ def _become(
     environment: dict[str, str],
     out: Connection,
     err: Connection,
-    spawns: int,
+    spawns: tuple[int, int],
 ) -> None:
     """Forget that a test has made this process, and run the program."""
     os.setsid()  # as a terminal's job: a signal to its group is not the test's
@@ -188,7 +191,8 @@ def _become(
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
-    _prepare_spawning(spawns)
+    tempfile.tempdir = None  # TMPDIR may be another one here
+    _prepare_spawning(*spawns)
     sys.argv = [str(code) if isinstance(code, Path) else "-c", *words]
     sys.path.insert(0, str(code.parent) if isinstance(code, Path) else "")
     try:
@@ -209,8 +213,9 @@ def _run(code: str | Callable[[], object]) -> None:
         code()
 
 
-def _prepare_spawning(count: int) -> None:
-    """Let the next ``count`` children of ``multiprocessing`` be processes that wait from now on."""
+def _prepare_spawning(count: int, below: int) -> None:
+    """Let the next ``count`` children of ``multiprocessing`` be processes that wait from now on, and ``below`` of each
+    of theirs."""
     waiting: list[tuple[int, socket.socket]] = []
     for _ in range(count):
         its, mine = socket.socketpair()
@@ -218,6 +223,7 @@ def _prepare_spawning(count: int) -> None:
         if pid == 0:
             for _, other in [*waiting, (0, mine)]:
                 other.close()
+            _prepare_spawning(below, 0)
             _obey(its)
         its.close()
         waiting.append((pid, mine))

@@ -5,7 +5,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from segkit.config.overrides import as_list
@@ -14,7 +13,7 @@ from segkit.console import progress_bar
 from segkit.errors import UserError
 from segkit.predict.inputs import find_pictures
 from segkit.remote.local import local_settings
-from segkit.runs.files import check_new, write_whole
+from segkit.runs.files import beside, check_new
 from segkit.runs.find import TrainedRun, about_exported, find_run, home_of, is_exported
 from segkit.runs.folder import RunFolder, environment, write_result
 
@@ -41,9 +40,9 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     precision = settings["quantise"] or ("fp16" if settings["half"] else "fp32")
     output = _output(settings, trained, precision)
     check_new(output, "output")
-    for beside in (about_exported(output), *([output.with_suffix(".bin")] if settings["format"] == "openvino" else [])):
-        if beside.exists():
-            raise UserError(f"output={output}: {beside} is there, which is written beside it; remove it")
+    for other in (about_exported(output), *([output.with_suffix(".bin")] if settings["format"] == "openvino" else [])):
+        if other.exists():
+            raise UserError(f"output={output}: {other} is there, which is written beside it; remove it")
     given = None if settings["against"] is None else find_pictures(settings["against"], "against")
 
     from segkit.data.records import evenly
@@ -69,8 +68,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     about = describe_export(checkpoint, trained, precision, settings["logits"])
     run_folder = home_of(trained.checkpoint)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output.parent, prefix=".export-") as scratch:
-        written = Path(scratch) / output.name
+    with beside(output, "output") as scratch:
+        written = scratch / output.name
         network = load_network(checkpoint, trust, run_folder)
         shown = picture_input_of(checkpoint)
         write_network(network, shown, as_texts(about), written, settings["logits"], settings["half"], calibration)
@@ -93,16 +92,18 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
             "checkpoint": str(trained.checkpoint.absolute()),
             "output": str(output),
             "format": settings["format"],
-            "bytes": sum(path.stat().st_size for path in Path(scratch).iterdir()),
+            "bytes": sum(path.stat().st_size for path in scratch.iterdir()),
             "calibrated_on": len(calibration),
             "held": {"against": source, "tolerance": allowed, **asdict(held)},
             "about": about,
             **environment(),
         }
-        for path in sorted(Path(scratch).iterdir()):  # weights first, then what refers to them
+        write_result(scratch, "export", result)
+        os.replace(scratch / "result.json", scratch / about_exported(output).name)
+        # What refers to the others last: while it is not there, nothing is.
+        for path in sorted(scratch.iterdir(), key=lambda path: path.name == output.name):
             os.replace(path, output.parent / path.name)
     write_result(folder.path, "export", result)
-    write_whole(about_exported(output), (folder.path / "result.json").read_bytes())
     log.info("%s", figures)
     log.info("%s, %.1f MB", output, result["bytes"] / 1e6)
 

@@ -5,12 +5,11 @@ import logging
 import os
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from segkit.config.trained_schema import PackageSettings
 from segkit.remote.local import local_settings
-from segkit.runs.files import check_new, write_whole
+from segkit.runs.files import beside, check_new, write_whole
 from segkit.runs.find import find_run, home_of
 from segkit.runs.folder import RunFolder, environment, write_result
 from segkit.runs.sources import CODE
@@ -41,8 +40,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     weights, entry = weights_of(checkpoint), _plain(checkpoint["segkit"])
     painted = [] if trained.folder is None else evenly(overlays(trained.folder), settings["pictures"])
     output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output.parent, prefix=".package-") as scratch:
-        home = Path(scratch) / "package"
+    with beside(output, "output") as scratch:
+        home = scratch / "package"
         home.mkdir()
         write_package(home, weights, entry)
         pictures = [f"pictures/{path.stem}.jpg" for path in painted]

@@ -1,6 +1,7 @@
 """Decoded and resized pictures on disk, found by content: shared by workers, processes and runs, and never stale."""
 
 import errno
+import fcntl
 import math
 import os
 import re
@@ -9,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -32,7 +34,7 @@ TEMPORARY = re.compile(r"[0-9a-f]{32}\w*\.[0-9a-f]{32}\.segkit")
 """The names of files that are being written: nobody else's file is taken for one."""
 
 ABANDONED_AFTER = 3600.0
-"""Seconds after which a temporary file is taken for one that a killed run left behind."""
+"""Seconds after which a temporary file is taken for one that a killed run left behind, where files have no locks."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,8 @@ class PictureCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for path in self.folder.iterdir():
-                if TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime > ABANDONED_AFTER:
-                    path.unlink()
-        except FileNotFoundError:
-            return  # another run has just removed the same leftovers
+                if TEMPORARY.fullmatch(path.name) and _abandoned(path):
+                    path.unlink(missing_ok=True)
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -170,9 +170,16 @@ class PictureCache:
         temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.segkit")
         try:
             with temporary.open("xb") as file:
+                with suppress(OSError):  # see _abandoned; not every file system has locks
+                    fcntl.flock(file, fcntl.LOCK_EX)
                 np.lib.format.write_array_header_1_0(file, header)
                 file.write(content.data)
-            os.replace(temporary, path)
+                file.flush()
+                os.replace(temporary, path)
+        except FileNotFoundError:
+            if not self.folder.is_dir():
+                raise UserError(f"{self.folder} was removed during the run: start the run again.") from None
+            self._write(path, array)  # another process took it for a leftover before it was locked
         except IsADirectoryError as error:
             raise UserError(f"data.cache_dir={self.folder}: {path.name} there is a folder; remove it") from error
         except OSError as error:
@@ -184,6 +191,18 @@ class PictureCache:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         reason = f"no room ({error.strerror})" if full else error.strerror
         return UserError(f"data.cache_dir={self.folder}: {reason}. Free some space or set data.cache_dir elsewhere.")
+
+
+def _abandoned(path: Path) -> bool:
+    """Whether nobody is writing a temporary file any more: who does so has it locked, until it is done or dead."""
+    try:
+        with open_regular(path) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return path.exists() and time.time() - path.stat().st_mtime > ABANDONED_AFTER
+    return True
 
 
 def resized(rgb: NDArray[np.uint8], label: NDArray[np.uint8], image_shape: tuple[int, int]) -> NDArray[np.uint8]:

@@ -7,11 +7,13 @@ Lightning does by itself, would run a whole sweep again in every process.
 import json
 import logging
 import os
+import shutil
 import signal
 import tempfile
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,9 +27,13 @@ from segkit.distributed.cores import cores
 from segkit.distributed.processes import die_with_parent
 from segkit.distributed.ranks import Ranks, joined
 from segkit.errors import Interrupted, Pruned, UserError
+from segkit.runs.files import locked_folder
 
 LEFT_ALONE = ("Connection closed by peer", "Connection reset by peer")
 """What gloo says in a process that waited for one that is no longer there."""
+
+TEMPORARY = "segkit-processes-"
+"""How folders begin, among the system's temporary files, in which the processes of a run find each other."""
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +51,11 @@ def launch(processes: int, function: Callable[..., Any], *arguments: Any) -> Any
     for name in logging.root.manager.loggerDict:
         if name.startswith(("torch.distributed.elastic", "torch.distributed.launcher")):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is told below
-    logs = tempfile.TemporaryDirectory()
+    with _temporary_folder() as logs:
+        return _launch(processes, function, arguments, logs)
+
+
+def _launch(processes: int, function: Callable[..., Any], arguments: tuple[Any, ...], logs: Path) -> Any:
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -53,13 +63,13 @@ def launch(processes: int, function: Callable[..., Any], *arguments: Any) -> Any
         run_id=uuid.uuid4().hex,
         rdzv_backend="c10d",
         # In a folder of this process's own: what torch keeps there it unpickles, and a port is open to others.
-        rdzv_endpoint=f"{logs.name}/rendezvous",
+        rdzv_endpoint=f"{logs}/rendezvous",
         rdzv_configs={"store_type": "file"},
         local_addr="localhost",  # the machine's own name need not resolve
         max_restarts=0,
         start_method="spawn",
         signals_to_handle="SIGTERM",
-        logs_specs=DefaultLogsSpecs(log_dir=logs.name),
+        logs_specs=DefaultLogsSpecs(log_dir=str(logs)),
     )
     threads = os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))
     log.debug("%d processes of %s threads", processes, threads)
@@ -79,12 +89,27 @@ def launch(processes: int, function: Callable[..., Any], *arguments: Any) -> Any
     except SignalException as stop:
         raise Interrupted(received[0] if received else int(stop.sigval)) from None
     except ChildFailedError as error:
-        raise _own_error(error, Path(logs.name), processes) from None
+        raise _own_error(error, logs, processes) from None
     finally:
-        logs.cleanup()
         for number, handler in before.items():
             signal.signal(number, handler)
     return results[0]
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder of this process's own; those that killed ones have left are removed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):
+        with suppress(OSError, UserError), locked_folder(left, "in use"):
+            shutil.rmtree(left, ignore_errors=True)
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, ignore_cleanup_errors=True) as name:
+        with locked_folder(Path(name), f"{name}: in use"):
+            tempfile.tempdir = name  # torch leaves a file of what each process says that failed
+            try:
+                yield Path(name)
+            finally:
+                tempfile.tempdir = before
 
 
 def _in_rank(function: Callable[..., Any], arguments: tuple[Any, ...], places: tuple[bool, Path | None]) -> Any:

@@ -1,10 +1,14 @@
 """What child processes have in common."""
 
+import ctypes
 import multiprocessing
 import os
 import signal
 import threading
+from contextlib import suppress
 from multiprocessing.connection import wait
+
+PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(group: bool = False) -> None:
@@ -23,4 +27,6 @@ def die_with_parent(group: bool = False) -> None:
             os.killpg(0, signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
 
+    with suppress(AttributeError):  # Linux's; a process that was stopped would not notice, and stay for ever
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGCONT))
     threading.Thread(target=watch, daemon=True).start()

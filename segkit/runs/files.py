@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -68,6 +69,28 @@ def locked_folder(path: Path, taken: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def beside(path: Path, key: str) -> Iterator[Path]:
+    """Gives an empty folder beside ``path``, in which what is to take its place is made; it is removed afterwards.
+
+    Its name is always the same, so that what a killed run has left there goes with the next one.
+
+    Raises:
+        UserError: another process is making ``path``, which the setting ``key`` names.
+    """
+    folder = temporary_name(path)
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    folder.mkdir(exist_ok=True)
+    with locked_folder(folder, f"{key}={path}: another process is writing it; wait for its end"):
+        for leftover in folder.iterdir():
+            shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_new(path: Path, key: str) -> None:

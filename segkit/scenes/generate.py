@@ -31,8 +31,8 @@ _COLOURS[0], _COLOURS[1], _COLOURS[IGNORE_INDEX] = (0, 0, 255), (255, 0, 255), (
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB)
 
 
-STAGING = ".generating-"
-"""How the folder is called in which pictures lie until all are written."""
+STAGING, WHOLE = ".generating-", ".generated"
+"""How the folder is called in which pictures lie until all are written, and then until both parts are in place."""
 
 BYTES = {"kitti": 700_000, "varied": 250_000}
 """Of a picture with its labels, a little less than they take."""
@@ -98,6 +98,7 @@ def generate_scenes(
     try:
         root.mkdir(parents=True, exist_ok=True)
         with locked_folder(root, f"data.root={root}: another process is writing scenes there; wait for it"):
+            _put_in_place(root)  # what one that was killed has completed
             _check_place(root, count, looks, drive)
             for leftover in root.glob(f"{STAGING}*"):  # of a killed one, else it would have the lock
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -112,7 +113,7 @@ def generate_scenes(
 def _check_place(root: Path, count: tuple[int, int], looks: Looks, drive: int | None) -> None:
     """Refuse a ``root`` that holds pictures already, or has no room for those that are wanted."""
     for part in PARTS:
-        held = next((path for path in (root / part).rglob("*") if not path.is_dir()), None)
+        held = _held(root / part)
         if held is not None:
             raise UserError(
                 f"{root} already holds pictures ({held.relative_to(root)}); nothing was written.\n"
@@ -137,14 +138,26 @@ def _generate(
         for done, _ in enumerate(_run(jobs, workers or cores()), start=1):
             if on_done is not None:
                 on_done(done, len(jobs))
-        for part in PARTS:
-            # Only empty folders can be in the way here.
-            shutil.rmtree(root / part, ignore_errors=True)
-            os.replace(staging / part, root / part)
+        os.replace(staging, root / WHOLE)
+        _put_in_place(root)
     except OSError as error:
         raise UserError(f"data.root={root}: writing failed ({error.strerror}); nothing was kept") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _put_in_place(root: Path) -> None:
+    """Move the parts of a whole set to ``root``, where no pictures have come to lie since."""
+    for part in PARTS:
+        if (root / WHOLE / part).is_dir() and _held(root / part) is None:
+            shutil.rmtree(root / part, ignore_errors=True)
+            os.replace(root / WHOLE / part, root / part)
+    shutil.rmtree(root / WHOLE, ignore_errors=True)
+
+
+def _held(folder: Path) -> Path | None:
+    """A file below a folder."""
+    return next((path for path in folder.rglob("*") if not path.is_dir()), None)
 
 
 def _jobs(root: Path, count: tuple[int, int], seed: int, looks: Looks, also: Sequence[Extra], drive: int) -> list[_Job]:

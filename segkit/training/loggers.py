@@ -1,5 +1,6 @@
 """Where a run's scalars, pictures and settings go: TensorBoard, or another of Lightning's loggers."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,18 @@ class RunLogger(TensorBoardLogger):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, name="tensorboard", version="", default_hp_metric=False)
+        threading.excepthook = _told_by_the_caller
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         shown = {name: value for name, value in metrics.items() if name != "epoch"}
         if shown:
             super().log_metrics(shown, step)
+
+
+def _told_by_the_caller(stop: threading.ExceptHookArgs) -> None:
+    """Of a disk that is full: TensorBoard's thread raises it again where the next event is added."""
+    if not (isinstance(stop.exc_value, OSError) and type(stop.thread).__module__.startswith("tensorboard.")):
+        threading.__excepthook__(stop)
 
 
 def build_logger(name: str, folder: Path) -> Logger:

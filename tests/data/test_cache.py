@@ -1,4 +1,5 @@
 import gc
+import fcntl
 import os
 import resource
 import sys
@@ -138,9 +139,9 @@ def test_leftovers_of_a_killed_run_go_but_those_of_a_running_one_stay(tmp_path):
     others = [folder / name for name in ("mine.tmp", "a.1.tmp", "mine.segkit", f"{'a' * 32}.npy")]
     for path in (old, new, *others):
         path.write_bytes(b"half")
-    for path in (old, *others):
-        os.utime(path, (time.time() - 7200, time.time() - 7200))
-    opened(folder)
+    with new.open("rb") as writing:
+        fcntl.flock(writing, fcntl.LOCK_EX)
+        opened(folder)
     assert not old.exists()
     assert new.exists()
     assert all(path.read_bytes() == b"half" for path in others)

@@ -160,6 +160,17 @@ def test_what_a_killed_one_left_goes_with_the_next(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["testing", "training"]
 
 
+def test_a_set_that_was_whole_when_its_run_was_killed_is_put_in_place_by_the_next(tmp_path: Path) -> None:
+    generate_scenes(tmp_path, (1, 1), workers=1)
+    expected = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    (tmp_path / ".generated").mkdir()
+    (tmp_path / "testing").rename(tmp_path / ".generated/testing")
+    with pytest.raises(UserError, match="already holds pictures"):
+        generate_scenes(tmp_path, (1, 1), workers=1)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["testing", "training"]
+
+
 def test_two_at_once_do_not_destroy_each_other(tmp_path: Path) -> None:
     told = []
 
