@@ -98,6 +98,11 @@ def fetch(
     return destination
 
 
+def is_download(destination: Path) -> bool:
+    """Whether ``fetch`` has finished a file at ``destination``."""
+    return destination.exists() and _Origin.beside(destination) is not None
+
+
 def discard(destination: Path) -> None:
     """Remove what ``fetch`` has finished at ``destination``, with its record."""
     destination.unlink(missing_ok=True)

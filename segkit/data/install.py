@@ -6,12 +6,12 @@ import os
 import shutil
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from segkit.data.archive import ArchiveError, Progress, extract
-from segkit.data.download import discard, fetch
+from segkit.data.download import discard, fetch, is_download
 from segkit.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -51,12 +51,13 @@ def obtain(
                     "Nothing was overwritten: move or delete it, or choose another data.root."
                 )
             log.info("%s is there already, and complete", root)
+            _clear(root)
             return root
         with _alone(root):
             if not address.lower().startswith(("http://", "https://")):
                 _install(_local(address), root, check, on_progress, folders)
                 return root
-            archive = fetch(address, root.with_name(f"{root.name}.zip"), on_progress)
+            archive = fetch(address, _downloaded(root), on_progress)
             try:
                 _install(archive, root, check, on_progress, folders)
             except ArchiveError as error:
@@ -66,6 +67,28 @@ def obtain(
     except OSError as error:
         raise UserError(f"data.root={root} could not be written: {error}.") from error
     return root
+
+
+def _downloaded(root: Path) -> Path:
+    return root.with_name(f"{root.name}.zip")
+
+
+def _staging(root: Path) -> Path:
+    return root.with_name(f".{root.name}.extracting")
+
+
+def _lock(root: Path) -> Path:
+    return root.with_name(f".{root.name}.lock")
+
+
+def _clear(root: Path) -> None:
+    """Remove what a call has left that was killed when ``root`` was in its place."""
+    if not (_lock(root).exists() or _staging(root).exists()):
+        return
+    with suppress(UserError, OSError), _alone(root):
+        shutil.rmtree(_staging(root), ignore_errors=True)
+        if is_download(_downloaded(root)):
+            discard(_downloaded(root))
 
 
 def _local(address: str) -> Path:
@@ -90,7 +113,7 @@ def _install(
     on_progress: Progress | None,
     folders: Sequence[str],
 ) -> None:
-    staging = root.with_name(f".{root.name}.extracting")
+    staging = _staging(root)
     shutil.rmtree(staging, ignore_errors=True)  # left by a killed call
     try:
         extract(archive, staging, on_progress)
@@ -117,7 +140,7 @@ def _summary(problems: list[str]) -> str:
 def _alone(root: Path) -> Iterator[None]:
     """Keep a second process from clearing away what this one is extracting."""
     root.parent.mkdir(parents=True, exist_ok=True)
-    path = root.with_name(f".{root.name}.lock")
+    path = _lock(root)
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

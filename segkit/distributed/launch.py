@@ -102,14 +102,13 @@ def _temporary_folder() -> Iterator[Path]:
     for left in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):
         with suppress(OSError, UserError), locked_folder(left, "in use"):
             shutil.rmtree(left, ignore_errors=True)
-    before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY, ignore_cleanup_errors=True) as name:
-        with locked_folder(Path(name), f"{name}: in use"):
-            tempfile.tempdir = name  # torch leaves a file of what each process says that failed
-            try:
-                yield Path(name)
-            finally:
-                tempfile.tempdir = before
+    before, made = tempfile.tempdir, tempfile.TemporaryDirectory(prefix=TEMPORARY, ignore_cleanup_errors=True)
+    with made as name, locked_folder(Path(name), f"{name}: in use"):
+        tempfile.tempdir = name  # torch leaves a file of what each process says that failed
+        try:
+            yield Path(name)
+        finally:
+            tempfile.tempdir = before
 
 
 def _in_rank(function: Callable[..., Any], arguments: tuple[Any, ...], places: tuple[bool, Path | None]) -> Any:

@@ -1,10 +1,9 @@
-import gc
 import fcntl
+import gc
 import os
 import resource
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 

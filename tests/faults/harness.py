@@ -125,10 +125,14 @@ def wrong_end(ended: Ended, subject: Subject, folder: Path, expected: Whole) -> 
         return ["a traceback"]
     if ended.returncode == 0:
         return differences(subject, folder, expected)
-    told = ended.stderr.strip().splitlines()
     if ended.returncode not in (1, 2):
         return [f"exit code {ended.returncode}"]
-    return [] if told and len(told) <= LINES else [f"{len(told)} lines"]
+    lines = ended.stderr.strip().splitlines()
+    start = next((number for number, line in enumerate(lines) if line.startswith("error")), None)
+    if start is None and ended.returncode == 2:
+        return ["no line that says why"]
+    # Warnings may stand above: each request that failed.
+    return [] if start is None or len(lines) - start <= LINES else [f"{len(lines) - start} lines"]
 
 
 def differences(subject: Subject, folder: Path, expected: Whole) -> list[str]:

@@ -5,15 +5,13 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.faults.harness import Whole, differences, left, processes, run, temporary, whole
-from tests.faults.subjects import TRAINING, Inputs, Subject, segkit, words
+from tests.faults.subjects import TRAINING, Inputs, Subject, words
 from tests.processes import Program
 
 ALL = os.environ.get("FAULTS") == "all"
@@ -29,9 +27,7 @@ TOGETHER = Subject(
     spawns=2,
     below=1,
 )  # fmt: skip
-RESUMED = replace(
-    TOGETHER, program=lambda given: partial(segkit, ["train", "resume=run", "trust=tests.faults.planted"])
-)
+RESUMED = replace(TOGETHER, program=words("train", "resume=run", "trust=tests.faults.planted"))
 VICTIMS = ("rank", "loader", "launcher")
 
 

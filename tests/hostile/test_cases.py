@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from tests.hostile.harness import Case, Zygote, broken
 
 AREAS = (cases_pictures, cases_checkpoints, cases_settings, cases_caches, cases_links)
 EVERY = 1 if os.environ.get("HOSTILE") == "all" else 3
-CASES = [case for area in AREAS for case in area.CASES][::EVERY]
+CASES = [(area.__name__.rpartition("cases_")[2], case) for area in AREAS for case in area.CASES][::EVERY]
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +22,11 @@ def zygote() -> Iterator[Zygote]:
     found.close()
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_it_ends_in_a_line_that_names_culprit_and_remedy(case: Case, zygote: Zygote, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("area", "case"), CASES, ids=str)
+def test_it_ends_in_a_line_that_names_culprit_and_remedy(
+    area: str, case: Case, zygote: Zygote, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("area", f"hostile: {area}")
     folder = tmp_path / "here"
     folder.mkdir()
     problems = broken(case, folder, zygote)
