@@ -16,6 +16,7 @@ from segkit.remote.local import local_settings
 from segkit.runs.files import beside, check_new
 from segkit.runs.find import TrainedRun, about_exported, find_run, home_of, is_exported
 from segkit.runs.folder import RunFolder, environment, write_result
+from segkit.runs.plain import read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,9 +41,9 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     precision = settings["quantise"] or ("fp16" if settings["half"] else "fp32")
     output = _output(settings, trained, precision)
     check_new(output, "output")
-    for other in (about_exported(output), *([output.with_suffix(".bin")] if settings["format"] == "openvino" else [])):
-        if other.exists():
-            raise UserError(f"output={output}: {other} is there, which is written beside it; remove it")
+    others = (about_exported(output), *([output.with_suffix(".bin")] if settings["format"] == "openvino" else []))
+    if (held := next((other for other in others if other.exists()), None)) and not _half_there(output):
+        raise UserError(f"output={output}: {held} is there, which is written beside it; remove it")
     given = None if settings["against"] is None else find_pictures(settings["against"], "against")
 
     from segkit.data.records import evenly
@@ -100,12 +101,21 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         }
         write_result(scratch, "export", result)
         os.replace(scratch / "result.json", scratch / about_exported(output).name)
-        # What refers to the others last: while it is not there, nothing is.
-        for path in sorted(scratch.iterdir(), key=lambda path: path.name == output.name):
+        # The description first, see _half_there, and what refers to the others last: before that nothing is there.
+        order = [about_exported(output).name, output.with_suffix(".bin").name, output.name]
+        for path in sorted(scratch.iterdir(), key=lambda path: order.index(path.name)):
             os.replace(path, output.parent / path.name)
     write_result(folder.path, "export", result)
     log.info("%s", figures)
     log.info("%s, %.1f MB", output, result["bytes"] / 1e6)
+
+
+def _half_there(output: Path) -> bool:
+    """Whether what lies beside ``output``, which is not there, is an export's that was killed in the last moment."""
+    try:
+        return bool(read_json(about_exported(output))["segkit"]["command"] == "export")
+    except (OSError, UserError, TypeError, KeyError):
+        return False
 
 
 def _network(place: str) -> TrainedRun:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,9 @@ def write_torch(program: ExportedProgram, about: Mapping[str, str], path: Path) 
     """Write a graph as torch.export's own file."""
     program.example_inputs = None  # pictures of zeros, larger than the graph
     program._guards_code = []  # they forbid lengths of 1, which the graph computes as any other
-    torch.export.save(program, path, extra_files={ABOUT: json.dumps(dict(about))})
+    content = BytesIO()  # given a path, torch ends the whole process where the disk is full
+    torch.export.save(program, content, extra_files={ABOUT: json.dumps(dict(about))})
+    path.write_bytes(content.getbuffer())
 
 
 def write_onnx(model: "ModelProto", about: Mapping[str, str], path: Path) -> None:

@@ -13,6 +13,9 @@ CHUNK = 1 << 18
 """Bytes that are taken from a connection at once: with 1 MB the same copy takes nearly twice the processor's time."""
 
 CONNECTIONS = 24
+ATTEMPTS = 6
+"""Times that a busy server is asked, within half a minute; botocore's own number, 3, is through in two seconds."""
+
 READ_TIMEOUT = 60.0
 """Seconds of silence after which an answer counts as broken off."""
 
@@ -72,10 +75,11 @@ class S3:
         with self._told():
             session = boto3.Session()
             self.signed = session.get_credentials() is not None
+            attempts = {} if "AWS_MAX_ATTEMPTS" in os.environ else {"total_max_attempts": ATTEMPTS}
             config = Config(
                 connect_timeout=10,
                 read_timeout=READ_TIMEOUT,
-                retries={"mode": "standard"},
+                retries={"mode": "standard", **attempts},
                 max_pool_connections=CONNECTIONS,
                 signature_version=None if self.signed else UNSIGNED,
             )

@@ -14,12 +14,12 @@ from typing import Any
 import yaml
 
 from segkit.errors import UserError
-from segkit.runs.files import locked, write_whole
+from segkit.runs.files import locked, temporary_name, write_whole
 from segkit.runs.plain import read_yaml
 from segkit.runs.stamp import stamped
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-LOCK, CONFIG = ".lock", ".hydra"
+LOCK, CONFIG, RESULT = ".lock", ".hydra", "result.json"
 
 
 class RunFolder:
@@ -42,6 +42,7 @@ class RunFolder:
         self._result_before = self._result_time()
         taken = f"{path}: another process is writing this run folder; wait for it, or give another folder"
         self._lock = locked(path / LOCK, taken)
+        temporary_name(path / RESULT).unlink(missing_ok=True)  # of a killed run; a refused one writes none over it
 
     def close(self) -> None:
         """Give the folder back. The lock's file stays: removing it would let two processes lock two files."""
@@ -99,7 +100,7 @@ class RunFolder:
         remove_empty(self.path)
 
     def _result_time(self) -> int | None:
-        path = self.path / "result.json"
+        path = self.path / RESULT
         return path.stat().st_mtime_ns if path.exists() else None
 
     @property
@@ -137,7 +138,7 @@ def write_result(folder: Path, command: str | None, result: Mapping[str, Any]) -
 
     On a full disk it takes the old one's place byte by byte, where it is no longer: what became of a run is told.
     """
-    path = folder / "result.json"
+    path = folder / RESULT
     content = _finite(dict(result) if command is None else stamped(result, command=command))
     try:
         write_whole(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())

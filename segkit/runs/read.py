@@ -4,7 +4,8 @@ Nothing is built and nothing heavy is imported, and a run that is under way is n
 """
 
 import fcntl
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -12,7 +13,8 @@ from typing import Any, Literal, cast, get_args
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from segkit.config.check import schema_problems
+from segkit.config import schema, trained_schema
+from segkit.config.check import Strict, schema_problems
 from segkit.errors import UserError, printable
 from segkit.runs.folder import CONFIG, LOCK
 from segkit.runs.kept import Kept, Result, Settings, TrainingResult
@@ -23,6 +25,21 @@ from segkit.runs.stamp import NewerFormatError, check_stamp
 
 Ended = Literal["finished", "failed", "interrupted", "pruned"]
 """What a run says of its end."""
+
+COMMANDS: tuple[type[Strict], ...] = (
+    schema.SagemakerSettings,  # those of training among them
+    schema.BenchSettings,
+    schema.ReportSettings,
+    schema.DataCommandSettings,
+    trained_schema.PredictSettings,
+    trained_schema.ServeSettings,
+    trained_schema.EvaluateSettings,
+    trained_schema.AverageSettings,
+    trained_schema.ExportSettings,
+    trained_schema.PackageSettings,
+)
+KEYS = {"experiment", "debug"}.union(*(command.model_fields for command in COMMANDS))
+"""What settings begin with that commands can be given."""
 
 Status = Literal[Ended, "running", "cut off", "waiting"]
 
@@ -140,13 +157,24 @@ def read_overrides(folder: Path) -> list[str]:
 
     Raises:
         OSError: they are not there.
-        UserError: the file is damaged.
+        UserError: the file is damaged, or holds what is no setting of segkit's.
     """
     path = folder / CONFIG / "overrides.yaml"
     words = read_yaml(path) or []
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise UserError(f"{printable(path)} is damaged: it holds no list of settings")
+    _check_words(words, choices_of(read_hydra(folder)), path)
     return words
+
+
+def _check_words(words: Iterable[str], groups: Iterable[str], path: Path) -> None:
+    """Refuse words that set anything else than segkit reads; ``groups`` of config files may be the user's own."""
+    known = KEYS.union(groups) - {"hydra"}
+    for word in words:
+        key = re.match(r"[+~]*(\w+)(?=[\w./@:]*(=|$))", word)
+        if key is None or key[1] not in known:
+            shown = printable(word)
+            raise UserError(f"{printable(path)} is damaged, or not segkit's: {shown[:80]!r} is no setting of segkit's")
 
 
 def read_hydra(folder: Path) -> dict[str, Any]:
@@ -165,7 +193,9 @@ def read_hydra(folder: Path) -> dict[str, Any]:
     check_stamp(saved, path)
     if problems := schema_problems(Kept, saved) if isinstance(saved, dict) else ["it holds nothing by its name"]:
         raise UserError(f"{printable(path)} is damaged: {printable(problems[0])[:200]}")
-    return cast(dict[str, Any], saved)
+    hydra = cast(dict[str, Any], saved)
+    _check_words((hydra.get("overrides") or {}).get("task", []), choices_of(hydra), path)
+    return hydra
 
 
 def choices_of(hydra: Mapping[str, Any]) -> dict[str, Any]:

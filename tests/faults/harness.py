@@ -9,7 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from tests.faults.inside import Fault, disturbed
@@ -41,11 +43,9 @@ class Whole:
 
 
 def run(subject: Subject, inputs: Inputs, folder: Path, fault: Fault = Fault()) -> Ended:  # noqa: B008 - is frozen
-    """Run the subject in ``folder``; its temporary files lie in ``<folder>.tmp``."""
-    Path(f"{folder}.tmp").mkdir(exist_ok=True)
-    environment = {**os.environ, "TMPDIR": f"{folder}.tmp", "OMP_NUM_THREADS": "1", "COLUMNS": "200", "no_proxy": "*"}
+    """Run the subject in ``folder``."""
     program = partial(disturbed, subject.program(inputs), fault, Path(f"{folder}.told"))
-    return python(program, cwd=folder, environment=environment, spawns=subject.spawns, below=subject.below)
+    return python(program, cwd=folder, environment=environment(folder), spawns=subject.spawns, below=subject.below)
 
 
 def whole(subject: Subject, inputs: Inputs, folder: Path) -> Whole:
@@ -56,6 +56,7 @@ def whole(subject: Subject, inputs: Inputs, folder: Path) -> Whole:
     assert not (found := left(folder)), found
     told = json.loads(Path(f"{folder}.told").read_text())
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert not (found := temporary(folder)), found
     result = subject.result(folder)
     assert result, "nothing to compare"
     return Whole(result, subject.names(folder), told["points"], told["seconds"], size)
@@ -101,11 +102,12 @@ def problems(
     after = run(subject, inputs, folder)
     # All may have been done when the fault came; then the next run has nothing to do and may say so.
     found += [f"the next run: {text}" for text in wrong_end(after, subject, folder, expected)]
+    kept = temporary(folder)
     if differences(subject, folder, expected):
         found.append(f"the next run ends with {after.returncode} and other results: {after.stderr[-1500:]}")
     else:
         found += [f"leaves {name}" for name in sorted(subject.names(folder) - expected.names)[:4]]
-        found += [f"leaves {name} among temporary files" for name in temporary(folder)[:4]]
+        found += [f"leaves {name} among temporary files" for name in kept[:4]]
     found += [f"the next run leaves {len(orphans)} processes"] if (orphans := left(folder)) else []
     if found:
         found.append(f"disturbed by {fault}, it said\n{ended.stdout[-800:]}{ended.stderr[-2500:]}")
@@ -114,9 +116,23 @@ def problems(
     return found
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """Of programs that run in ``folder``."""
+    place = _temporary(folder)
+    place.mkdir(exist_ok=True)
+    return {**os.environ, "TMPDIR": str(place), "OMP_NUM_THREADS": "1", "COLUMNS": "200", "no_proxy": "*"}
+
+
+def _temporary(folder: Path) -> Path:
+    """Where its temporary files lie: sockets are among them, whose names have to be short."""
+    return Path(gettempdir(), f"faults-{blake2b(bytes(folder), digest_size=6).hexdigest()}")
+
+
 def temporary(folder: Path) -> list[str]:
-    """What lies among the temporary files, but for Python's own of processes that were killed: sockets' folders."""
-    return [name for name in os.listdir(f"{folder}.tmp") if not name.startswith("pymp-")]
+    """What lies among the temporary files, which are removed, but for Python's own of processes that were killed."""
+    found = [name for name in os.listdir(_temporary(folder)) if not name.startswith("pymp-")]
+    shutil.rmtree(_temporary(folder))
+    return found
 
 
 def wrong_end(ended: Ended, subject: Subject, folder: Path, expected: Whole) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.harness import Whole, differences, left, processes, run, temporary, whole
+from tests.faults.harness import Whole, differences, environment, left, processes, run, temporary, whole
 from tests.faults.subjects import TRAINING, Inputs, Subject, words
 from tests.processes import Program
 
@@ -78,9 +78,7 @@ def test_a_rank_that_has_stopped_does_not_keep_the_run_from_ending(
     record_property("area", "a rank that has stopped")
     folder = tmp_path / "here"
     fuse = light(folder, signal.SIGSTOP, "rank", 1, 2, 0)
-    Path(f"{folder}.tmp").mkdir()
-    environment = {**os.environ, "TMPDIR": f"{folder}.tmp", "OMP_NUM_THREADS": "1"}
-    program = Program(TOGETHER.program(inputs), (), folder, environment, spawns=2, below=1)
+    program = Program(TOGETHER.program(inputs), (), folder, environment(folder), spawns=2, below=1)
     until = time.monotonic() + PATIENCE
     while not any(state(process) == "T" for process in processes(folder)):
         assert program.poll() is None
@@ -93,6 +91,7 @@ def test_a_rank_that_has_stopped_does_not_keep_the_run_from_ending(
     resumed = run(RESUMED, inputs, folder)
     assert resumed.returncode == 0, resumed.stderr
     assert not differences(TOGETHER, folder, expected)
+    assert not temporary(folder)
 
 
 def state(process: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.harness import differences, left, processes, temporary, whole
+from tests.faults.harness import differences, environment, left, processes, temporary, whole
 from tests.faults.inside import mount, unmount
 from tests.faults.subjects import TRAINING, Inputs, Subject, words
 from tests.processes import Program
@@ -41,11 +41,9 @@ class Disturbed:
         self.start()
 
     def start(self) -> None:
-        Path(f"{self.folder}.tmp").mkdir(exist_ok=True)
-        environment = {**os.environ, "TMPDIR": f"{self.folder}.tmp", "OMP_NUM_THREADS": "1"}
         self.log = open(f"{self.folder}.log", "ab")  # noqa: SIM115 - closed with the program's end
         program, out = SWEEP.program(self.inputs), self.log.fileno()
-        self.program = Program(program, (), self.folder, environment, out, out, spawns=1)
+        self.program = Program(program, (), self.folder, environment(self.folder), out, out, spawns=1)
         self.started += 1
 
     def finished(self) -> int:

@@ -164,6 +164,19 @@ def test_a_trained_networks_views_are_averaged_as_by_hand() -> None:
     assert np.array_equal(confidence, (result[1] * 255).round().byte().numpy())
 
 
+def test_the_mean_is_that_of_views_made_by_hand_to_the_bit() -> None:
+    content, picture, size = checkpoint(), noise(50, 91), (50, 91)
+    shown = PictureInput.of([32, 64], window="whole")
+    predictor = Predictor(content, picture_input=shown, average=["flip", 0.75, 1.5])
+    total = torch.zeros(2, *size)
+    with torch.inference_mode():
+        for height, width in ((32, 64), (24, 48), (48, 96)):
+            view = torch.from_numpy(resize_image(picture, (height, width))).permute(2, 0, 1)[None]
+            total += full_size_logits(predictor.network, view, [size], shown)[0].softmax(0)
+            total += full_size_logits(predictor.network, view.flip(3), [size], shown)[0].softmax(0).flip(2)
+    assert torch.equal(predictor.probabilities(picture), total / 6)
+
+
 def test_several_networks_each_see_pictures_at_their_own_size() -> None:
     members = {
         "a": Predictor(checkpoint(0, (32, 64)), average=["flip", 0.5]),

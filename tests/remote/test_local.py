@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.retries import standard
 
 from segkit.errors import UserError
 from segkit.remote import copying, s3
@@ -157,12 +158,15 @@ def test_a_server_that_falls_silent_is_asked_again(bucket: Bucket, monkeypatch: 
     assert len(bucket.gets()) == 2
 
 
-def test_a_busy_server_is_asked_again(bucket: Bucket) -> None:
+@pytest.mark.parametrize("listing", [False, True])
+def test_a_busy_server_is_asked_again(listing: bool, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(bucket)
-    refuse, left = answers("503 Slow Down", "SlowDown"), [2]
+    monkeypatch.delenv("AWS_MAX_ATTEMPTS")
+    monkeypatch.setattr(standard.ExponentialBackoff, "delay_amount", lambda self, context: 0.0)
+    refuse, left = answers("503 Slow Down", "SlowDown"), [5 if listing else 2]
 
     def fault(environ: dict[str, Any], *rest: Any) -> Iterable[bytes] | None:
-        if "list-type" in environ["QUERY_STRING"] or not left[0]:
+        if ("list-type" in environ["QUERY_STRING"]) != listing or not left[0]:
             return None
         left[0] -= 1
         return refuse(environ, *rest)

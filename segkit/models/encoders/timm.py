@@ -43,6 +43,7 @@ class TimmEncoder(nn.Module):
                 f"({error}).\nGive another encoder, or the other of model.output_stride=16|32."
             ) from error
         self.name = name
+        self.channels_last = str(getattr(self.features, "output_fmt", None) or "").endswith("NHWC")
         self.in_channels = in_channels
         self.channels: list[int] = self.features.feature_info.channels()
         self.strides: list[int] = self.features.feature_info.reduction()
@@ -51,7 +52,8 @@ class TimmEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Feature maps of float (B, in_channels, H, W), normalised: one (B, C, H/stride, W/stride) per stride."""
-        return self.features(image)
+        maps = self.features(image)
+        return [each.permute(0, 3, 1, 2) for each in maps] if self.channels_last else maps
 
     def sources(self, names: Iterable[str]) -> dict[str, str]:
         """Own names, and for each timm's, where some of the underscores are points."""

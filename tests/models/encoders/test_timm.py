@@ -1,9 +1,12 @@
 import sys
+from functools import partial
 
 import pytest
 import torch
 
 from segkit.errors import UserError
+from segkit.models.base import EncoderDecoder
+from segkit.models.decoders.unet import UNetDecoder
 from segkit.models.encoders import build_encoder
 from segkit.models.weights import load_pretrained, load_state
 
@@ -28,6 +31,23 @@ def test_a_whole_networks_file_gives_timms_own_maps(name, tmp_path) -> None:
     ]
     torch.testing.assert_close(maps[-1], expected[-1])
     torch.testing.assert_close(maps[1], expected[1])
+
+
+@torch.no_grad()
+def test_maps_whose_channels_come_last_are_turned() -> None:
+    encoder = build_encoder("timm/test_mambaout").eval()
+    image = torch.randn(1, 3, 64, 96)
+    maps = encoder(image)
+    own = encoder.features(image)
+    shapes = zip(encoder.channels, encoder.strides, strict=True)
+    assert [m.shape for m in maps] == [(1, channels, 64 // stride, 96 // stride) for channels, stride in shapes]
+    assert all(torch.equal(one[0, :, 1, 2], other[0, 1, 2]) for one, other in zip(maps, own, strict=True))
+
+
+@torch.no_grad()
+def test_a_network_on_such_maps_gives_logits() -> None:
+    network = EncoderDecoder(3, "timm/test_mambaout", partial(UNetDecoder, width=4)).eval()
+    assert network(torch.zeros(1, 3, 33, 65, dtype=torch.uint8)).shape == (1, 3, 33, 65)
 
 
 def test_safetensors_are_read(tmp_path) -> None:
