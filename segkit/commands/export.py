@@ -42,8 +42,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     output = _output(settings, trained, precision)
     check_new(output, "output")
     others = (about_exported(output), *([output.with_suffix(".bin")] if settings["format"] == "openvino" else []))
-    if (held := next((other for other in others if other.exists()), None)) and not _half_there(output):
-        raise UserError(f"output={output}: {held} is there, which is written beside it; remove it")
+    if (present := next((other for other in others if other.exists()), None)) and not _half_there(output):
+        raise UserError(f"output={output}: {present} is there, which is written beside it; remove it")
     given = None if settings["against"] is None else find_pictures(settings["against"], "against")
 
     from segkit.data.records import evenly

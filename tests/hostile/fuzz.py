@@ -36,10 +36,12 @@ from segkit.errors import UserError
 from segkit.models.trained import load_network, read_checkpoint
 from segkit.predict.outputs import _written
 from segkit.road.calibration import Calibration
+from segkit.road.raw_calibration import read_calibration
 from segkit.runs.read import checked_result, choices_of, own_folders, read_hydra, read_overrides, read_run
-from tests.fixtures import CLASSES_YAML, level_camera
+from tests.fixtures import CLASSES_YAML, level_camera, write_raw_calibration
 from tests.hostile.ingredients import checkpoint, run_folder
 from tests.hostile.zygote import MEMORY, address_space
+from tests.reliability import write
 
 SECONDS = 20
 """For one input."""
@@ -228,6 +230,11 @@ def calibration(content: bytes) -> None:
     told(lambda: Calibration.from_file(_file("a.txt", content)))
 
 
+def recording(content: bytes) -> None:
+    """The calibration of a raw recording."""
+    told(lambda: read_calibration(_file("calib_cam_to_cam.txt", content), HERE / "image_02/data/0.png"))
+
+
 def classes(content: bytes) -> None:
     """The file that says what masks mean."""
     told(lambda: read_description(_file("classes.yaml", content), HERE))
@@ -249,14 +256,25 @@ def told(function: Callable[[], Any]) -> None:
                 raise
 
 
+GOOD: dict[str, list[bytes]] = {
+    "picture": _pictures(),
+    "array": [_array()],
+    "calibration": [level_camera(70, (60, 15), 1.65).text().encode()],
+    "recording": [write_raw_calibration(HERE / "good.txt").read_bytes()],
+    "classes": [CLASSES_YAML.encode()],
+    "manifest": [b'["mask/a.png", "road.json"]'],
+    "result_bytes": [json.dumps(RESULT).encode()],
+}
+"""Good files, by the names of the functions that read them."""
+
 KINDS: list[tuple[Callable[[Any], None], st.SearchStrategy[Any], float]] = [
-    (picture, damaged(_pictures()), 4),
-    (array, damaged([_array()]), 1),
+    (picture, damaged(GOOD["picture"]), 4),
+    (array, damaged(GOOD["array"]), 1),
     (training, altered(TRAIN), 1),
     (predicting, altered(PREDICT), 1),
     (entry, altered(ENTRY), 0.5),
     (result, altered(RESULT), 1),
-    (result_bytes, damaged([json.dumps(RESULT).encode()]), 0.5),
+    (result_bytes, damaged(GOOD["result_bytes"]), 0.5),
     (kept, st.sampled_from(sorted(KEPT)).flatmap(lambda name: st.tuples(st.just(name), damaged([KEPT[name]]))), 1),
     (
         kept_values,
@@ -265,9 +283,10 @@ KINDS: list[tuple[Callable[[Any], None], st.SearchStrategy[Any], float]] = [
         ),
         1,
     ),
-    (calibration, damaged([level_camera(70, (60, 15), 1.65).text().encode()]), 1),
-    (classes, damaged([CLASSES_YAML.encode()]), 1),
-    (manifest, damaged([b'["mask/a.png", "road.json"]']), 0.5),
+    (calibration, damaged(GOOD["calibration"]), 1),
+    (recording, damaged(GOOD["recording"]), 1),
+    (classes, damaged(GOOD["classes"]), 1),
+    (manifest, damaged(GOOD["manifest"]), 0.5),
 ]
 
 
@@ -332,7 +351,9 @@ def main() -> None:
         print(f"seed {number}", flush=True)
         try_all(200, number)
         rounds += 1
-    print(f"{rounds} rounds of {sum(round(200 * weight) for _, _, weight in KINDS)} inputs: all held")
+    tried = {function.__name__: rounds * round(200 * weight) for function, _, weight in KINDS}
+    write({f"random inputs: {name}": {"tried": count, "held": count} for name, count in tried.items()})
+    print(f"{rounds} rounds, {sum(tried.values())} inputs: all held")
 
 
 if __name__ == "__main__":
