@@ -70,7 +70,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(
     assert not temporary(folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, *([signal.SIGTERM] if ALL else [])])
 def test_a_rank_that_has_stopped_does_not_keep_the_run_from_ending(
     number: int, inputs: Inputs, expected: Whole, tmp_path: Path, record_property
 ) -> None:

@@ -40,7 +40,7 @@ from segkit.road.raw_calibration import read_calibration
 from segkit.runs.read import checked_result, choices_of, own_folders, read_hydra, read_overrides, read_run
 from tests.fixtures import CLASSES_YAML, level_camera, write_raw_calibration
 from tests.hostile.ingredients import checkpoint, run_folder
-from tests.hostile.zygote import MEMORY, address_space
+from tests.hostile.limited import MEMORY, address_space
 from tests.reliability import write
 
 SECONDS = 20

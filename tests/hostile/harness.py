@@ -1,27 +1,28 @@
 """Hostile cases: what a case is, how it is run, and what is held against it."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
+import signal
 import stat
-import subprocess
-import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from tests.fixtures import write_kitti
 from tests.hostile.ingredients import MODEL_WORDS
+from tests.hostile.limited import segkit
+from tests.processes import Program
 
 TRAINING = ["data.image_shape=[32,64]", "data.split=fraction", "data.val_fraction=0.5", "data.workers=0"]
 TRAINING += ["trainer.max_epochs=1", "trainer.gpus=0", "predictions=0", "data.batch_size=3"]
-REPOSITORY = Path(__file__).resolve().parents[2]
-MEMORY_GIB = 4.0
+GRACE = 3.0
+"""Seconds in which the processes that a command has started have to end after it."""
+
 LINES = 2
 """Lines that a mistake may take."""
 
@@ -56,26 +57,43 @@ class Case:
         return self.name
 
 
-class Zygote:
-    """The warmed process (``zygote.py``)."""
+@dataclass(frozen=True)
+class Ran:
+    """What became of a command: exit code (negative: the signal's number), what it said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+    late: bool
+    orphans: bool
+
+
+class Workplace:
+    """Where commands run, and what they are given."""
 
     def __init__(self) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
-        environment.pop("PYTEST_CURRENT_TEST", None)
-        command = [sys.executable, "-m", "tests.hostile.zygote"]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, **pipes)  # type: ignore[call-overload]
-        assert self.process.stdout.readline() == "ready\n"
-        self.seconds = 0.0
         self.scratch = Path(tempfile.mkdtemp(prefix="hostile-"))
 
-    def run(self, words: Sequence[str], folder: Path, seconds: float) -> dict[str, Any]:
-        """What became of ``segkit <words>`` in ``folder``; see ``zygote.followed``."""
-        asked = {"words": list(words), "folder": str(folder), "seconds": seconds}
-        print(json.dumps(asked), file=self.process.stdin, flush=True)
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        self.seconds += answer["seconds"]
-        return answer
+    def run(self, words: Sequence[str], folder: Path, seconds: float) -> Ran:
+        """``segkit <words>`` in ``folder``, with limits, for so many seconds at most."""
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        environment.pop("PYTEST_CURRENT_TEST", None)
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            program = Program(partial(segkit, list(words)), (), folder, environment, out.fileno(), err.fileno())
+            late = False
+            try:
+                code = program.wait(seconds)
+            except TimeoutError:
+                late, code = True, -signal.SIGKILL
+            end = time.monotonic() + (0 if late else GRACE)
+            while alive(program.pid) and time.monotonic() < end:
+                time.sleep(0.02)
+            if orphans := alive(program.pid):
+                os.killpg(program.pid, signal.SIGKILL)
+            for file in (out, err):
+                file.seek(0)
+            said = [file.buffer.read().decode(errors="replace") for file in (out, err)]
+        return Ran(code, *said, late, orphans and not late)
 
     @cached_property
     def trained(self) -> Path:
@@ -84,14 +102,21 @@ class Zygote:
         folder.mkdir()
         write_kitti(folder / "data/data_road", 2, 1)
         ended = self.run(["train", *MODEL_WORDS, *TRAINING, "hydra.run.dir=run"], folder, 60)
-        assert ended["code"] == 0, Path(f"{folder}.err").read_text()
+        assert ended.code == 0, ended.err
         return folder
 
     def close(self) -> None:
-        """End it."""
+        """Remove it."""
         shutil.rmtree(self.scratch, ignore_errors=True)
-        self.process.stdin.close()
-        self.process.wait()
+
+
+def alive(group: int) -> bool:
+    """Whether a process group has members."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def snapshot(folder: Path) -> dict[str, tuple[object, ...]]:
@@ -112,24 +137,22 @@ def snapshot(folder: Path) -> dict[str, tuple[object, ...]]:
     return found
 
 
-def broken(case: Case, folder: Path, zygote: Zygote) -> list[str]:
+def broken(case: Case, folder: Path, workplace: Workplace) -> list[str]:
     """Everything in which a case does not end as it has to; run in the empty ``folder``."""
     if case.trained:
-        shutil.copytree(zygote.trained, folder, dirs_exist_ok=True)
+        shutil.copytree(workplace.trained, folder, dirs_exist_ok=True)
     words = [str(word) for word in case.build(folder)]
     before = snapshot(folder)
-    ended = zygote.run(words, folder, case.seconds)
+    ended = workplace.run(words, folder, case.seconds)
     after = snapshot(folder)
-    out, err = (Path(f"{folder}.{name}").read_text(errors="replace") for name in ("out", "err"))
+    out, err = ended.out, ended.err
     found = []
-    if ended["late"]:
+    if ended.late:
         found.append(f"hangs: killed after {case.seconds:g} s")
-    elif ended["code"] != case.code:
+    elif ended.code != case.code:
         found.append(f"exit code {ended['code']} instead of {case.code}")
-    if ended["orphans"]:
+    if ended.orphans:
         found.append("leaves processes")
-    if ended["gib"] > MEMORY_GIB:
-        found.append(f"takes {ended['gib']:.1f} GiB")
     if "Traceback" in out + err:
         found.append("prints a traceback")
     if case.code == 2 and len(err.strip().splitlines()) > case.lines:
