@@ -78,7 +78,7 @@ def _signalled(number: int) -> Outcome:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UserError):
+    if isinstance(error, UserError) or (isinstance(error, OSError) and error.filename is not None):
         return one_line(readable(error))
     text = str(error).strip()
     return one_line(f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__)

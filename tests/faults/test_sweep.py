@@ -36,7 +36,8 @@ class Disturbed:
     """The sweep, started again where it has ended, and what happens to it."""
 
     def __init__(self, inputs: Inputs, folder: Path) -> None:
-        self.inputs, self.folder, self.started, self.orphans = inputs, folder, 0, 0
+        self.inputs, self.folder = inputs, folder
+        self.started, self.most, self.orphans = 0, AGAIN, 0
         self.codes: list[int] = []
         self.start()
 
@@ -69,7 +70,7 @@ class Disturbed:
         self.log.close()
         self.codes.append(self.program.returncode)
         self.orphans += len(left(self.folder))
-        if self.program.returncode == 0 or self.started >= AGAIN:
+        if self.program.returncode == 0 or self.started >= self.most:
             return False
         self.start()
         return True
@@ -91,7 +92,8 @@ class Disturbed:
             while True:
                 file.write(bytes(1 << 20))
         until = time.monotonic() + FULL_SECONDS
-        while time.monotonic() < until and self.program.poll() is None:
+        while time.monotonic() < until and self.goes_on():
+            self.most = self.started + AGAIN  # while the disk is full no command gets anywhere
             time.sleep(0.2)
         ballast.unlink()
         return True
