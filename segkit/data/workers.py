@@ -1,6 +1,7 @@
 """Loader processes: how many, how they start, and who handles Ctrl-C."""
 
 import signal
+from traceback import walk_tb
 
 import cv2
 import torch
@@ -17,6 +18,13 @@ def worker_count(processes: int) -> int:
     """Loader processes for each of ``processes`` training processes; on 2 cores or fewer they would only be in the
     way of the training itself."""
     return 0 if cores() <= 2 else max(1, min(MOST_WORKERS, cores() // processes))
+
+
+def is_worker_lost(error: BaseException) -> bool:
+    """Whether an error is what torch or Python raises where a worker has died: it says so, or its tensors are gone."""
+    steps = walk_tb(error.__traceback__)
+    lost = any(frame.f_globals.get("__name__") == "multiprocessing.resource_sharer" for frame, _ in steps)
+    return lost or (isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"))
 
 
 def start_worker(worker_id: int) -> None:

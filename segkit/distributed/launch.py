@@ -32,6 +32,8 @@ from segkit.runs.files import locked_folder
 LEFT_ALONE = ("Connection closed by peer", "Connection reset by peer")
 """What gloo says in a process that waited for one that is no longer there."""
 
+_LOST = "(killed for want of memory?)\nresume=<run folder> goes on with the run"
+
 TEMPORARY = "segkit-processes-"
 """How folders begin, among the system's temporary files, in which the processes of a run find each other."""
 
@@ -44,12 +46,12 @@ def launch(processes: int, function: Callable[..., Any], *arguments: Any) -> Any
     Both have to be picklable. A process that fails ends all of them. Returns what the function returns on rank 0.
 
     Raises:
-        UserError: as the first process that failed raised it.
+        UserError: as the first process that failed raised it; or one was killed.
         RuntimeError: another exception of that process, with its traceback.
         Interrupted: SIGINT or SIGTERM came; the processes have ended.
     """
     for name in logging.root.manager.loggerDict:
-        if name.startswith(("torch.distributed.elastic", "torch.distributed.launcher")):
+        if name.startswith(("torch.distributed.elastic", "torch.distributed.launcher", "torch.multiprocessing")):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is told below
     with _temporary_folder() as logs:
         return _launch(processes, function, arguments, logs)
@@ -136,10 +138,10 @@ def _own_error(error: ChildFailedError, logs: Path, processes: int) -> Exception
     written = sorted(logs.rglob("error.json"), key=lambda path: path.stat().st_mtime_ns)
     if not written or not Path(failure.error_file).is_file():
         reason = failure.signal_name() if failure.exitcode < 0 else f"exit code {failure.exitcode}"
-        return RuntimeError(f"process {rank} of the run ended with {reason} (killed for want of memory?)")
+        return UserError(f"process {rank} of the run ended with {reason} {_LOST}")
     first = json.loads(written[0].read_text())["message"]
     if len(written) < processes and any(sign in first["message"] for sign in LEFT_ALONE):
-        return RuntimeError("a process of the run ended without a word (killed for want of memory?)")
+        return UserError(f"a process of the run ended without a word {_LOST}")
     kind, _, text = first["message"].partition(": ")
     known: dict[str, type[UserError]] = {"UserError": UserError, "Pruned": Pruned}
     if kind in known:

@@ -13,6 +13,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from segkit.config.schema import TrainerSettings
 from segkit.data.module import SegmentationDataModule
 from segkit.data.overlay import Painter
+from segkit.data.workers import is_worker_lost
 from segkit.distributed.devices import Processes
 from segkit.distributed.ranks import Ranks
 from segkit.errors import UserError, choices, printable
@@ -127,6 +128,13 @@ def _fit(
         raise UserError(
             f"out of GPU memory: {str(error).splitlines()[0]}\n"
             f"Lower data.batch_size (now {data.batch_size}) or data.image_shape, or set trainer.precision=bf16"
+        ) from error
+    except (RuntimeError, OSError, EOFError) as error:
+        if not is_worker_lost(error):
+            raise
+        raise UserError(
+            "a process that loads pictures has died (killed for want of memory?); lower data.workers or "
+            "data.batch_size\nresume=<run folder> goes on with the run"
         ) from error
 
 

@@ -67,7 +67,7 @@ def test_rank_0_tells_what_all_have_done() -> None:
         ("user", UserError, "^data.root: not on this machine$"),
         ("bug", RuntimeError, r"process 1 of the run failed: KeyError: 'what was it\?'\n(.|\n)*in fail"),
         # Which it is depends on who notices first, the launcher or the process that waits.
-        ("kill", RuntimeError, "^(process 1 of the run ended with SIGKILL|a process of the run ended without a word) "),
+        ("kill", UserError, "^(process 1 of the run ended with SIGKILL|a process of the run ended without a word) "),
     ],
 )
 def test_the_one_that_failed_is_told_and_not_those_that_waited_for_it(

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import time
 from dataclasses import replace
@@ -28,6 +29,8 @@ TOGETHER = Subject(
     below=1,
 )  # fmt: skip
 RESUMED = replace(TOGETHER, program=words("train", "resume=run", "trust=tests.faults.planted"))
+SAID = {"rank": "(process . of the run ended with SIGKILL|a process of the run ended without a word)"}
+SAID["loader"] = "a process that loads pictures has died"
 VICTIMS = ("rank", "loader", "launcher")
 
 
@@ -60,7 +63,12 @@ def test_a_killed_training_goes_on_to_the_same_bits(
     fuse = light(folder, signal.SIGKILL, whom, rank, epoch, batch)
     ended = run(TOGETHER, inputs, folder)
     assert not fuse.exists(), f"no {whom} was killed"
-    assert ended.returncode == -signal.SIGKILL if whom == "launcher" else ended.returncode in (1, 2), ended.stderr
+    if whom == "launcher":
+        assert ended.returncode == -signal.SIGKILL
+    else:
+        assert ended.returncode == 2
+        assert "Traceback" not in ended.stderr
+        assert re.search(f"^error: {SAID[whom]}.*\nresume=", ended.stderr, re.MULTILINE)
     assert not left(folder)
     resumed = run(RESUMED if (folder / "run/checkpoints/last.ckpt").exists() else TOGETHER, inputs, folder)
     assert resumed.returncode == 0, resumed.stderr
