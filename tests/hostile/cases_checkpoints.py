@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from tests.hostile.harness import Case
 from tests.hostile.ingredients import checkpoint, device, fifo, picture, write_checkpoint
@@ -152,6 +153,27 @@ def hydra_file(name: str, content: str | bytes, what: str) -> Case:
     return resumed(f"{name} {what}", prepare, r"run.*(damaged|older version|larger than)", "trainer.max_epochs=2")
 
 
+def saved_word(word: str, name: str, command: Sequence[str]) -> Case:
+    """A word in a file of ``.hydra`` that segkit has not written there, and a command that reads it."""
+
+    def built(folder: Path) -> Sequence[str]:
+        path = folder / f"run/.hydra/{name}"
+        content = yaml.safe_load(path.read_text())
+        (content if isinstance(content, list) else content["overrides"]["task"]).append(word)
+        path.write_text(yaml.safe_dump(content))
+        return command
+
+    what = f"{name} with the word {word[:30]}: {command[0]}"
+    return Case(
+        what,
+        built,
+        rf"{name} is damaged, or not segkit's: .* is no setting of segkit's",
+        2,
+        ("experiments",),
+        trained=True,
+    )
+
+
 def result_file(content: str | bytes, what: str, command: Sequence[str], expected: str, code: int) -> Case:
     """A ``result.json`` of another kind in a run folder that another command reads."""
 
@@ -284,6 +306,19 @@ RESULTS = [
     *(result_file(content, what, REPORT, r"run.*result\.json|has not finished", 2) for what, content in JSONS),
 ]
 
+WORDS = [
+    saved_word(word, name, command)
+    for name, command in (("hydra.yaml", ["train", "resume=run"]), ("overrides.yaml", REPORT))
+    for word in (
+        "other=1",
+        "hydra.run.dir=/tmp/other",
+        "+services.web=nginx",
+        "--config-dir=/tmp",
+        "",
+        "; touch executed",
+    )
+]
+
 LAST = [
     resumed(
         "best.ckpt copied to last.ckpt",
@@ -333,4 +368,4 @@ LAST = [
     ),
 ]
 
-CASES = [*FIELDS, *ENTRY, *FILES, *HYDRA, *RESULTS, *LAST]
+CASES = [*FIELDS, *ENTRY, *FILES, *HYDRA, *RESULTS, *WORDS, *LAST]
