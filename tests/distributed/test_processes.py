@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from segkit.distributed.forkserver import server_context
+from segkit.errors import UserError
+from tests.processes import call
+
 PATIENCE = 60.0
 """Seconds in which all processes have to be there."""
 SOON = 10.0
@@ -74,3 +78,13 @@ def test_nothing_outlives_a_killed_process(script: str, least: int, tmp_path: Pa
         assert time.monotonic() < until, f"{len(left)} of {len(children)} processes are left"
     main.stdin.close()
     main.stdout.close()
+
+
+def test_a_folder_of_temporary_files_with_too_long_a_name_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / ("x" * 120)
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    with pytest.raises(UserError, match=r"^TMPDIR=.*/xxx.*: too long a name for sockets"):
+        call(server_context, [])
