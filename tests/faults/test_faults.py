@@ -20,6 +20,18 @@ ALL = os.environ.get("FAULTS") == "all"
 KINDS = {"kill": 8, "cpu": 4, "ENOSPC": 3, "EIO": 3, "EROFS": 3, "clock": 2, "limit": 2, "full": 4, "read-only": 1}
 """How often each happens to each command."""
 
+AREAS = {
+    "kill": "SIGKILL before a step on the disk",
+    "cpu": "SIGKILL after some time of the processor",
+    "ENOSPC": "no room from a step on (ENOSPC)",
+    "EIO": "the disk fails from a step on (EIO)",
+    "EROFS": "the disk is read-only from a step on (EROFS)",
+    "clock": "the clock is set back",
+    "limit": "files may not grow (EFBIG)",
+    "full": "a small file system that runs full",
+    "read-only": "a read-only file system",
+}
+
 CASES = [(subject, kind, number) for subject in SUBJECTS for kind, count in KINDS.items() for number in range(count)]
 FEW = {
     **{name: {("kill", 0), ("ENOSPC", 1), ("full", 2)} for name in ("train", "generate", "cache filling", "download")},
@@ -60,7 +72,7 @@ def wanted(subject: Subject, kind: str, number: int) -> bool:
 def test_the_same_comes_of_it_or_a_line(
     subject: Subject, kind: str, number: int, workshop: Workshop, tmp_path: Path, record_property
 ) -> None:
-    record_property("area", f"{kind}: {subject}")
+    record_property("area", f"faults: {AREAS[kind]}")
     expected = workshop.whole(subject)
     share = random.Random(f"{subject} {kind} {number}").random()
     folder = tmp_path / "here"

@@ -51,7 +51,7 @@ def test_a_connection_that_is_cut(
     number: int, ranges: bool, site: Site, subject: Subject, inputs: Inputs, expected: Whole, tmp_path: Path,
     record_property,
 ) -> None:  # fmt: skip
-    record_property("area", "network cut: download")
+    record_property("area", "faults: a download whose connection is cut")
     chosen, folder = random.Random(f"cut {number} {ranges}"), tmp_path / "here"
     folder.mkdir()
     site.ranges = ranges

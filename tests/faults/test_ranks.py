@@ -57,7 +57,7 @@ def light(folder: Path, number: int, whom: str, rank: int, epoch: int, batch: in
 def test_a_killed_training_goes_on_to_the_same_bits(
     number: int, inputs: Inputs, expected: Whole, tmp_path: Path, record_property
 ) -> None:
-    record_property("area", "12 kills of a training in two processes")
+    record_property("area", "faults: kills of a training in two processes")
     chosen, whom, folder = random.Random(f"kill {number}"), VICTIMS[number % 3], tmp_path / "here"
     rank, epoch, batch = chosen.randrange(2), chosen.randrange(EPOCHS), chosen.randrange(BATCHES)
     fuse = light(folder, signal.SIGKILL, whom, rank, epoch, batch)
@@ -83,7 +83,7 @@ def test_a_rank_that_has_stopped_does_not_keep_the_run_from_ending(
     number: int, inputs: Inputs, expected: Whole, tmp_path: Path, record_property
 ) -> None:
     """It hangs, as with a dead disk or a debugger; the others wait for it, and the run can be ended still."""
-    record_property("area", "a rank that has stopped")
+    record_property("area", "faults: a process of a training that has stopped (SIGSTOP)")
     folder = tmp_path / "here"
     fuse = light(folder, signal.SIGSTOP, "rank", 1, 2, 0)
     program = Program(TOGETHER.program(inputs), (), folder, environment(folder), spawns=2, below=1)

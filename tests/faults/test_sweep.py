@@ -101,7 +101,7 @@ class Disturbed:
 
 @pytest.mark.skipif(os.environ.get("FAULTS") != "all", reason="takes minutes: make faults")
 def test_a_sweep_ends_complete_and_as_one_that_nothing_disturbs(tmp_path: Path, record_property: Any) -> None:
-    record_property("area", "sweep of 100 jobs")
+    record_property("area", "faults: a sweep of 100 jobs")
     inputs, folder = Inputs(tmp_path / "inputs"), tmp_path / "here"
     expected = whole(SWEEP, inputs, tmp_path / "undisturbed" / "here")
     folder.mkdir()
