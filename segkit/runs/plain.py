@@ -47,7 +47,7 @@ def read_settings(path: Path) -> DictConfig:
         raise UserError(f"{printable(path)} is damaged: it holds no settings by their names")
     try:
         return DictConfig(OmegaConf.create(text))
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, yaml.YAMLError, ValueError, RecursionError) as error:  # a key that is there twice
         raise UserError(f"{printable(path)} is damaged ({_first_line(error)})") from error
 
 
@@ -84,4 +84,6 @@ def checked(value: Any) -> Any:
 def _first_line(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        return printable(f"line {error.problem_mark.line + 1}: {error.problem}")
     return printable((str(error).splitlines() or [type(error).__name__])[0])

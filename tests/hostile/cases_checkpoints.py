@@ -279,6 +279,7 @@ YAMLS: list[tuple[str, str | bytes]] = [
         "\n".join(["a0: &a0 [x]"] + [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40)]),
     ),
     ("of a tag that runs code", "!!python/object/apply:os.system ['touch executed']"),
+    ("of a key twice", "name: one\nname: other\ntrainer: {}\noverrides: {}\nruntime: {}\nruntime: {}"),
     ("foreign", "name: other\nservices: {web: {image: nginx}}"),
     ("of an unknown resolver", "name: ${nothing:1}"),
     ("of a circle", "name: ${name}\ntrainer: ${trainer}"),
