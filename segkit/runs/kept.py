@@ -80,17 +80,20 @@ class Result(_Open):
 
 
 class TrainingResult(Result):
-    """``result.json`` of ``segkit train``. Times are seconds since 1970; ``scores`` are those of the best epoch."""
+    """``result.json`` of ``segkit train``. Times are seconds since 1970; ``scores`` are those of the best epoch.
 
-    status: Literal["finished", "failed", "interrupted", "pruned", "running"] | None = None
-    reason: str | None = None
+    What has no ``None`` is left out where there is none; its default says nothing.
+    """
+
+    status: Literal["finished", "failed", "interrupted", "pruned", "running"] = "running"
+    reason: str = ""
     started: Number = None
     ended: Number = None
-    monitor: str | None = None
-    max_epochs: Epochs | None = None
-    scores: dict[str, Number] | None = None
-    best: Best | None = None
-    epochs: list[Epoch] | None = None
+    monitor: str = ""
+    max_epochs: Epochs = 0
+    scores: dict[str, Number] = {}
+    best: Best = Best(checkpoint="", epoch=0)
+    epochs: list[Epoch] = []
     host: str | None = None
     devices: str | None = None
     gpu_memory_gib: Number = None

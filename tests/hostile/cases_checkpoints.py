@@ -298,6 +298,7 @@ JSONS: list[tuple[str, str | bytes]] = [
     ("nested 100000 deep", "[" * 100_000),
     ("of other types", json.dumps({"status": 5, "epochs": "text", "scores": [], "best": 5, "started": "x"})),
     ("of epochs of other types", json.dumps({"status": "finished", "epochs": [1, "a"], "scores": {"iou": "x"}})),
+    ("of nothing where scores are", json.dumps({"status": "finished", "scores": None, "best": None, "epochs": None})),
     ("of numbers too large", json.dumps({"status": "finished", "epochs": [{"epoch": 10**400, "mean_loss": 1}]})),
 ]
 EVALUATE = ["evaluate", "checkpoint=run", "gpus=0", "view=perspective"]

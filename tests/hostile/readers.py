@@ -43,9 +43,9 @@ def main() -> None:
         corpus.mkdir()
         command = [sys.executable, "-m", "tests.hostile.readers", f"reader={name}", f"seconds={seconds}"]
         done = subprocess.run([*command, f"corpus={corpus}"], stderr=subprocess.PIPE, text=True, errors="replace")
-        tried = int((re.findall(r"Done (\d+) runs|#(\d+)\s", done.stderr) or [("0", "")])[-1][0] or 0)
+        tried = max(map(int, re.findall(r"(?:^#|^Done )(\d+)", done.stderr, re.MULTILINE)), default=0)
         if done.returncode:
-            print(done.stderr[-4000:], file=sys.stderr)
+            print(f"{done.stderr[-4000:]}\nexit code {done.returncode}", file=sys.stderr)
             fell.append(f"{name} (its input: {corpus}-*)")
         print(f"{name}: {tried} inputs", flush=True)
         counts[f"random files, led by coverage: {name}"] = {"tried": tried, "held": tried - bool(done.returncode)}
