@@ -68,6 +68,13 @@ def test_any_photograph_is_painted_as_a_viewer_shows_it(ending: str, tmp_path: P
     assert Image.open(tmp_path / "out/mask/photo.png").size == (60, 90)
 
 
+def test_a_telephones_other_format_is_named(tmp_path: Path) -> None:
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    done = segkit("predict", "input=photo.heic", "output=out", "gpus=0", cwd=tmp_path)
+    assert done.code == 1
+    assert "photo.heic is HEIC or AVIF, which is not read; save it as JPEG" in done.err + done.out
+
+
 def test_it_knows_ten_classes_and_is_small() -> None:
     assert [item.name for item in library.load().class_list] == CLASSES
     files = {path.name: path.stat().st_size for path in find.BUNDLED_FOLDER.iterdir()}
