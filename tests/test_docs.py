@@ -105,8 +105,8 @@ RUN_HERE = {
     "segkit predict checkpoint=outputs/train/<run> input=data/scenes/testing/image_2 output=painted": ["output=again"],
     "segkit data action=generate data.root=data/sim2real 'count=[6000,300]' seed=0 looks=varied": ["count=[6,3]"],
     "segkit data action=show data.root=data/sim2real": [],
-    "segkit data action=generate data.root=data/objects 'count=[6000,300]' seed=0 looks=varied 'also=[semantic]'": [
-        "count=[6,3]"
+    "segkit data action=generate data.root=data/objects 'count=[20000,0]' seed=0 looks=varied 'also=[semantic]'": [
+        "count=[6,0]"
     ],
     "segkit data action=generate data.root=data/objects 'count=[20000,0]' seed=0 looks=varied 'also=[semantic]'": [
         "count=[6,0]",
@@ -114,6 +114,8 @@ RUN_HERE = {
     ],
     "python train.py experiment=bundled trainer.gpus=1": [*FAST, "data.val_fraction=0.3", "data.batch_size=2"],
     "python train.py experiment=scenes_objects trainer.gpus=1": [*FAST, "data.val_fraction=0.3", "data.batch_size=2"],
+    "python train.py experiment=camvid_best data.root=data/camvid init_from=outputs/scenes_objects/<objects> "
+    "trainer.max_epochs=40 optimizer.warmup=100": [*FAST, "trainer.max_epochs=1", "data.batch_size=2"],
     "python train.py experiment=sim2real trainer.gpus=1": [*FAST, "data.val_fraction=0.3", "data.batch_size=2"],
     "segkit evaluate checkpoint=outputs/sim2real/<varied> data=camvid data.classes=road part=all": [],
     f"{PREDICT.replace('train/<run>', 'sim2real/<varied>')} output=sheets format=sheet": [],
@@ -270,6 +272,7 @@ def filled(command: str, cwd: Path) -> str:
         "<street>": ("outputs/cityscapes/*", -1),
         "<mine>": ("outputs/mine/*", -1),
         "<varied>": ("outputs/sim2real/*", -1),
+        "<objects>": ("outputs/scenes_objects/*", -1),
     }
     for place, (pattern, which) in places.items():
         if place in command:

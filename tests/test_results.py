@@ -1,4 +1,4 @@
-"""The README's table of results says what the entries of the lab book say."""
+"""The tables of results in README and docs say what the entries of the lab book say."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,20 @@ def recipe(name: str, experiment: str, split: str | None = None) -> dict[str, An
     return dict(found)
 
 
+def trained(name: str, split: str, **settings: object) -> dict[str, Any]:
+    """The recipe of an entry that has these settings, by the last part of their keys."""
+    (found,) = [
+        one
+        for one in entry(name)["recipes"]
+        if one["split"] == split
+        and all(value == settings.get(key.split(".")[-1], value) for key, value in one["settings"].items())
+    ]
+    return dict(found)
+
+
 def percent(score: dict[str, float], scale: float = 100) -> str:
+    if score["count"] == 1:
+        return f"{scale * score['mean']:.1f} (1 seed)"
     seeds = "" if score["count"] == 3 else f" ({score['count']} seeds)"
     return f"{scale * score['mean']:.1f} ± {scale * score['sd']:.1f}{seeds}"
 
@@ -37,6 +50,9 @@ def rows() -> list[str]:
     averaged, scenes = recipe("camvid_average", "camvid_best"), recipe("scenes", "scenes")
     seen = {one["part"]: one["classes"]["iou"]["road"] for one in entry("sim2real")["evaluations"].values()}
     road = f"road IoU {100 * seen['val']:.1f} (train part {100 * seen['train']:.1f}), one seed"
+    control = entry("camvid_control")
+    control_end, control_minutes = 100 * control["epochs"][-1]["val/iou"], control["seconds"]["fit"] / 60
+    started, started_drive = (trained("pretraining", split, max_epochs=150) for split in ("official", "drive"))
     fcn, fpn = "FCN-8s, VGG16-BN", "FPN, VGG16-BN"
     end = "last_epoch"
     return [
@@ -46,11 +62,47 @@ def rows() -> list[str]:
         f"| {percent(best_drive[end]['iou'])} | {minutes(best_drive)} | [camvid](experiments/camvid) |",
         f"| the same, 8 views averaged | {fpn} | `camvid_best` | mean IoU {percent(averaged['scores']['mean_iou'])} "
         "| – | – | [camvid_average](experiments/camvid_average) |",
+        f"| CamVid, 11 classes | {fcn} | `camvid_control` | mean IoU {control_end:.1f} (1 seed) "
+        f"| – | {control_minutes:.1f} | [camvid_control](experiments/camvid_control) |",
+        f"| CamVid's road, from a start on generated scenes | {fpn} | `camvid_road` "
+        f"| road IoU {percent(started[end]['iou/road'])} | {percent(started_drive[end]['iou/road'])} "
+        f"| {minutes(started_drive)} | [pretraining](experiments/pretraining) |",
         f"| 289 generated scenes | {fcn} | `scenes` | MaxF from above {percent(scenes[end]['road/bev/MaxF'], 1)} "
         f"| – | {minutes(scenes)} | [scenes](experiments/scenes) |",
         f"| CamVid's road, from generated scenes alone | FPN, ResNet-34 | `sim2real` | {road} "
         "| – | – | [sim2real](experiments/sim2real) |",
     ]
+
+
+def start_rows() -> list[str]:
+    rows = []
+    for start, scenes, epochs in (
+        ("random", None, 40),
+        ("2 000 scenes", 2000, 40),
+        ("20 000 scenes", 20000, 40),
+        ("60 000 scenes", 60000, 40),
+        ("random", None, 150),
+        ("20 000 scenes", 20000, 150),
+    ):
+        cells = []
+        for split in ("official", "drive"):
+            init_from = f"outputs/runs/scenes_{scenes}" if scenes else None
+            try:
+                if epochs == 150 and not scenes:
+                    found = recipe("camvid", "camvid_best", split)
+                else:
+                    found = trained("pretraining", split, max_epochs=epochs, init_from=init_from)
+            except ValueError:  # not measured
+                cells.append("–")
+            else:
+                cells.append(percent(found["last_epoch"]["iou"]))
+        rows.append(f"| {start} | {epochs} | {' | '.join(cells)} |")
+    return rows
+
+
+def test_the_table_of_starts_is_that_of_the_lab_book() -> None:
+    page = (ROOT / "docs" / "networks.md").read_text().splitlines()
+    assert [row for row in start_rows() if row not in page] == []
 
 
 def test_the_table_of_results_is_that_of_the_lab_book() -> None:

@@ -50,10 +50,10 @@ class Recipe:
         """A score of each finished run of a split, at its best epoch."""
         return [known_score(row, name) for row in self.parts.get(split, ()) if row.finished]
 
-    def last(self, split: str, monitor: str) -> list[float | None]:
-        """The score ``monitor`` of each finished run of a split after its last epoch, which nothing has chosen."""
+    def last(self, split: str, name: str) -> list[float | None]:
+        """A score of each finished run of a split after its last epoch, which nothing has chosen."""
         single = [row.runs[0] for row in self.parts.get(split, ()) if row.finished and not row.pooled]
-        return [run.epochs[-1].get(f"val/{monitor}") if run.epochs else None for run in single]
+        return [run.epochs[-1].get(f"val/{name}") if run.epochs else None for run in single]
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Recipes:
                 "seeds": [row.values.get(SEED) for row in rows],
                 "finished": sum(row.finished for row in rows),
                 "scores": _spreads({name: recipe.scores(split, name) for row in rows for name in row.scores}),
-                "last_epoch": _spreads({self.comparison.monitor: recipe.last(split, self.comparison.monitor)}),
+                "last_epoch": _spreads({name: recipe.last(split, name) for row in rows for name in row.scores}),
                 "seconds": _spreads({"fit": [row.seconds for row in rows if row.finished]}),
             }
             for recipe in self.recipes
