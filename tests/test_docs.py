@@ -108,10 +108,6 @@ RUN_HERE = {
     "segkit data action=generate data.root=data/objects 'count=[20000,0]' seed=0 looks=varied 'also=[semantic]'": [
         "count=[6,0]"
     ],
-    "segkit data action=generate data.root=data/objects 'count=[20000,0]' seed=0 looks=varied 'also=[semantic]'": [
-        "count=[6,0]",
-        "data.root=data/objects_again",
-    ],
     "python train.py experiment=bundled trainer.gpus=1": [*FAST, "data.val_fraction=0.3", "data.batch_size=2"],
     "python train.py experiment=scenes_objects trainer.gpus=1": [*FAST, "data.val_fraction=0.3", "data.batch_size=2"],
     "python train.py experiment=camvid_best data.root=data/camvid init_from=outputs/scenes_objects/<objects> "

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,23 @@ def test_it_knows_ten_classes_and_is_small() -> None:
     with safe_open(find.BUNDLED_FOLDER / "model.safetensors", "numpy") as weights:
         kinds = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - no mapping
     assert kinds == {"BF16", "I64"}
+
+
+def test_it_finds_the_road_of_scenes_that_it_has_not_seen(scenes: Path) -> None:
+    network, found, either = library.load(), 0, 0
+    for picture in sorted((scenes / "training/image_2").iterdir()):
+        mask, _ = network.predict(cv2.imread(str(picture), cv2.IMREAD_COLOR_RGB))
+        label = cv2.imread(str(scenes / "training/semantic" / picture.name), cv2.IMREAD_UNCHANGED)
+        road, said = label == 7, mask == CLASSES.index("road")  # 7: the road's number among Cityscapes' label ids
+        found, either = found + int((road & said).sum()), either + int((road | said).sum())
+    assert found / either > 0.8
+
+
+def test_its_card_has_scores_on_real_pictures() -> None:
+    card = (find.BUNDLED_FOLDER / "README.md").read_text()
+    assert "never seen a photograph" in card
+    for data in ("camvid", "kitti_road"):
+        assert re.search(rf"`segkit evaluate data={data} .* checkpoint=bundled` .*\n\n(\|.*\n)+\| road \| \d", card)
 
 
 def test_where_it_is_absent_a_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
