@@ -36,6 +36,8 @@ PACKAGES := pyproject.toml setup.py constraints.txt Makefile
 	$(call install,.[dev],.venv/.ready $@)
 
 FIRST := outputs/first
+# Two threads on two cores of which another program wants one wait for each other, and train at a tenth of one thread's pace.
+demo: export OMP_NUM_THREADS := 1
 demo: setup  ## generate street scenes, paint one, train a small network on them, paint every object (a minute on 2 cores)
 	@echo "make demo: a generated scene painted by the network that comes with segkit within some 15 s, then by one that is" \
 		"trained here; about a minute in all on two idle cores"
