@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 
 def load(
-    place: str | Path,
+    place: str | Path = "bundled",
     gpu: int | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     trust: Sequence[str] = (),
@@ -24,7 +24,7 @@ def load(
 
     Args:
         place: a run folder of ``segkit train`` (its ``best.ckpt``), a ``.ckpt`` file, a file of ``segkit export``, or a
-            folder of ``segkit package``.
+            folder of ``segkit package``; ``bundled`` is the network that comes with segkit.
         gpu: device number, or None for the CPU.
         precision: ``auto`` is bf16 on GPUs that compute in it, fp32 elsewhere.
         trust: modules of the user's own that the checkpoint may name; their code is run.

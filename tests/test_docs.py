@@ -88,6 +88,8 @@ COMPARE = "'compare={vegetation: [tree, vegetation, terrain], sidewalk: [pavemen
 MERGE = "'data.classes={vehicle: [car, truck, bus], road: [road], ignore: [terrain]}'"
 TWO = "'checkpoint=[outputs/soup/a,outputs/soup/b]'"
 
+BUNDLED_FILES = {"model.safetensors", "config.json", "README.md"}
+
 SERVER = "http://127.0.0.1:8080"
 
 # Command as shown -> what makes it small enough for a test.
@@ -97,6 +99,7 @@ RUN_HERE = {
     "segkit data action=verify data.root=data/data_road": [],
     "python train.py model=fcn8 trainer.gpus=1": [*SMALL, *FEW, "trainer.max_epochs=1", "predictions=2"],
     f"{PREDICT} output=painted": ["input=small/testing/image_2"],
+    "segkit predict input=photo.jpg": [],
     "segkit data action=generate data.root=data/scenes 'count=[289,290]' seed=0": ["count=[4,3]"],
     f"{SCENES} model.weights=null": [*FAST, *NARROW, *FEW],
     "segkit predict checkpoint=outputs/train/<run> input=data/scenes/testing/image_2 output=painted": ["output=again"],
@@ -105,6 +108,7 @@ RUN_HERE = {
     "segkit data action=generate data.root=data/objects 'count=[20000,0]' seed=0 looks=varied 'also=[semantic]'": [
         "count=[6,0]"
     ],
+    "python train.py experiment=bundled trainer.gpus=1": [*FAST, "data.val_fraction=0.3", "data.batch_size=2"],
     "python train.py experiment=scenes_objects trainer.gpus=1": [*FAST, "data.val_fraction=0.3", "data.batch_size=2"],
     "python train.py experiment=camvid_best data.root=data/camvid init_from=outputs/scenes_objects/<objects> "
     "trainer.max_epochs=40 optimizer.warmup=100": [*FAST, "trainer.max_epochs=1", "data.batch_size=2"],
@@ -229,7 +233,8 @@ RUN_HERE = {
     "segkit report run=outputs/evaluate/<evaluations> into=experiments/seeds": [],
 }
 # The recipes behind `make demo` and `make tensorboard` are run below; `make lint test` is what CI runs.
-RUN_ELSEWHERE = {"make demo", "make test", "make tensorboard", "source .venv/bin/activate"}
+RUN_ELSEWHERE = {"make setup", "make demo", "make test", "make tensorboard", "source .venv/bin/activate"}
+RUN_ELSEWHERE |= {"make bundled run=outputs/bundled/<bundled> camvid=data/camvid kitti=data/data_road"}
 RUN_ELSEWHERE |= {"segkit bench what=train"}  # by tests/commands/test_bench.py
 RUN_ELSEWHERE |= {"segkit bench what=serve model.fc_channels=32"}  # by tests/benchmarks/test_serve.py
 # tests/commands/test_data_parallel.py, tests/sweeps/test_ray_pool.py and tests/sagemaker run these as they stand there.
@@ -421,18 +426,44 @@ def test_every_command_runs(tmp_path: Path, bucket: Bucket) -> None:
     assert "<table" in (tmp_path / "outputs" / "sweeps" / "first" / "report" / "report.html").read_text()
 
 
-def recipe(target: str) -> list[str]:
-    lines = subprocess.run(["make", "-n", target], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+def recipe(*words: str) -> list[str]:
+    """The lines of a target of the Makefile, with its variables."""
+    lines = subprocess.run(["make", "-n", *words], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    lines = lines.replace("\\\n", " ")
     return [line.split("||")[-1].strip().removeprefix(".venv/bin/") for line in lines.splitlines()]
 
 
 def test_the_demo_runs(tmp_path: Path) -> None:
-    generate, train = [line for line in recipe("demo") if line.startswith(("segkit data", "python train.py"))]
+    starts = ("segkit data", "segkit predict", "python train.py")
+    generate, predict, train = [line for line in recipe("demo") if line.startswith(starts)]
     run(generate, "count=[8,3]", cwd=tmp_path)
+    run(predict, cwd=tmp_path)
+    assert (tmp_path / "outputs/first/overlay/um_000000.png").is_file()
     small = ["data.image_shape=[32,96]", "model.decoder.width=8", "trainer.max_epochs=1", "data.workers=0"]
     run(train, *small, cwd=tmp_path)
     (result,) = tmp_path.glob("outputs/demo/*/predictions/overlay")
     assert len(list(result.iterdir())) == 3
+
+
+def test_the_network_that_comes_along_is_made_of_a_run(tmp_path: Path) -> None:
+    write_kitti_semantic(tmp_path / "objects", 6, 0)
+    write_camvid(tmp_path / "data/camvid")
+    write_kitti(tmp_path / "data/data_road")
+    words = ["data.root=objects", *FAST, "predictions=0", "hydra.run.dir=outputs/bundled/run", "data.val_fraction=0.5"]
+    run("python train.py experiment=bundled", *words, cwd=tmp_path)
+    lines = [line for line in recipe("bundled", "run=outputs/bundled/run") if line]
+    for line in lines[next(number for number, line in enumerate(lines) if line.startswith("rm -rf")) :]:
+        if not line.startswith("segkit "):
+            subprocess.run(shlex.split(line), cwd=tmp_path, check=True)
+        elif line.startswith("segkit evaluate "):  # of what is in the tests' own folder
+            run(line, "checkpoint=segkit/bundled", "gpus=0", "data.image_shape=[32,96]", "data.resize=64", cwd=tmp_path)
+        else:
+            run(line, cwd=tmp_path)
+    assert {path.name for path in (tmp_path / "segkit/bundled").iterdir()} == BUNDLED_FILES
+    card = (tmp_path / "segkit/bundled/README.md").read_text()
+    assert card.count("`segkit evaluate ") == 2
+    assert "experiment=bundled" in card
+    assert "never seen a photograph" in card
 
 
 def test_tensorboard_starts(tmp_path: Path) -> None:

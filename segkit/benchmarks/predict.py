@@ -1,11 +1,13 @@
 """Prediction speed: the network alone, and a folder of pictures to a folder of PNGs, each beside the plain way.
 
-Plain is the same network in fp32 as torch runs it (eager, NCHW), and one picture after the other.
+Plain is the same network in fp32 as torch runs it (eager, NCHW), and one picture after the other. Beside the network
+alone may stand other programs that compute it (``peers``).
 """
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -20,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from segkit.benchmarks.bare import build_network
 from segkit.benchmarks.datasets import labelled_pictures
 from segkit.benchmarks.exported import exported_tables
+from segkit.benchmarks.peers import Network, peers
 from segkit.benchmarks.table import Table, file_name
 from segkit.benchmarks.timing import matrix_peak, median_step_ms, peak_text
 from segkit.config.check import nested_targets
@@ -40,9 +43,6 @@ from segkit.speed.inference import InferenceNetwork
 
 CASES = {"cuda": [[160, 576, 1], [160, 576, 64], [384, 1248, 1]], "cpu": [[160, 576, 1], [384, 1248, 1]]}
 
-Network = Callable[[Tensor], Tensor]
-"""Logits (B, C, H, W) of uint8 (B, 3, H, W)."""
-
 ROUNDS = 5
 """In each both programs are measured, so that a machine that is slow for a while is slow for both."""
 STEPS = {"cuda": 50, "cpu": 3}
@@ -52,10 +52,10 @@ CLASSES = (SegmentationClass("background", None, background=True), SegmentationC
 
 
 def run(settings: dict[str, Any], folder: Path) -> list[Table]:
-    """Two tables: of the network, two rows for each case, and of the files. An exported file has its own.
+    """Two tables: of the network, a row for each case and program, and of the files. An exported file has its own.
 
     Raises:
-        UserError: a GPU, a data set or a checkpoint that is not there.
+        UserError: a GPU, a data set, a checkpoint or a peer that is not there.
     """
     gpu = one_gpu(settings["gpus"], "gpus")
     precision = prediction_precision(settings["precision"], gpu)
@@ -72,29 +72,40 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         checkpoint, run_folder = read_checkpoint(path, "checkpoint"), home_of(path)
         trust = as_list(settings["trust"])
     plain = load_network(checkpoint, trust, run_folder).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    paths = [record.image for record in labelled_pictures(settings, folder / "scratch")]
+    scratch = folder / "scratch"
+    paths = [record.image for record in labelled_pictures(settings, scratch)]
     name = gpu_name([] if gpu is None else [gpu])
     about = f"{name or 'CPU'}, {cores()} cores; segkit in {precision}, plain: eager, fp32, NCHW"
+    told = "segkit_to_it: how many times as fast segkit is"
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     peak = matrix_peak(device, dtype)
     rows = []
     for case in cases:
-        fast = InferenceNetwork(copy.deepcopy(plain), device, precision == "bf16")
         batches = list(_batches(paths, case, device))
+        scratch.mkdir(parents=True, exist_ok=True)
+        programs = {
+            "segkit": InferenceNetwork(copy.deepcopy(plain), device, precision == "bf16"),
+            "plain": plain,
+            **peers(settings["peers"], plain, batches[0], precision == "bf16", scratch),
+        }
         # Random weights make masks that say nothing.
-        differing = None if settings["checkpoint"] is None else share_differing(fast, plain, batches)
-        rows += _compared(case, *_milliseconds(fast, plain, batches[0]), forward_tflop(plain, case), peak, differing)
+        differing = {
+            other: share_differing(program, plain, batches)
+            for other, program in programs.items()
+            if settings["checkpoint"] is not None and program is not plain
+        }
+        rows += _compared(case, _milliseconds(programs, batches[0]), forward_tflop(plain, case), peak, differing)
     network = Table(
         file_name("predict", precision, "nhwc", name),
         "Prediction: the network alone, pictures on its device",
         rows,
-        [about, peak_text(peak, device, dtype)],
+        [about, told, peak_text(peak, device, dtype)],
     )
     predictor = Predictor(checkpoint, gpu, precision, trust=trust, run=run_folder)
     files = Table(
         file_name("predict-files", precision, "nhwc", name),
         f"Prediction: {len(paths)} picture files to overlays, masks and confidence maps",
-        _from_files(predictor, plain, paths, folder / "scratch"),
+        _from_files(predictor, plain, paths, scratch),
         [about, "reading_s, network_s, writing_s: how long each was busy beside the others"],
     )
     return [network, files]
@@ -133,44 +144,51 @@ def _batches(paths: Sequence[Path], case: Sequence[int], device: torch.device) -
         yield torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)
 
 
-def _milliseconds(fast: Network, plain: Network, images: Tensor) -> tuple[list[float], list[float]]:
-    """Of a call of each network, in each round."""
+def _milliseconds(programs: Mapping[str, Network], images: Tensor) -> dict[str, list[float]]:
+    """Of a call of each program, in each round."""
     steps = STEPS[images.device.type]
-    result: tuple[list[float], list[float]] = [], []
+    result: dict[str, list[float]] = {name: [] for name in programs}
     with torch.inference_mode():
         for _ in range(ROUNDS):
-            for network, rounds in zip((fast, plain), result, strict=True):
-                rounds.append(median_step_ms(lambda: network(images), images.device, steps, warm_up=steps // 3))  # noqa: B023 - called at once
+            for name, program in programs.items():
+                step = partial(program, images)
+                result[name].append(median_step_ms(step, images.device, steps, warm_up=steps // 3))
     return result
 
 
 def _compared(
     case: Sequence[int],
-    fast: Sequence[float],
-    plain: Sequence[float],
+    milliseconds: Mapping[str, Sequence[float]],
     tflop: float,
     peak: float,
-    differing: float | None,
+    differing: Mapping[str, float],
 ) -> list[dict[str, Any]]:
-    """Rows of both networks in one case, from the milliseconds of their rounds; ratios are taken within a round."""
+    """Rows of the programs in one case, from the milliseconds of their rounds; ratios are taken within a round."""
     height, width, batch = case
-    ratio = median(slow / quick for quick, slow in zip(fast, plain, strict=True))
-    figures = ("segkit", median(fast), ratio, differing), ("plain", median(plain), 1.0, None)
-    return [
-        {
-            "height": height,
-            "width": width,
-            "batch": batch,
-            "network": name,
-            "ms": ms,
-            "images_per_second": 1000 * batch / ms,
-            "tflops": 1000 * tflop / ms,
-            "share_of_peak": 1000 * tflop / ms / peak,
-            "ratio_to_plain": ratio_to_plain,
-            "masks_differing_percent": percent,
-        }
-        for name, ms, ratio_to_plain, percent in figures
-    ]
+    rows = []
+    for name, rounds in milliseconds.items():
+        ms = median(rounds)
+        rows.append(
+            {
+                "height": height,
+                "width": width,
+                "batch": batch,
+                "network": name,
+                "ms": ms,
+                "images_per_second": 1000 * batch / ms,
+                "tflops": 1000 * tflop / ms,
+                "share_of_peak": 1000 * tflop / ms / peak,
+                "ratio_to_plain": _ratio(milliseconds["plain"], rounds),
+                "segkit_to_it": _ratio(rounds, milliseconds["segkit"]),
+                "masks_differing_percent": differing.get(name),
+            }
+        )
+    return rows
+
+
+def _ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
+    """How many times as fast one program is as another, of the milliseconds of the same rounds."""
+    return median(one / other for one, other in zip(slow, fast, strict=True))
 
 
 def _from_files(predictor: Predictor, plain: Network, paths: Sequence[Path], scratch: Path) -> list[dict[str, Any]]:

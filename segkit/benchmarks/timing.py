@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from segkit.speed.inference import PackedConvolution
+from segkit.speed.packed import PackedConvolution
 
 PEAK_SIZE = {"cuda": 8192, "cpu": 2048}
 """Rows and columns of the matrices whose product gives ``matrix_peak``: large enough to fill the device."""
@@ -53,7 +53,7 @@ def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
         ms = median_step_ms(lambda: torch.mm(left, right, out=out), device, steps=30, warm_up=10)
     else:
         rows = torch.randn(1, size, size // 16, 16, dtype=dtype).to(memory_format=torch.channels_last)
-        product = PackedConvolution(nn.Conv2d(size, size, 1, bias=False, dtype=dtype), relu=False)
+        product = PackedConvolution(nn.Conv2d(size, size, 1, bias=False, dtype=dtype))
         with torch.no_grad():
             ms = median_step_ms(lambda: product(rows), device, steps=10, warm_up=3)
     return 2 * size**3 / ms * 1e-9

@@ -6,20 +6,32 @@ Reads from top to bottom: what is scored and on which pictures, the counting, ``
 import logging
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit.commands.runner import Typed
-from segkit.config.overrides import as_list, value_of
+from segkit.config.overrides import as_list, override, value_of
 from segkit.config.trained_schema import EvaluateSettings
 from segkit.console import progress_bar
 from segkit.errors import UserError
 from segkit.predict.inputs import find_folder
 from segkit.remote.local import local_place, local_settings
 from segkit.runs.files import write_whole
-from segkit.runs.find import TrainedRun, find_checkpoints, find_runs, is_exported, is_sweep
+from segkit.runs.find import (
+    BUNDLED,
+    BUNDLED_FOLDER,
+    PACKAGED,
+    PACKAGED_ENTRY,
+    TrainedRun,
+    find_checkpoints,
+    find_runs,
+    home_of,
+    is_exported,
+    is_sweep,
+)
 from segkit.runs.folder import RunFolder, environment, gpu_name, write_result
+from segkit.runs.plain import read_json
 from segkit.runs.read import choices_of, own_folders, read_hydra
 
 if TYPE_CHECKING:
@@ -41,22 +53,27 @@ SIZE = {"image_shape", "resize", "window", "overlap"}
 def prepare(typed: Typed) -> Typed:
     """Put the data settings of the (first) run that ``checkpoint=`` means below those that were typed.
 
-    So a network is scored on the part that its own run held out, at the size that it was trained at.
+    So a network is scored on the part that its own run held out, at the size that it was trained at. Of a package that
+    size alone is known. Without ``checkpoint=`` and ``predictions=`` it is the network that comes with segkit.
     """
     places = value_of(typed.words, "checkpoint")
+    if places is None and value_of(typed.words, "predictions") is None:
+        places = BUNDLED
+        typed = replace(typed, words=[*typed.words, override("checkpoint", places)])
     first = places[0] if isinstance(places, list) and places else places
     try:
         run = find_runs(local_place("checkpoint", first))[0] if isinstance(first, str) else None
     except UserError:
         return typed  # the command itself says what is wrong
-    if run is None or run.folder is None:
+    if run is None:
         return typed
+    if run.folder is None:
+        shown = _shown(run.checkpoint)
+        return replace(typed, base={"defaults": ["evaluate", "_self_"], "data": shown}) if shown else typed
     settings, added = run.settings()["data"], [word.lstrip("+").partition("=")[0] for word in run.command()]
     hydra = read_hydra(run.folder)
     chosen, asked = str(choices_of(hydra).get("data", "kitti_road")), value_of(typed.words, "data")
-    inherited = {key: value for key, value in settings.items() if key not in NOT_INHERITED}
-    if inherited.get("resize") == settings["image_shape"]:
-        del inherited["resize"]  # it goes with image_shape, also where another one is given
+    inherited = _going_with_shape({key: value for key, value in settings.items() if key not in NOT_INHERITED})
     if (value_of(typed.words, "data.split") or inherited.get("split")) == "official":
         inherited.pop("held_out", None)  # it goes with another split
     if "data._target_" in added:  # no matter of the chosen file then
@@ -69,6 +86,21 @@ def prepare(typed: Typed) -> Typed:
     return Typed(typed.words, config_dir, base, run.folder)
 
 
+def _going_with_shape(settings: dict[str, Any]) -> dict[str, Any]:
+    """Without a ``resize`` that goes with ``image_shape``, also where another one of these is given."""
+    alike = settings.get("resize") == settings["image_shape"]
+    return {key: value for key, value in settings.items() if key != "resize" or not alike}
+
+
+def _shown(checkpoint: Path) -> dict[str, Any]:
+    """The settings ``SIZE`` of a package's network; empty of another checkpoint, which says them to torch alone."""
+    try:
+        told = read_json(checkpoint.with_name(PACKAGED_ENTRY))["input"] if checkpoint.name == PACKAGED else {}
+        return _going_with_shape({key: told[key] for key in SIZE}) if told else {}
+    except (OSError, UserError, KeyError, TypeError):
+        return {}  # reading the checkpoint says what is wrong
+
+
 def run(settings: dict[str, Any], folder: RunFolder) -> None:
     """Score and write ``result.json`` and figures into ``folder``.
 
@@ -78,7 +110,8 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
     """
     if (settings["checkpoint"] is None) == (settings["predictions"] is None):
         raise UserError(
-            "give checkpoint=<run folder, .ckpt or exported file> or predictions=<folder of maps>, one of the two"
+            "give checkpoint=<run folder, .ckpt or exported file> or predictions=<folder of maps>, one of the two; "
+            "without both, the network that comes with segkit is scored"
         )
     if settings["data"].get("unscored") == "road":
         raise UserError("data.unscored=road: the benchmark leaves black label areas out; use data.unscored=ignore")
@@ -180,7 +213,7 @@ def _score_networks(settings: dict[str, Any], runs: list[TrainedRun]) -> _Outcom
     else:
         held = held_out_parts(runs, settings["data"])
     for trained in runs:
-        if trained.folder is None and settings["part"] != "all":
+        if trained.folder is None and settings["part"] != "all" and home_of(trained.checkpoint) != BUNDLED_FOLDER:
             log.warning(
                 "checkpoint: %s lies in no run folder, so nobody knows which pictures it was trained on; scored are "
                 "those that the settings of data put into part=%s",

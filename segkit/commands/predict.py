@@ -86,7 +86,11 @@ def run(settings: dict[str, Any], folder: RunFolder) -> None:
         },
     )
     what = "pictures" if moving is None else "frames"
-    log.info("%d %s painted in %s", about[what], what, folder.path)
+    single = folder.path / formats[0] / f"{paths[0].stem}.png" if len(paths) == 1 else None
+    if single is not None and single.is_file():
+        log.info("%s painted: %s", paths[0], single)
+    else:
+        log.info("%d %s painted in %s", about[what], what, folder.path)
     if about[what]:
         log.info("%s", painted.seconds)
     if about.get("interrupted"):

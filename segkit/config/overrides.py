@@ -24,6 +24,7 @@ TEXTS |= {
     "sweep",
     "upload",
     "against",
+    "about",
 }
 
 VALUED = ("--config-dir", "-cd", "--cfg", "-c")

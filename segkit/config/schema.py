@@ -179,6 +179,7 @@ class BenchSettings(Strict):
     seconds: Annotated[float, Gt(0)]
     checkpoint: str | None
     trust: Names
+    peers: list[Literal["compile", "onnxruntime", "openvino"]]
 
     _gpus = field_validator("gpus")(check_gpus)
 

@@ -145,6 +145,9 @@ class PackageSettings(Strict):
     output: str
     license: str
     pictures: Count
+    half: bool
+    about: Annotated[str, Len(1)] | None
+    evaluations: Names
 
     @field_validator("license")
     @classmethod

@@ -102,6 +102,8 @@ def picture_size(data: bytes, path: Path) -> tuple[int, int]:
     """
     if not data:
         raise PictureError(UNREADABLE, path, "is empty")
+    if data[4:8] == b"ftyp":
+        raise PictureError(UNREADABLE, path, "is HEIC or AVIF, which is not read; save it as JPEG")
     width, height = 0, 0
     if data.startswith(png.SIGNATURE):
         width, height = (int.from_bytes(data[position : position + 4], "big") for position in (16, 20))

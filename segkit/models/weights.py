@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlparse
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from segkit.errors import UserError, printable
@@ -216,8 +217,6 @@ def read_tensors(path: Path, key: str, remedy: str) -> Any:
     """
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             open_regular(path).close()
             return load_file(path)
         with open_regular(path) as file:
@@ -225,8 +224,6 @@ def read_tensors(path: Path, key: str, remedy: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about kinds of tensors and pickles that nobody here asks for
             return torch.load(path, map_location="cpu", weights_only=True)
-    except ImportError as error:
-        raise UserError(f"{key}: {path} needs safetensors: pip install 'segkit[models]'.") from error
     except FileNotFoundError as error:
         raise UserError(f"{key}: {path} does not exist.") from error
     except (OSError, _Packed) as error:

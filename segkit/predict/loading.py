@@ -1,5 +1,6 @@
 """Checkpoints and exported files as networks that predict: the place where the two are told apart."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,9 @@ from segkit.models.trained import read_checkpoint
 from segkit.predict.ensemble import Ensemble
 from segkit.predict.exported import Exported
 from segkit.predict.predictor import Predictor
-from segkit.runs.find import home_of, is_exported
+from segkit.runs.find import BUNDLED_FOLDER, home_of, is_exported
+
+log = logging.getLogger(__name__)
 
 
 def load_predictor(
@@ -36,6 +39,9 @@ def load_predictor(
     Raises:
         UserError: see :class:`Predictor` and :class:`Exported`; ``average`` with an exported file.
     """
+    if home_of(path) == BUNDLED_FOLDER:
+        card = BUNDLED_FOLDER / "README.md"
+        log.info("the network that comes with segkit, trained on generated scenes alone: what it can do says %s", card)
     if not is_exported(path):
         return Predictor(read_checkpoint(path, key), gpu, precision, picture_input, trust, run, average)
     if average:

@@ -7,12 +7,24 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from segkit import __version__
+from segkit.evaluation.entry import Evaluation, commands, score_rows
+from segkit.evaluation.tables import left_out_lines
+from segkit.reporting.class_scores import pictures_text
 from segkit.reporting.markdown import made_on, table
+from segkit.road.entry import has_road_scores
+from segkit.road.entry import score_rows as road_rows
 from segkit.runs.read import Run
 
 
 def model_card(
-    name: str, license: str, entry: Mapping[str, Any], parameters: int, run: Run | None, pictures: Sequence[str]
+    name: str,
+    license: str,
+    entry: Mapping[str, Any],
+    parameters: int,
+    run: Run | None,
+    pictures: Sequence[str],
+    about: str | None = None,
+    evaluations: Sequence[Evaluation] = (),
 ) -> str:
     """Markdown, in front of it what model hubs read of it (``license``, ``tags``, ``pipeline_tag``).
 
@@ -23,6 +35,8 @@ def model_card(
         parameters: how many weights it has.
         run: that it comes from; None where nobody knows.
         pictures: paths of painted pictures, from the card's folder.
+        about: a paragraph of whoever packages it.
+        evaluations: whose tables are shown.
     """
     environment = Environment(
         loader=PackageLoader("segkit.reporting", "."),
@@ -47,7 +61,20 @@ def model_card(
         training="" if run is None else _training(run, entry),
         scores=table([("score", "value"), *scores]) if scores else "",
         pictures=pictures,
+        about=about,
+        evaluations=[_evaluation(item) for item in evaluations],
     )
+
+
+def _evaluation(evaluation: Evaluation) -> str:
+    """The command, and the tables of what it found."""
+    result = evaluation.result
+    tables = [table(road_rows([""], [result]))] if has_road_scores(result) else []
+    if rows := score_rows(result):
+        tables.append(table(rows))
+    command = commands([evaluation])[-1]
+    lines = [f"`{command}` ({pictures_text(result)} pictures; {result['gpu'] or 'CPU'}), in percent:", *tables]
+    return "\n\n".join([*lines, *left_out_lines(result.get("left_out", {}))])
 
 
 def _network(model: Mapping[str, Any]) -> str:

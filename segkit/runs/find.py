@@ -23,6 +23,15 @@ EXPORTED = (".onnx", ".pt2", ".xml")
 PACKAGED = "model.safetensors"
 """The weights in a folder of ``segkit package``."""
 
+PACKAGED_ENTRY = "config.json"
+"""The file beside them that says how the network is built."""
+
+BUNDLED = "bundled"
+"""The place that means the network which comes with segkit; a folder of this name is ``./bundled``."""
+
+BUNDLED_FOLDER = Path(__file__).resolve().parents[1] / "bundled"
+"""A folder of ``segkit package``, in a checkout as in an installed package."""
+
 
 @dataclass(frozen=True)
 class TrainedRun:
@@ -46,6 +55,11 @@ class TrainedRun:
     def finished(self) -> bool:
         """Whether the run is known to have come to its end."""
         return self.run is not None and self.run.status == "finished"
+
+
+def folder_of(place: str | Path) -> Path:
+    """The file or folder that a place means."""
+    return BUNDLED_FOLDER if str(place) == BUNDLED else Path(place).expanduser()
 
 
 def run_folders(place: Path) -> list[Path]:
@@ -80,7 +94,7 @@ def find_runs(place: str) -> list[TrainedRun]:
     if not place:
         raise UserError("checkpoint= is empty; give a .ckpt file or a run folder")
     found = []
-    for job in run_folders(Path(place).expanduser()):
+    for job in run_folders(folder_of(place)):
         checkpoint = find_checkpoint(job, "checkpoint")
         above = home_of(_made_of(checkpoint))
         found.append(TrainedRun(checkpoint, read_run(above) if (above / CONFIG).is_dir() else None))
@@ -120,19 +134,24 @@ def _made_of(path: Path) -> Path:
 
 def is_sweep(place: str) -> bool:
     """Whether ``place`` is a folder of run folders."""
-    path = Path(place).expanduser()
+    path = folder_of(place)
     return run_folders(path) != [path]
 
 
 def find_checkpoint(place: str | Path, key: str) -> Path:
     """The checkpoint meant by a ``.ckpt`` file or by a run folder (its ``best.ckpt``); an exported file is itself.
 
-    Of a folder of ``segkit package`` it is the file of the weights.
+    Of a folder of ``segkit package`` it is the file of the weights; ``bundled`` is the one that comes with segkit.
 
     Raises:
         UserError: naming ``key``, when it is not there.
     """
-    path = Path(place).expanduser()
+    path = folder_of(place)
+    if path == BUNDLED_FOLDER and not (path / PACKAGED).is_file():
+        raise UserError(
+            f"{key}: this copy of segkit comes without a network ({path / PACKAGED} is not there); "
+            "give a .ckpt file or a run folder"
+        )
     if path.is_dir():
         packaged = path / PACKAGED
         path = packaged if packaged.is_file() else path / "checkpoints" / "best.ckpt"

@@ -12,6 +12,7 @@ from typing import Any
 from segkit.config.schema import JobSettings
 from segkit.errors import UserError
 from segkit.remote.address import is_address
+from segkit.runs.find import BUNDLED
 from segkit.sagemaker.source import Source
 
 MOST_PARAMETERS, LONGEST_PARAMETER = 100, 2500
@@ -68,7 +69,8 @@ def training_job(
         channels.append(_channel(DATA_CHANNEL, root.rstrip("/") + "/", job.input_mode))
     else:
         parameters["data.root"] = root
-    _reachable(settings, "init_from")
+    if settings["init_from"] != BUNDLED:  # that one comes with the job's source
+        _reachable(settings, "init_from")
     weights = settings["model"].get("weights")
     if isinstance(weights, str) and Path(weights).exists() and weights not in source.names:  # else a name of theirs
         _reachable(settings, "model.weights")

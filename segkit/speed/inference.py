@@ -5,10 +5,7 @@ Its results are those of the network under autocast (bf16), or its own (fp32), w
 
 import copy
 import logging
-from collections.abc import Iterator
 from contextlib import nullcontext
-from itertools import pairwise
-from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segkit.speed.accelerate import accelerate, has_hooks, restore
 from segkit.speed.cuda_graph import CudaGraph
+from segkit.speed.packed import Swap, neighbours, pack, swap
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +23,6 @@ roundings of a GPU's TF32 (2⁻¹¹), and 32 of bfloat16 (2⁻⁹), of which the
 
 GRAPHS = 16
 """Shapes of images for which the network is recorded: each recording keeps the memory of all its feature maps."""
-
-Swap = tuple[nn.Module, str, nn.Module]
-"""A module, the name of a child, and what that was."""
 
 
 class InferenceNetwork:
@@ -82,7 +77,7 @@ class InferenceNetwork:
                 if self.bf16:
                     _cast_convolutions(self._network, swaps)
                 if self.device.type == "cpu" and torch.backends.mkldnn.is_available():
-                    _pack(self._network, swaps)
+                    pack(self._network, swaps)
                 if self.device.type == "cuda":
                     accelerate(self._network)
             reason = self._difference(self._logits(image), expected)
@@ -124,42 +119,17 @@ class InferenceNetwork:
         return f"its logits are {apart:.3g} off, the plain ones reach {largest:.3g}"
 
 
-class PackedConvolution(nn.Module):
-    """A convolution on the CPU, and ReLU after it or not, whose weights oneDNN lays out once: for the first image's
-    size; other sizes are computed rightly, but slower.
-
-    nn.Conv2d has its weights laid out anew at every call, which for fc6 and fc7 takes longer than to multiply by them.
-    The operators are those that torch.compile puts in its place; called like this they need no compiler.
-    """
-
-    def __init__(self, layer: nn.Conv2d, relu: bool) -> None:
-        super().__init__()
-        self._weight = layer.weight.detach()
-        self._bias = layer.bias
-        self._geometry = layer.padding, layer.stride, layer.dilation, layer.groups
-        self._activation = "relu" if relu else "none"
-
-    def forward(self, image: Tensor) -> Tensor:
-        image = image.to(self._weight.dtype, memory_format=torch.channels_last)
-        if not self._weight.is_mkldnn:
-            weight = self._weight.contiguous().to_mkldnn()
-            self._weight = torch.ops.aten.mkldnn_reorder_conv2d_weight(weight, *self._geometry, image.shape)
-        return torch.ops.mkldnn._convolution_pointwise(
-            image, self._weight, self._bias, *self._geometry, self._activation, [], ""
-        )
-
-
 def fold_batch_norm(network: nn.Module, swaps: list[Swap]) -> None:
     """Put what batch normalisation does in evaluation into the convolution registered before it.
 
     The folded one stands in the normalisation's place, beside its ReLU; no other layer changes its place.
     """
-    for module, (name, conv), (following, norm) in list(_neighbours(network)):
+    for module, (name, conv), (following, norm) in list(neighbours(network)):
         if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.num_features == conv.out_channels:
             if norm.running_mean is None or has_hooks(conv) or has_hooks(norm):
                 continue
-            _swap(swaps, module, following, fuse_conv_bn_eval(conv, norm))
-            _swap(swaps, module, name, nn.Identity())
+            swap(swaps, module, following, fuse_conv_bn_eval(conv, norm))
+            swap(swaps, module, name, nn.Identity())
 
 
 def _cast_convolutions(network: nn.Module, swaps: list[Swap]) -> None:
@@ -172,33 +142,4 @@ def _cast_convolutions(network: nn.Module, swaps: list[Swap]) -> None:
                     key: None if value is None else nn.Parameter(value.bfloat16(), requires_grad=False)
                     for key, value in layer._parameters.items()
                 }
-                _swap(swaps, module, name, cast)
-
-
-def _pack(network: nn.Module, swaps: list[Swap]) -> None:
-    """Put packed convolutions in the place of all, in a Sequential together with the ReLU that follows."""
-    for module, (name, conv), (following, relu) in list(_neighbours(network)):
-        if isinstance(module, nn.Sequential) and _can_be_packed(conv) and type(relu) is nn.ReLU and not has_hooks(relu):
-            _swap(swaps, module, name, PackedConvolution(conv, relu=True))
-            _swap(swaps, module, following, nn.Identity())
-    for module in list(network.modules()):
-        for name, layer in list(module.named_children()):
-            if _can_be_packed(layer):
-                _swap(swaps, module, name, PackedConvolution(layer, relu=False))
-
-
-def _can_be_packed(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
-    plain = type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    return plain and not has_hooks(layer)
-
-
-def _neighbours(network: nn.Module) -> Iterator[tuple[nn.Module, tuple[str, nn.Module], tuple[str, nn.Module]]]:
-    """Pairs of layers that a module registers one after the other: it, and their names with them."""
-    for module in network.modules():
-        for one, other in pairwise(module.named_children()):
-            yield module, one, other
-
-
-def _swap(swaps: list[Swap], module: nn.Module, name: str, layer: nn.Module) -> None:
-    swaps.append((module, name, module._modules[name]))  # type: ignore[arg-type]
-    module._modules[name] = layer
+                swap(swaps, module, name, cast)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from segkit.benchmarks import predict
+from segkit.benchmarks.export import accustomed
 from segkit.data.picture_input import PictureInput
 from segkit.errors import UserError
 from segkit.models.fcn import FCN
@@ -22,6 +23,7 @@ SETTINGS: dict[str, Any] = {
     "model": {"_target_": "segkit.models.fcn.FCN", "encoder": "vgg16_bn", "fc_channels": 4},
     "checkpoint": None,
     "trust": [],
+    "peers": [],
 }
 
 
@@ -73,6 +75,25 @@ def test_both_networks_in_each_case_and_both_ways_from_files_to_files(
     written = [sorted(p.relative_to(root) for p in root.rglob("*.png")) for root in (tmp_path / "scratch").iterdir()]
     assert written[0] == written[1]
     assert len(written[0]) == 3 * 3
+
+
+def test_other_programs_give_the_same_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(predict, "ROUNDS", 1)
+    monkeypatch.setattr(predict, "matrix_peak", lambda device, dtype: 2.0)
+    root = write_kitti(tmp_path / "data", count=2, tests=0)
+    torch.manual_seed(0)
+    network = accustomed(FCN(2, encoder="vgg16_bn", fc_channels=4), torch.randint(0, 255, (2, 3, 32, 64)).byte())
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    about = describe(SETTINGS["model"], predict.CLASSES, PictureInput.of([32, 64]))
+    torch.save({"state_dict": state, "segkit": about}, tmp_path / "a.ckpt")
+    settings = SETTINGS | {"data": {"root": str(root)}, "cases": [[32, 64, 1]], "checkpoint": str(tmp_path / "a.ckpt")}
+    table, _ = predict.run(settings | {"peers": ["onnxruntime", "openvino"]}, tmp_path)
+    rows = {row["network"]: row for row in table.rows}
+    assert list(rows) == ["segkit", "plain", "ONNX Runtime, fp32", "OpenVINO, fp32"]
+    assert all(rows[name]["masks_differing_percent"] < 0.1 for name in rows if name != "plain")
+    for row in rows.values():
+        assert row["segkit_to_it"] == pytest.approx(row["ms"] / rows["segkit"]["ms"])
 
 
 OWN = """

@@ -61,9 +61,12 @@ def segkit(*arguments: str, cwd: Path) -> Ended:
             "augment=steet",
             "augment=steet: no such file under conf/augment/; did you mean street? There are albumentations",
         ),
-        ("experiment=camvid_bset", "no such file under conf/experiment/; did you mean camvid_best? There are camvid, "),
+        (
+            "experiment=camvid_bset",
+            "no such file under conf/experiment/; did you mean camvid_best? There are bundled, ",
+        ),
         ("experiment=camvid_ablation/3_adam", "conf/experiment/; did you mean camvid_ablation/3_adamw? There are"),
-        ("experiment=nothing", "experiment=nothing: no such file under conf/experiment/; there are camvid, "),
+        ("experiment=nothing", "experiment=nothing: no such file under conf/experiment/; there are bundled, camvid, "),
         ("data.unscored=raod", "data.unscored=raod: should be 'ignore' or 'road'; did you mean road?"),
         ("resume=nowhere", "resume=nowhere: no run folder of segkit train"),
         ("data.root", "data.root"),
@@ -117,7 +120,7 @@ def test_the_version_is_told(tmp_path: Path) -> None:
 def test_missing_settings_are_asked_for(tmp_path: Path) -> None:
     done = segkit("predict", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "error: checkpoint is missing: give checkpoint=…\ninput is missing: give input=…\n"
+    assert done.stderr == "error: input is missing: give input=…\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -446,7 +446,6 @@ def test_corrupted_pictures_have_figures_and_lines_of_their_own(camvid: Path, tm
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], r"give checkpoint=.* or predictions="),
         (["predictions=a", "checkpoint=b"], r"give checkpoint=.* or predictions="),
         (["predictions=a", "corruption=fog"], "saved maps cannot be corrupted"),
         (["predictions=a", "average=[flip]"], "average: saved maps are scored as they are; it goes with checkpoint="),

@@ -87,6 +87,37 @@ def test_the_card_says_what_the_run_reached(place: Path) -> None:
     assert all(not lines[i - 1] and not lines[i + 1] for i, line in enumerate(lines) if line.startswith("## "))
 
 
+def test_half_the_bits_are_kept_and_the_network_computes_with_them(place: Path) -> None:
+    done(segkit("package", "checkpoint=outputs/run", "output=nets/half", "half=true", "pictures=0", cwd=place))
+    sizes = [(place / folder / "model.safetensors").stat().st_size for folder in ("nets/road", "nets/half")]
+    assert 0.45 < sizes[1] / sizes[0] < 0.55
+    whole, half = (library.load(place / folder) for folder in ("nets/road", "nets/half"))
+    picture = cv2.imread(str(place / PICTURE), cv2.IMREAD_COLOR_RGB)
+    difference = (whole.probabilities(picture) - half.probabilities(picture)).abs()
+    assert 0 < difference.max() < 0.1
+    again = segkit("package", "checkpoint=nets/half", "output=nets/again", "half=true", cwd=place)
+    assert done(again).code == 0
+    weights = [(place / folder / "model.safetensors").read_bytes() for folder in ("nets/half", "nets/again")]
+    assert weights[0] == weights[1]
+
+
+def test_the_card_shows_evaluations_of_the_very_weights(place: Path) -> None:
+    score = ["data.root=kitti", "data.split=fraction", "view=perspective", "gpus=0"]
+    done(segkit("evaluate", "checkpoint=nets/road", *score, "hydra.run.dir=scored", cwd=place))
+    words = ["checkpoint=outputs/run", "pictures=0", "about=Of grey pictures, alone.", "evaluations=[scored]"]
+    done(segkit("package", *words, "output=nets/carded", cwd=place))
+    card, found = (place / "nets/carded/README.md").read_text(), result(place / "scored")
+    assert "\nOf grey pictures, alone.\n" in card
+    command = " ".join(["segkit evaluate checkpoint=nets/road", *score])
+    assert f"`{command}` (val, um 1, umm 1, uu 1 pictures; CPU), in percent:" in card
+    assert f"| perspective | URBAN_ROAD | clean | {found['perspective']['URBAN_ROAD']['MaxF']:.2f} |" in card
+    assert f"| road | {100 * found['classes']['iou']['road']:.2f}" in card
+    for other, told in (("outputs/run", "no finished folder of segkit evaluate"), ("scored", "scored other weights")):
+        half = ["half=true"] if other == "scored" else []
+        refused = segkit("package", *words[:3], f"evaluations={other}", "output=nets/x", *half, cwd=place)
+        assert (refused.code, told in refused.err, (place / "nets/x").exists()) == (2, True, False), refused.err
+
+
 @pytest.mark.parametrize("source", ["nets/road", "outputs/run"])
 def test_a_package_or_a_run_with_exported_files_may_lie_elsewhere(place: Path, tmp_path: Path, source: str) -> None:
     memory = pytest.importorskip("fsspec").filesystem("memory")

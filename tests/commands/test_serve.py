@@ -108,6 +108,15 @@ def test_a_run_is_served_until_sigterm_and_what_is_under_way_is_finished(tmp_pat
     assert result["milliseconds_p99"] >= result["milliseconds_p50"] > 0
 
 
+def test_without_a_checkpoint_the_network_that_comes_along_is_served(tmp_path: Path) -> None:
+    with served("port=0", "gpus=0", "batch=1", cwd=tmp_path) as (process, port):
+        assert ask(port, "GET", "/metadata").json["checkpoint"] == ["bundled"]
+        reply = ask(port, "POST", "/invocations", file_of(picture(37, 125)), Accept="application/json").json
+        assert "road" in [item["name"] for item in reply["classes"]]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
 def test_a_container_for_inference_needs_no_arguments(tmp_path: Path) -> None:
     """What a training job has left in ``model``, and the environment that a model's definition may have."""
     model = tmp_path / "ml" / "model"
@@ -135,7 +144,6 @@ def test_a_containers_settings_that_cannot_be_read_are_told(tmp_path: Path, monk
         (["checkpoint=best.ckpt", "port=70000"], "port=70000: should be less than or equal to 65535"),
         (["checkpoint=best.ckpt", "calibration=none.txt"], "none.txt: cannot be read"),
         (["checkpoint=best.ckpt", "host=no.such.host.invalid"], "host=no.such.host.invalid: no such address"),
-        ([], "checkpoint"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(words: list[str], message: str, tmp_path: Path) -> None:

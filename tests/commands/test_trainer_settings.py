@@ -216,7 +216,7 @@ def test_the_ablation_ends_at_the_recipe() -> None:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_an_experiment_trains(experiment: str, work: Path, tmp_path: Path) -> None:
-    own = {"scenes_objects": "semantic", "demo": "semantic"}
+    own = {"scenes_objects": "semantic", "bundled": "semantic", "demo": "semantic"}
     data = "camvid" if experiment.startswith("camvid") else own.get(experiment, "kitti")
     words = [f"experiment={experiment}", f"data.root={work / data}", *DATA]
     with initialize_config_dir(str(CONF), version_base=None):

@@ -16,8 +16,8 @@ from segkit.config.trained_schema import AverageSettings, EvaluateSettings, Pred
 COMMANDS: dict[str, tuple[type[Strict], list[str]]] = {
     "train": (TrainSettings, []),
     "bench": (BenchSettings, []),
-    "predict": (PredictSettings, ["checkpoint=a", "input=b"]),
-    "serve": (ServeSettings, ["checkpoint=a"]),
+    "predict": (PredictSettings, ["input=b"]),
+    "serve": (ServeSettings, []),
     "report": (ReportSettings, ["run=[a,b]", "into=c"]),
     "data": (DataCommandSettings, []),
     "evaluate": (EvaluateSettings, []),

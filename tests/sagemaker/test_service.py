@@ -23,7 +23,7 @@ def printed_request(told: Outcome) -> dict[str, Any]:
     return request
 
 
-@pytest.mark.parametrize("recipe", ["kitti_fcn8", "seed", "kitti_best", "camvid_best"])
+@pytest.mark.parametrize("recipe", ["kitti_fcn8", "seed", "kitti_best", "camvid_best", "demo"])
 def test_requests_of_recipes_are_valid(bucket: Bucket, project: Path, recipe: str) -> None:
     words = [f"experiment={recipe}", "data.root=s3://roads/data_road", "dry_run=true"]
     request = printed_request(segkit("sagemaker", *words, *WHERE, cwd=project))

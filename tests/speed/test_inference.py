@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from segkit.models.encoders import build_encoder
 from segkit.models.fcn import FCN
 from segkit.speed import inference
-from segkit.speed.inference import InferenceNetwork, PackedConvolution
+from segkit.speed.inference import InferenceNetwork
+from segkit.speed.packed import PackedBlock, PackedConvolution
 
 CPU = torch.device("cpu")
 DEVICES = [
@@ -84,6 +86,43 @@ def test_a_network_without_fc_layers() -> None:
     with torch.no_grad():
         expected = network(image)
     assert error_of(InferenceNetwork(network, CPU, bf16=False)(image), expected) < 1e-5
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenet_v3_large"])
+def test_encoders_of_torchvision(name: str, bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums and activations are within the convolutions, and the feature maps are the encoder's own."""
+    torch.manual_seed(0)
+    monkeypatch.setattr(inference, "TOLERANCE", {bf16: 1.0})  # of random weights rounding grows from block to block
+    encoder = build_encoder(name)
+    normalised(*encoder.modules())
+    for module in encoder.modules():  # as training leaves it: values neither vanish nor grow from block to block
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    network = TopMap(encoder)
+    image = pictures(2, 64, 96)
+    with torch.no_grad():
+        network.train()(image)
+        expected = network.eval()(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            usual = error_of(network(image), expected)
+    fast = InferenceNetwork(network, CPU, bf16)
+    assert error_of(fast(image), expected) < (1.5 * usual if bf16 else 1e-3)
+    kinds = [type(module) for module in network.modules()]
+    assert kinds.count(PackedBlock) == {"resnet18": 8, "resnet50": 16}.get(name, 0)
+    assert not set(kinds) & {nn.Conv2d, nn.BatchNorm2d, nn.ReLU if name.startswith("resnet") else nn.Hardswish}
+
+
+class TopMap(nn.Module):
+    """An encoder's coarsest feature map."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        coarsest: torch.Tensor = self.encoder(image / 255)[-1]
+        return coarsest
 
 
 def normalised(*layers: nn.Module) -> nn.Sequential:
