@@ -55,14 +55,14 @@ def said(
 
 OUT, AGAIN = ("out",), ("again", ".cache")
 CASES = [
-    link("a temporary file", PREDICT, "out/mask/.a.png.part", "1 pictures painted", 0, OUT),
-    link("result.json", PREDICT, "out/result.json", "1 pictures painted", 0, OUT),
-    link("result.json's temporary", PREDICT, "out/.result.json.part", "1 pictures painted", 0, OUT),
+    link("a temporary file", PREDICT, "out/mask/.a.png.part", "a.png painted", 0, OUT),
+    link("result.json", PREDICT, "out/result.json", "a.png painted", 0, OUT),
+    link("result.json's temporary", PREDICT, "out/.result.json.part", "a.png painted", 0, OUT),
     link("a mask", PREDICT, "out/mask/a.png", r"mask/a\.png is a link", 2, OUT),
     link("the lock", PREDICT, "out/.lock", r"out/\.lock is a link", 2, OUT),
     link("the log", PREDICT, "out/predict.log", r"out/predict\.log is a link", 2, OUT),
     link("the kept config", PREDICT, "out/.hydra", r"out/\.hydra is a link", 2, OUT),
-    link("the list of files", PREDICT, "out/.files.json", "1 pictures painted", 0, OUT),
+    link("the list of files", PREDICT, "out/.files.json", "a.png painted", 0, OUT),
     link("last.ckpt's temporary", TRAIN, "again/checkpoints/.last.ckpt.part", "best epoch 1", 0, AGAIN, True),
     link("best.ckpt", TRAIN, "again/checkpoints/best.ckpt", "best epoch 1", 0, AGAIN, True),
     link("result.json", TRAIN, "again/result.json", "best epoch 1", 0, AGAIN, True),
