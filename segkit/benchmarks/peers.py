@@ -51,7 +51,7 @@ def peers(names: Sequence[str], network: nn.Module, image: Tensor, bf16: bool, s
 def _compiled(network: nn.Module, device: torch.device, bf16: bool) -> Network:
     """With its weights frozen on a CPU, as CUDA graphs on a GPU: the fastest that torch offers of itself."""
     own = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    compiled = torch.compile(own, mode="reduce-overhead" if device.type == "cuda" else None)
+    compiled = torch.compile(own, dynamic=False, mode="reduce-overhead" if device.type == "cuda" else None)
 
     def run(image: Tensor) -> Tensor:
         with (
