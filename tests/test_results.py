@@ -56,7 +56,9 @@ def rows() -> list[str]:
     started, started_drive = (trained("pretraining", split, max_epochs=150) for split in ("official", "drive"))
     bundled, card = entry("bundled"), (ROOT / "segkit" / "bundled" / "README.md").read_text()
     _, scored_on_camvid = card.split("`segkit evaluate data=camvid", 1)
-    small = f"road IoU {float(re.search(r'^[|] road [|] ([0-9.]+)', scored_on_camvid, re.MULTILINE)[1]):.1f} (all parts), one seed"  # type: ignore[index]
+    found = re.search(r"^[|] road [|] ([0-9.]+)", scored_on_camvid, re.MULTILINE)
+    assert found is not None
+    small = f"road IoU {float(found[1]):.1f} (all parts), one seed"
     fcn, fpn = "FCN-8s, VGG16-BN", "FPN, VGG16-BN"
     end = "last_epoch"
     return [
