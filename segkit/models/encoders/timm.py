@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -21,7 +22,8 @@ class TimmEncoder(nn.Module):
         channels, strides, in_channels, mean, std: see `segkit.models.base.Encoder`; mean and std are of timm's weights.
 
     Raises:
-        UserError: timm is not installed, has no network of that name, or none with feature maps or dilation.
+        UserError: timm is not installed, has no network of that name, or none with feature maps or dilation; pictures
+            of a size that the network does not take.
     """
 
     def __init__(self, name: str, in_channels: int = 3, output_stride: int = 32) -> None:
@@ -34,9 +36,17 @@ class TimmEncoder(nn.Module):
         if not timm.is_model(own_name):
             close = get_close_matches(own_name, timm.list_models(), 3) or ["resnet18", "efficientnet_b0"]
             raise UserError(f"model.encoder={name}: timm has no such network; it has {', '.join(close)} ….")
-        options = {} if output_stride == 32 else {"output_stride": output_stride}
+        options: dict[str, Any] = {} if output_stride == 32 else {"output_stride": output_stride}
+        options |= {"features_only": True, "in_chans": in_channels}
+        published = timm.get_pretrained_cfg(own_name)
+        fixed = published is not None and published.fixed_input_size
+        self._only_size: tuple[int, int] | None = None
         try:
-            self.features = timm.create_model(own_name, features_only=True, in_chans=in_channels, **options)
+            try:  # Swin's kinds take other sizes where they are asked to
+                self.features = timm.create_model(own_name, **options, **({"strict_img_size": False} if fixed else {}))
+            except TypeError:
+                self.features = timm.create_model(own_name, **options)
+                self._only_size = published.input_size[1:] if fixed else None
         except (AssertionError, AttributeError, NotImplementedError, RuntimeError, TypeError) as error:
             raise UserError(
                 f"model.encoder={name}: timm gives no feature maps of it with model.output_stride={output_stride} "
@@ -52,7 +62,16 @@ class TimmEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Feature maps of float (B, in_channels, H, W), normalised: one (B, C, H/stride, W/stride) per stride."""
-        maps = self.features(image)
+        try:
+            maps = self.features(image)
+        except (AssertionError, RuntimeError) as error:
+            size = tuple(image.shape[-2:])
+            if self._only_size in (None, size):
+                raise
+            raise UserError(
+                f"model.encoder={self.name}: does not take pictures of {size[0]}×{size[1]}; set "
+                f"data.image_shape=[{self._only_size[0]},{self._only_size[1]}], or give another encoder"
+            ) from error
         return [each.permute(0, 3, 1, 2) for each in maps] if self.channels_last else maps
 
     def sources(self, names: Iterable[str]) -> dict[str, str]:

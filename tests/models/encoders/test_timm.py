@@ -50,6 +50,20 @@ def test_a_network_on_such_maps_gives_logits() -> None:
     assert network(torch.zeros(1, 3, 33, 65, dtype=torch.uint8)).shape == (1, 3, 33, 65)
 
 
+@torch.no_grad()
+def test_windows_of_swin_take_pictures_of_any_size() -> None:
+    encoder = build_encoder("timm/swin_tiny_patch4_window7_224").eval()
+    assert [m.shape[1:] for m in encoder(torch.zeros(1, 3, 64, 96))][-1] == (768, 2, 3)
+
+
+def test_a_network_of_one_size_says_which() -> None:
+    encoder = build_encoder("timm/test_maxvit").eval()
+    with torch.no_grad():
+        assert encoder(torch.zeros(1, 3, 160, 160))[-1].shape[-2:] == (5, 5)
+    with pytest.raises(UserError, match=r"does not take pictures of 64×96; set data.image_shape=\[160,160\]"):
+        encoder(torch.zeros(1, 3, 64, 96))
+
+
 def test_safetensors_are_read(tmp_path) -> None:
     safetensors = pytest.importorskip("safetensors.torch")
     state = {key: torch.ones_like(value) for key, value in timm.create_model("resnet10t").state_dict().items()}
