@@ -1,12 +1,14 @@
 """The bare loop: a training step and nothing else, no Lightning, no loader, no logging, random pictures on the device.
 
 It is what a step costs when its kernels are all there is: bf16 autocast, channels last, network and loss compiled
-together, fused Adam, and at batch 1 the whole step as one CUDA graph. Nothing of :mod:`segkit.speed` is in it.
+together, fused Adam, and at batch 1 the whole step as one CUDA graph. Nothing of :mod:`segkit.speed` is in it. With
+``smp`` the network is segmentation_models_pytorch's of the same name, and nothing is compiled: a plain loop.
 
 ``python -m segkit.benchmarks.bare '{"gpu": 0, "precision": "bf16", "cases": [[160, 576, 16]], …}'`` prints its figures
 as JSON in its last line; :mod:`segkit.benchmarks.programs` says what it is given.
 """
 
+import importlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 
 from segkit.benchmarks.timing import median_step_ms
 from segkit.config.instantiate import build
+from segkit.errors import UserError
 
 WARM_UP = 20
 """Steps before the first that is timed: compiling, choosing kernels and filling the allocator's pools are over then."""
@@ -27,6 +30,34 @@ def build_network(model: Mapping[str, Any]) -> nn.Module:
     """The network of both classes that all programs train: logits (B, 2, H, W) of pictures 0…255, (B, 3, H, W)."""
     network: nn.Module = build("model", model, nn.Module, num_classes=2)
     return network
+
+
+SMP = {"UNetDecoder": "unet", "FPNDecoder": "fpn", "DeepLabV3PlusDecoder": "deeplabv3plus"}
+"""segmentation_models_pytorch's names of decoders."""
+
+
+def has_smp_name(model: Mapping[str, Any]) -> bool:
+    """Whether segmentation_models_pytorch has a network of that name: decoder and encoder."""
+    return model.get("decoder") is not None and model["decoder"]["_target_"].rpartition(".")[2] in SMP
+
+
+def smp_network(model: Mapping[str, Any]) -> nn.Module:
+    """segmentation_models_pytorch's network of a model's name, as it makes it, for pictures 0…255.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    try:
+        smp = importlib.import_module("segmentation_models_pytorch")
+    except ImportError as error:
+        raise UserError("peers=[smp]: it is not installed; pip install segmentation-models-pytorch") from error
+    name = SMP[model["decoder"]["_target_"].rpartition(".")[2]]
+    return nn.Sequential(_Scaled(), smp.create_model(name, model["encoder"], encoder_weights=None, classes=2))
+
+
+class _Scaled(nn.Module):
+    def forward(self, image: Tensor) -> Tensor:
+        return image.float() / 255
 
 
 def measure(spec: dict[str, Any]) -> dict[str, Any]:
@@ -49,8 +80,13 @@ def measure_case(spec: dict[str, Any], case: Sequence[int], device: torch.device
         torch.cuda.init()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    network = build_network(spec["model"]).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=on_gpu, capturable=on_gpu)
+    smp = spec["smp"]
+    network = smp_network(spec["model"]) if smp else build_network(spec["model"])
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[spec["optimizer"]]
+    optimizer = kind(network.parameters(), lr=1e-4, fused=on_gpu, capturable=on_gpu)
+    weights = [parameter.detach() for parameter in network.parameters()]
+    averages = [weight.clone() for weight in weights] if spec["ema"] else []
     image = torch.randint(0, 256, (batch, height, width, 3), dtype=torch.uint8, device=device).permute(0, 3, 1, 2)
     label = torch.randint(0, 2, (batch, height, width), dtype=torch.uint8, device=device)
 
@@ -60,14 +96,16 @@ def measure_case(spec: dict[str, Any], case: Sequence[int], device: torch.device
             logits = network(image)
         return F.cross_entropy(logits.float(), label.long())
 
-    compute_loss = torch.compile(loss_of) if on_gpu else loss_of
+    compute_loss = torch.compile(loss_of) if on_gpu and not smp else loss_of
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         compute_loss(image, label).backward()
         optimizer.step()
+        if averages:
+            torch._foreach_lerp_(averages, weights, 1 - spec["ema"])
 
-    repeated = as_graph(step) if on_gpu and batch == 1 else step
+    repeated = as_graph(step) if on_gpu and batch == 1 and not smp else step
     step_ms = median_step_ms(repeated, device, spec["steps"], min(WARM_UP, spec["steps"]))
     memory = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None
     return {"step_ms": step_ms, "peak_memory_gib": memory}

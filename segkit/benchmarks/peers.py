@@ -14,6 +14,8 @@ from segkit.export.program import quietly
 Network = Callable[[Tensor], Tensor]
 """Logits (B, C, H, W) of uint8 (B, 3, H, W)."""
 
+KNOWN = ("compile", "onnxruntime", "openvino")
+
 ON_CPU = ("onnxruntime", "openvino")
 """Measured on a CPU alone: their usual packages compute nowhere else."""
 
@@ -30,8 +32,10 @@ def peers(names: Sequence[str], network: nn.Module, image: Tensor, bf16: bool, s
         scratch: an existing folder.
 
     Raises:
-        UserError: a package that is not installed; a program that is not measured on a GPU.
+        UserError: a package that is not installed; a program that is not measured here.
     """
+    if other := [name for name in names if name not in KNOWN]:
+        raise UserError(f"peers: {', '.join(other)} does not predict; what=predict knows {', '.join(KNOWN)}")
     if image.device.type != "cpu" and (unfit := [name for name in names if name in ON_CPU]):
         raise UserError(f"peers: {', '.join(unfit)} is measured on a CPU alone; leave it out, or give gpus=0")
     made: dict[str, Network] = {}

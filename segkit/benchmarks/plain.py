@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from pytorch_lightning.callbacks import EMAWeightAveraging
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -57,9 +58,10 @@ def read_rgb(path: Path | None) -> NDArray:
 
 
 class PlainTask(LightningModule):
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, optimizer: str) -> None:
         super().__init__()
         self.network = network
+        self.optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optimizer]
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         image, label = batch
@@ -68,7 +70,7 @@ class PlainTask(LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=1e-4)
+        return self.optimizer(self.parameters(), lr=1e-4)
 
 
 class EpochClock(Callback):
@@ -121,9 +123,9 @@ def measure_case(spec: dict[str, Any], case: Sequence[int], root: str) -> dict[s
         devices=[spec["gpu"]] if on_gpu else 1,
         default_root_dir=spec["scratch"],
         enable_checkpointing=False,  # the time that it takes lies between the epochs, and is no part of their figures
-        callbacks=[clock],
+        callbacks=[clock, *([EMAWeightAveraging(decay=spec["ema"])] if spec["ema"] else [])],
     )
-    trainer.fit(PlainTask(build_network(spec["model"])), loader)
+    trainer.fit(PlainTask(build_network(spec["model"]), spec["optimizer"]), loader)
     memory = torch.cuda.max_memory_allocated(spec["gpu"]) / 2**30 if on_gpu else None
     return {"images_per_second": len(records) / median(clock.seconds[1:]), "peak_memory_gib": memory}
 

@@ -23,7 +23,7 @@ from segkit.benchmarks.bare import build_network
 from segkit.benchmarks.datasets import labelled_pictures
 from segkit.benchmarks.exported import exported_tables
 from segkit.benchmarks.peers import Network, peers
-from segkit.benchmarks.table import Table, file_name
+from segkit.benchmarks.table import Table, file_name, named, network_name
 from segkit.benchmarks.timing import matrix_peak, median_step_ms, peak_text
 from segkit.config.check import nested_targets
 from segkit.config.overrides import as_list
@@ -74,8 +74,8 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     plain = load_network(checkpoint, trust, run_folder).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     scratch = folder / "scratch"
     paths = [record.image for record in labelled_pictures(settings, scratch)]
-    name = gpu_name([] if gpu is None else [gpu])
-    about = f"{name or 'CPU'}, {cores()} cores; segkit in {precision}, plain: eager, fp32, NCHW"
+    name, model = gpu_name([] if gpu is None else [gpu]), checkpoint["segkit"]["model"]
+    about = f"{name or 'CPU'}, {cores()} cores; {network_name(model)}; segkit in {precision}, plain: eager, fp32, NCHW"
     told = "segkit_to_it: how many times as fast segkit is"
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     peak = matrix_peak(device, dtype)
@@ -96,14 +96,14 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         }
         rows += _compared(case, _milliseconds(programs, batches[0]), forward_tflop(plain, case), peak, differing)
     network = Table(
-        file_name("predict", precision, "nhwc", name),
+        file_name(named("predict", model), precision, "nhwc", name),
         "Prediction: the network alone, pictures on its device",
         rows,
         [about, told, peak_text(peak, device, dtype)],
     )
     predictor = Predictor(checkpoint, gpu, precision, trust=trust, run=run_folder)
     files = Table(
-        file_name("predict-files", precision, "nhwc", name),
+        file_name(named("predict-files", model), precision, "nhwc", name),
         f"Prediction: {len(paths)} picture files to overlays, masks and confidence maps",
         _from_files(predictor, plain, paths, scratch),
         [about, "reading_s, network_s, writing_s: how long each was busy beside the others"],

@@ -112,18 +112,21 @@ class Programs:
             "trainer.precision": self.precision,
             "trainer.max_epochs": epochs,
             "seed": self.settings["seed"],
+            "trainer.ema": self.settings["ema"],
             "predictions": 0,
         }
-        return [f"--config-dir={self.scratch / 'conf'}", "model=measured", *starmap(override, words.items())]
+        groups = ["model=measured", f"optimizer={self.settings['optimizer']}"]
+        return [f"--config-dir={self.scratch / 'conf'}", *groups, *starmap(override, words.items())]
 
-    def bare(self, cases: Sequence[Case]) -> list[Speed]:
-        """The bare loop in each case, over as many steps as count of ``train.py``.
+    def bare(self, cases: Sequence[Case], smp: bool = False) -> list[Speed]:
+        """The bare loop in each case, over as many steps as count of ``train.py``; with ``smp`` that package's network.
 
         Raises:
             ProgramError: it failed.
         """
         counted = self.settings["epochs"] - UNCOUNTED
-        spec = self._spec(cases) | {"precision": self.precision, "steps": counted * self.settings["epoch_steps"]}
+        steps = {"steps": counted * self.settings["epoch_steps"]}
+        spec = self._spec(cases) | {"precision": self.precision, "smp": smp} | steps
         figures = _measured("segkit.benchmarks.bare", spec)
         pairs = zip(cases, figures["cases"], strict=True)
         return [Speed(1000 * case[2] / found["step_ms"], found["peak_memory_gib"]) for case, found in pairs]
@@ -143,7 +146,8 @@ class Programs:
     def _spec(self, cases: Sequence[Case]) -> dict[str, Any]:
         gpu = self.gpus[0] if self.gpus else None
         shown = [list(case) for case in cases]
-        return {"gpu": gpu, "cases": shown, "seed": self.settings["seed"], "model": self.settings["model"]}
+        names = ("seed", "model", "optimizer", "ema")
+        return {"gpu": gpu, "cases": shown, **{name: self.settings[name] for name in names}}
 
     def _repeated(self, per_step: int) -> Path:
         count = self.epoch_pictures(per_step)

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -45,6 +46,22 @@ def file_name(what: str, precision: str, layout: str, gpu: str | None) -> str:
         "cpu" if gpu is None else re.sub(r"[^a-z0-9]+", "-", gpu.lower().replace("nvidia ", "").replace(" × ", "x"))
     )
     return f"{what}-{precision}-{layout}-pt{major}{minor}-{device}"
+
+
+USUAL = "fcn vgg16"
+"""The network whose tables have no name of it."""
+
+
+def network_name(model: Mapping[str, Any]) -> str:
+    """Decoder and encoder of a composed model, or torchvision's name: ``fpn resnet34``."""
+    kind = (model.get("decoder") or model)["_target_"].rpartition(".")[2].removesuffix("Decoder").lower()
+    return f"{kind} {model.get('encoder') or model.get('name') or ''}".strip()
+
+
+def named(what: str, model: Mapping[str, Any]) -> str:
+    """``what`` and the network, for ``file_name``."""
+    name = network_name(model)
+    return what if name == USUAL else f"{what}-{re.sub('[^a-z0-9]+', '-', name)}"
 
 
 def rounded(value: Any) -> Any:

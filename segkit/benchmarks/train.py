@@ -7,17 +7,19 @@ second are those of its own epoch lines. Checkpoints are written between epochs 
 import logging
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from segkit.benchmarks.bare import build_network
+from segkit.benchmarks.bare import build_network, has_smp_name
 from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, case_text
-from segkit.benchmarks.table import Table, file_name, rounded
+from segkit.benchmarks.table import Table, file_name, named, network_name, rounded
 from segkit.benchmarks.timing import count_flops, matrix_peak, peak_text
 from segkit.distributed.cores import cores
 from segkit.distributed.devices import one_gpu
+from segkit.errors import UserError
 from segkit.runs.folder import gpu_name
 
 CASES = [[160, 576, 64], [160, 576, 16], [160, 576, 1], [384, 1248, 16]]
@@ -25,21 +27,27 @@ CASES = [[160, 576, 64], [160, 576, 16], [160, 576, 1], [384, 1248, 16]]
 log = logging.getLogger(__name__)
 
 SEGKIT, PLAIN, BARE = "segkit", "plain Lightning", "bare loop"
+SMP = "segmentation_models.pytorch, plain loop"
 
 
 def run(settings: dict[str, Any], folder: Path) -> list[Table]:
-    """One table, three rows for each case.
+    """One table, three rows for each case, and a fourth where ``peers`` has ``smp`` and that a network of the name.
 
     Raises:
-        UserError: a GPU or a data set that is not there, or a program that failed.
+        UserError: a GPU, a data set or a peer that is not there, or a program that failed.
     """
+    if other := [name for name in settings["peers"] if name != "smp"]:
+        raise UserError(f"peers: {', '.join(other)} does not train; what=train knows smp")
     gpu = one_gpu(settings["gpus"], "gpus")
     programs = Programs(settings, folder / "scratch", [] if gpu is None else [gpu])
     cases = settings["cases"] or CASES
     # Ours first: it finds the pictures as little in memory as a user does.
     speeds = {SEGKIT: [_reported(SEGKIT, case, programs.segkit(case)) for case in cases]}
     failures = []
-    for program, measure in ((PLAIN, programs.plain), (BARE, programs.bare)):
+    others = {PLAIN: programs.plain, BARE: programs.bare}
+    if "smp" in settings["peers"] and has_smp_name(settings["model"]):
+        others[SMP] = partial(programs.bare, smp=True)
+    for program, measure in others.items():
         try:
             found = measure(cases)
         except ProgramError as error:  # what has been measured by then is worth having
@@ -59,13 +67,15 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         work.append(f"{tflop:.4g}")
     name = gpu_name(programs.gpus)
     remarks = [
-        f"{name or 'CPU'}, {cores()} cores; segkit and the bare loop in {programs.precision}",
+        f"{name or 'CPU'}, {cores()} cores; {network_name(settings['model'])}, {settings['optimizer']}, "
+        f"EMA {settings['ema'] or 'off'}; segkit and the bare loop in {programs.precision}",
         peak_text(peak, device, dtype),
         f"TFLOP of a step, by case: {', '.join(work)}",
         *failures,
     ]
     title = "Training: images per second of three programs, one after the other"
-    return [Table(file_name("train", programs.precision, "nhwc", name), title, rows, remarks)]
+    what = named("train", settings["model"])
+    return [Table(file_name(what, programs.precision, "nhwc", name), title, rows, remarks)]
 
 
 def _reported(program: str, case: Case, speed: Speed) -> Speed:

@@ -179,7 +179,9 @@ class BenchSettings(Strict):
     seconds: Annotated[float, Gt(0)]
     checkpoint: str | None
     trust: Names
-    peers: list[Literal["compile", "onnxruntime", "openvino"]]
+    optimizer: Literal["adam", "adamw"]
+    ema: Annotated[float, Gt(0), Lt(1)] | None
+    peers: list[Literal["compile", "onnxruntime", "openvino", "smp"]]
 
     _gpus = field_validator("gpus")(check_gpus)
 

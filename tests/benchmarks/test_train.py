@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from segkit.benchmarks import bare, plain, programs, timing, train
+from segkit.benchmarks import bare, peers, plain, programs, table, timing, train
 from segkit.benchmarks.programs import ProgramError, Programs, Speed
 from segkit.data.records import IGNORE_INDEX, Record
 from segkit.errors import UserError
@@ -21,6 +22,15 @@ SETTINGS: dict[str, Any] = {
     "epochs": 3,
     "epoch_pictures": 5,
     "epoch_steps": 2,
+    "optimizer": "adamw",
+    "ema": 0.9,
+    "peers": [],
+}
+
+FPN = {
+    "_target_": "segkit.models.base.EncoderDecoder",
+    "encoder": "resnet34",
+    "decoder": {"_target_": "any.FPNDecoder"},
 }
 
 
@@ -81,7 +91,7 @@ def test_train_py_is_given_the_case_and_leaves_nothing(some: Programs, monkeypat
     assert some.train([32, 64, 4], 2, 7, ["+more=1"]) == {"epochs": []}
     assert tuple(command[:2]) == programs.TRAIN
     expected = {"data.image_shape=[32,64]", "data.batch_size=4", "trainer.gpus=[2,5]"}
-    chosen = {f"--config-dir={some.scratch / 'conf'}", "model=measured"}
+    chosen = {f"--config-dir={some.scratch / 'conf'}", "model=measured", "optimizer=adamw", "trainer.ema=0.9"}
     assert {*expected, *chosen, "trainer.max_epochs=7", "+more=1"} <= set(command)
     measured = yaml.safe_load((some.scratch / "conf" / "model" / "measured.yaml").read_text())
     assert measured == SETTINGS["model"]
@@ -101,12 +111,57 @@ def test_a_program_that_fails_is_told_with_its_last_words() -> None:
 
 
 def test_the_bare_loop_measures_on_the_cpu() -> None:
-    spec = {"gpu": None, "precision": "fp32", "cases": [[32, 32, 1], [32, 64, 1]], "steps": 1, "seed": 0}
-    figures = bare.measure(
-        spec | {"model": {"_target_": "segkit.models.fcn.FCN", "encoder": "vgg16", "fc_channels": 2}}
-    )
+    spec = {"gpu": None, "precision": "fp32", "cases": [[32, 32, 1], [32, 64, 1]], "steps": 1, "seed": 0, "smp": False}
+    model = {"_target_": "segkit.models.fcn.FCN", "encoder": "vgg16", "fc_channels": 2}
+    figures = bare.measure(spec | {"model": model, "optimizer": "adamw", "ema": 0.9})
     assert len(figures["cases"]) == 2
     assert all(case["step_ms"] > 0 and case["peak_memory_gib"] is None for case in figures["cases"])
+
+
+def test_a_peer_has_the_name_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for the package, which the tests do not install."""
+    asked: list[Any] = []
+
+    class Package:
+        @staticmethod
+        def create_model(*given: Any, **more: Any) -> torch.nn.Module:
+            asked.append((given, more))
+            return torch.nn.Conv2d(3, more["classes"], 1)
+
+    model = {
+        "_target_": "segkit.models.base.EncoderDecoder",
+        "encoder": "resnet34",
+        "decoder": {"_target_": "a.FPNDecoder"},
+    }
+    assert bare.has_smp_name(model)
+    assert not bare.has_smp_name(SETTINGS["model"])
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", Package)
+    spec = {"gpu": None, "precision": "fp32", "cases": [[32, 32, 1]], "steps": 1, "seed": 0, "smp": True}
+    (figures,) = bare.measure(spec | {"model": FPN, "optimizer": "adam", "ema": None})["cases"]
+    assert figures["step_ms"] > 0
+    assert asked == [(("fpn", "resnet34"), {"encoder_weights": None, "classes": 2})]
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
+    with pytest.raises(UserError, match=r"peers=\[smp\]: it is not installed"):
+        bare.smp_network(FPN)
+
+
+@pytest.mark.parametrize(("peer", "what"), [("openvino", "train"), ("smp", "predict")])
+def test_a_peer_of_another_benchmark_is_refused(peer: str, what: str, tmp_path: Path) -> None:
+    if what == "train":
+        with pytest.raises(UserError, match="openvino does not train"):
+            train.run(SETTINGS | {"peers": [peer]}, tmp_path)
+    else:
+        with pytest.raises(UserError, match="smp does not predict"):
+            peers.peers([peer], torch.nn.Identity(), torch.zeros(1, 3, 8, 8), False, tmp_path)
+
+
+def test_tables_are_named_after_the_network() -> None:
+    whole = {"_target_": "segkit.models.torchvision.TorchvisionNetwork", "name": "fcn_resnet50"}
+    assert [table.named("train", model) for model in (SETTINGS["model"], FPN, whole)] == [
+        "train",
+        "train-fpn-resnet34",
+        "train-torchvisionnetwork-fcn-resnet50",
+    ]
 
 
 def test_the_plain_programs_samples(tmp_path: Path) -> None:
