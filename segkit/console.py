@@ -1,7 +1,8 @@
 """The one console that progress bars and log lines share, so that they do not write over each other; text tables."""
 
 import logging
-from collections.abc import Collection, Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +21,14 @@ class ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         console.print(self.format(record), markup=False)
+
+
+def say_apart(say: Callable[..., object], *words: object) -> None:
+    """Call ``say``, of a log or a console, from a signal's handler: in a thread of its own.
+
+    What the signal has interrupted may just be printing, and Python's streams refuse to be entered twice by one thread.
+    """
+    threading.Thread(target=say, args=words).start()
 
 
 def progress_bar() -> Progress:

@@ -1,6 +1,56 @@
-"""Tables of texts on a console."""
+"""Tables of texts on a console, and what is said there while a signal interrupts it."""
 
-from segkit.console import table
+import io
+import logging
+import signal
+import threading
+
+import pytest
+from rich.console import Console
+
+from segkit import console
+from segkit.console import ConsoleHandler, table
+from segkit.training.callbacks.interruption import Interruption
+
+
+class Interrupted(io.RawIOBase):
+    """A stream during whose first write SIGTERM comes, as it may while a process prints."""
+
+    def __init__(self) -> None:
+        self.said = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text) -> int:  # type: ignore[no-untyped-def, override]
+        first, self.said = not self.said, self.said + bytes(text)
+        if first:
+            signal.raise_signal(signal.SIGTERM)
+        return len(text)
+
+
+def test_a_signal_that_comes_while_a_line_is_printed_is_told_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Interrupted()
+    shown = Console(file=io.TextIOWrapper(io.BufferedWriter(stream), "utf-8"), soft_wrap=True)
+    monkeypatch.setattr(console, "console", shown)
+    log = logging.getLogger("segkit.training.callbacks.interruption")
+    monkeypatch.setattr(log, "handlers", [ConsoleHandler()])
+    monkeypatch.setattr(log, "propagate", False)
+    monkeypatch.setattr(log, "level", logging.INFO)
+    noting = Interruption("interrupted.ckpt")
+    before = signal.signal(signal.SIGTERM, noting._note)
+    try:
+        shown.print("Epoch 1")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    assert noting.received == signal.SIGTERM
+    assert stream.said.decode().splitlines() == [
+        "Epoch 1",
+        "SIGTERM: stopping after this batch (again to stop at once)",
+    ]
 
 
 def test_columns_stand_two_blanks_apart_and_numbers_flush_right() -> None:

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from segkit.console import say_apart
 from segkit.data.archive import readable_size
 from segkit.errors import UserError, shortlist
 from segkit.remote.address import Address
@@ -100,7 +101,7 @@ def _despite_sigterm() -> Iterator[None]:
         return
 
     def heard(number: int, frame: FrameType | None) -> None:
-        log.warning("SIGTERM: what is left is sent still (again to stop at once)")
+        say_apart(log.warning, "SIGTERM: what is left is sent still (again to stop at once)")
         signal.signal(number, before)
 
     before = signal.signal(signal.SIGTERM, heard)

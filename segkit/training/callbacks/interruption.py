@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from segkit.console import say_apart
 from segkit.errors import Interrupted
 from segkit.training.checkpoints import LastCheckpoint
 
@@ -67,7 +68,7 @@ class Interruption(Callback):
         self.received = number
         again = "" if self.several else " (again to stop at once)"
         what = "epoch, so that none is lost" if self.last is not None and self.last.behind else "batch"
-        log.info("%s: stopping after this %s%s", signal.Signals(number).name, what, again)
+        say_apart(log.info, "%s: stopping after this %s%s", signal.Signals(number).name, what, again)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs, batch, batch_idx) -> None:  # type: ignore[no-untyped-def]
         self._stop_if_asked(trainer, batch_idx)
