@@ -428,7 +428,8 @@ def test_every_command_runs(tmp_path: Path, bucket: Bucket) -> None:
 
 def recipe(*words: str) -> list[str]:
     """The lines of a target of the Makefile, with its variables."""
-    lines = subprocess.run(["make", "-n", "--no-print-directory", *words], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    make = ["make", "-n", "--no-print-directory", *words]  # the tests may run below another make
+    lines = subprocess.run(make, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     lines = lines.replace("\\\n", " ")
     return [line.split("||")[-1].strip().removeprefix(".venv/bin/") for line in lines.splitlines()]
 
