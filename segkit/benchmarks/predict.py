@@ -88,12 +88,9 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
             "plain": plain,
             **peers(settings["peers"], plain, batches[0], precision == "bf16", scratch),
         }
+        others = {name: program for name, program in programs.items() if program is not plain}
         # Random weights make masks that say nothing.
-        differing = {
-            other: share_differing(program, plain, batches)
-            for other, program in programs.items()
-            if settings["checkpoint"] is not None and program is not plain
-        }
+        differing = {} if settings["checkpoint"] is None else shares_differing(others, plain, batches)
         rows += _compared(case, _milliseconds(programs, batches[0]), forward_tflop(plain, case), peak, differing)
     network = Table(
         file_name(named("predict", model), precision, "nhwc", name),
@@ -111,11 +108,15 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     return [network, files]
 
 
-def share_differing(one: Network, other: Network, batches: Sequence[Tensor]) -> float:
-    """Percent of all pixels to which two networks give different classes."""
+def shares_differing(programs: Mapping[str, Network], plain: Network, batches: Sequence[Tensor]) -> dict[str, float]:
+    """Percent of all pixels to which each program gives another class than the plain network does."""
+    shares: dict[str, list[Tensor]] = {name: [] for name in programs}
     with torch.inference_mode():
-        shares = [(one(images).max(1).indices != other(images).max(1).indices).float().mean() for images in batches]
-    return 100 * float(torch.stack(shares).mean())
+        for images in batches:
+            expected = plain(images).max(1).indices
+            for name, program in programs.items():
+                shares[name].append((program(images).max(1).indices != expected).float().mean())
+    return {name: 100 * float(torch.stack(of_batches).mean()) for name, of_batches in shares.items()}
 
 
 def forward_tflop(network: nn.Module, case: Sequence[int]) -> float:

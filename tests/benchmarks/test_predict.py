@@ -43,9 +43,9 @@ def test_the_share_of_pixels_that_two_networks_see_differently() -> None:
     images = torch.zeros(2, 3, 4, 5, dtype=torch.uint8)
     images[0, 0, 1, 2] = 100  # 1 of 40 pixels is between the thresholds
     other = torch.zeros_like(images)
-    assert predict.share_differing(Threshold(50), Threshold(150), [images]) == pytest.approx(2.5)
-    assert predict.share_differing(Threshold(50), Threshold(150), [images, other]) == pytest.approx(1.25)
-    assert predict.share_differing(Threshold(50), Threshold(50), [images]) == 0
+    programs = {"other": Threshold(50), "same": Threshold(150)}
+    assert predict.shares_differing(programs, Threshold(150), [images]) == pytest.approx({"other": 2.5, "same": 0})
+    assert predict.shares_differing(programs, Threshold(150), [images, other])["other"] == pytest.approx(1.25)
 
 
 def test_the_work_of_a_call_of_the_real_network() -> None:
