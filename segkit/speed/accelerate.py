@@ -1,27 +1,29 @@
 """Layers of any network swapped in place for ones that take fewer passes over a GPU's memory.
 
-Swapped are, in an ``nn.Sequential``, a convolution and the ReLU (and 2×2 maximum pooling) right after it, and anywhere
-a convolution with a wide kernel. Names, parameters and the positions of layers stay. A swapped layer computes with
-torch's own operations wherever the kernels do not apply, on the CPU and in fp32 above all.
+Swapped are, in an ``nn.Sequential``, a convolution with the batch normalisation or ReLU (and 2×2 maximum pooling) right
+after it, blocks of torchvision's ResNets, and anywhere a convolution with a wide kernel. Names, parameters and the
+positions of layers stay. A swapped layer computes with torch's own operations wherever the kernels do not apply, on the
+CPU and in fp32 above all.
 
 A module that takes something from within a Sequential, between a convolution and its pooling, gets another map then.
 Who accelerates holds the network's results against those from before (`RecordedStep` and `InferenceNetwork` do).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from segkit.speed import fused_ops
-from segkit.speed.conv_as_matmul import conv_as_matmul
+from segkit.speed import fused_norm, fused_ops
+from segkit.speed.convolution import convolve, is_wide
 
-WIDE = 5
-"""Width of a kernel from which a convolution over a small map is worth taking as matrix products."""
-SMALL = 4
-"""A map is small that is at most so many kernels high: the windows that are laid out hold it as often as the kernel is
-wide, and the fewer of them lie at its edge, the less there is to gain."""
+IN_ORDER = (nn.Sequential, IntermediateLayerGetter)
+"""Modules that apply their children one after the other."""
 
 
 class FusedConv(nn.Conv2d):
@@ -46,13 +48,8 @@ class FusedConv(nn.Conv2d):
                 image = layer(image)
             return image
         if self.relu and not self.pool and fused_ops.is_first_layer(image, self):
-            return fused_ops.first_layer_of(image, self)
-        image = image.to(fused_ops.compute_dtype(image, self))
-        weight = self.weight.to(image.dtype)
-        if is_wide(self) and image.shape[-2] <= SMALL * self.kernel_size[0]:
-            values = conv_as_matmul(image, weight)
-        else:
-            values = self._conv_forward(image, weight, None)
+            return fused_ops.first_layer_of(image, self, relu=True)
+        values = convolve(image, self)
         assert self.bias is not None
         if not self.relu:
             return values + self.bias.to(values.dtype)[:, None, None]
@@ -64,24 +61,98 @@ class FusedConv(nn.Conv2d):
         return fused_ops.bias_relu_pool(values, self.bias)[0]
 
 
+class HeldConv(nn.Conv2d):
+    """Keeps a convolution's place and parameters; the `ConvNorm` after it computes it.
+
+    Args:
+        layers: the convolution, batch normalisation, and a ReLU if there is one.
+    """
+
+    def __init__(self, *layers: nn.Module) -> None:
+        nn.Module.__init__(self)
+        self.__dict__.update(vars(layers[0]))
+        self.plain = layers
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image
+
+
+class ConvNorm(nn.BatchNorm2d):
+    """Batch normalisation together with the convolution before it and the ReLU after it; shares its parameters.
+
+    Args:
+        layers: as `HeldConv` has them.
+    """
+
+    def __init__(self, *layers: nn.Module) -> None:
+        nn.Module.__init__(self)
+        self.__dict__.update(vars(layers[1]))
+        self.before, self.relu = layers[:1], len(layers) > 2  # a tuple, where nn.Module looks for no submodules
+
+    def forward(self, image: Tensor) -> Tensor:
+        """As the layers one after the other: (B, C, H, W)."""
+        conv = cast(nn.Conv2d, self.before[0])
+        if fused_norm.applies(image, conv, self):
+            return fused_norm.conv_norm(image, conv, self, relu=self.relu)
+        image = super().forward(conv(image))
+        return F.relu(image) if self.relu else image
+
+
+class FusedBlock(nn.Module):
+    """A block of torchvision's ResNets: normalisation, sum and ReLU are one; shares its layers.
+
+    Args:
+        block: a `BasicBlock` or `Bottleneck`.
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.__dict__.update(vars(block))
+        self.plain = (block,)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """As the block."""
+        *first, last = _pairs(self)
+        if not fused_norm.applies(image, *last):
+            return type(self.plain[0]).forward(self, image)
+        kept = image if self.downsample is None else self.downsample(image)  # type: ignore[operator]
+        for conv, norm in first:
+            image = fused_norm.conv_norm(image, conv, norm)
+        return fused_norm.conv_norm(image, *last, added=kept)
+
+
+SWAPPED = (FusedConv, HeldConv, FusedBlock)
+"""Those that know, as ``plain``, what stood in their place and right after it."""
+
+
 def accelerate(network: nn.Module) -> list[str]:
     """Swap layers in place, those that are swapped already excepted.
 
     A layer with a hook stays as it is: the hook is to see what it saw.
 
     Returns:
-        The names of the swapped convolutions.
+        The names of the swapped convolutions and blocks.
     """
     swapped = []
     for path, module in list(network.named_modules()):
         for name, layers in _patterns(module):
             names = list(module._modules)
             start = names.index(name)
-            module._modules[name] = FusedConv(*layers)
-            for taken in names[start + 1 : start + len(layers)]:
-                module._modules[taken] = nn.Identity()
+            for place, other in zip(names[start:], _in_place_of(layers), strict=False):
+                module._modules[place] = other
             swapped.append(f"{path}.{name}".lstrip("."))
     return swapped
+
+
+def _in_place_of(layers: Sequence[nn.Module]) -> list[nn.Module]:
+    others: list[nn.Module]
+    if isinstance(layers[0], BasicBlock | Bottleneck):
+        others = [FusedBlock(layers[0])]
+    elif len(layers) > 1 and isinstance(layers[1], nn.BatchNorm2d):
+        others = [HeldConv(*layers), ConvNorm(*layers)]
+    else:
+        others = [FusedConv(*layers)]
+    return [*others, *(nn.Identity() for _ in layers[len(others) :])]
 
 
 def restore(network: nn.Module) -> None:
@@ -90,17 +161,18 @@ def restore(network: nn.Module) -> None:
         names = list(module._modules)
         for index, name in enumerate(names):
             fused = module._modules[name]
-            if isinstance(fused, FusedConv):
+            if isinstance(fused, SWAPPED):
                 for place, layer in zip(names[index:], fused.plain, strict=False):
                     module._modules[place] = layer
+                    layer.training = fused.training
 
 
-def is_wide(layer: nn.Conv2d) -> bool:
-    """Whether a convolution is one that `conv_as_matmul` can compute, and has a kernel worth it."""
-    height, width = layer.kernel_size
-    same = layer.padding in ("same", (height // 2, height // 2))
-    plain = layer.stride == layer.dilation == (1, 1) and layer.groups == 1 and layer.padding_mode == "zeros"
-    return height == width and height % 2 == 1 and height >= WIDE and same and plain
+def idle_biases(network: nn.Module) -> list[str]:
+    """Names of convolutions' biases that a normalisation takes away again: of a swapped one the gradient is 0."""
+    found = [
+        path for path, module in network.named_modules() if isinstance(module, HeldConv) and module.bias is not None
+    ]
+    return [f"{path}.bias" for path in found]
 
 
 def has_hooks(module: nn.Module) -> bool:
@@ -111,18 +183,45 @@ def has_hooks(module: nn.Module) -> bool:
 
 def _patterns(module: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
     """Children that become one: the first one's name, and the layers."""
-    children = list(module._modules.items())
-    for index, (name, conv) in enumerate(children):
+    children = [(name, child) for name, child in module._modules.items() if child is not None]
+    for index, (name, child) in enumerate(children):
+        if _is_block(child):
+            yield name, [child]
         # Exactly torch's class: another one may compute something else.
-        if type(conv) is not nn.Conv2d or conv.bias is None or has_hooks(conv):
+        if type(child) is not nn.Conv2d or has_hooks(child):
             continue
-        layers: list[nn.Module] = [conv]
-        for _, following in children[index + 1 : index + 3] if isinstance(module, nn.Sequential) else []:
-            if following is None or has_hooks(following) or not (_is_relu, _is_halving)[len(layers) - 1](following):
-                break
-            layers.append(following)
-        if len(layers) > 1 or is_wide(conv):
+        following = children[index + 1 :] if isinstance(module, IN_ORDER) else []
+        layers = [child, *_taken_in(child, [layer for _, layer in following])]
+        if len(layers) > 1 or (is_wide(child) and child.bias is not None):
             yield name, layers
+
+
+def _taken_in(conv: nn.Conv2d, following: Sequence[nn.Module]) -> Sequence[nn.Module]:
+    """Those right after a convolution that it can be computed with."""
+    free = list(takewhile(lambda layer: not has_hooks(layer), following))
+    kinds: tuple[Callable[[nn.Module], bool], ...]
+    if free and _is_norm_of(free[0], conv):
+        kinds = (lambda layer: True, _is_relu)
+    else:
+        kinds = (_is_relu, _is_halving) if conv.bias is not None else ()
+    fitting = takewhile(lambda pair: pair[0](pair[1]), zip(kinds, free, strict=False))
+    return [layer for _, layer in fitting]
+
+
+def _pairs(block: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """A ResNet block's convolutions, each with its normalisation."""
+    layers = dict(block.named_children())
+    return [(layers[f"conv{i}"], layers[f"bn{i}"]) for i in (1, 2, 3) if f"conv{i}" in layers]  # type: ignore[misc]
+
+
+def _is_block(block: nn.Module) -> bool:
+    if type(block) not in (BasicBlock, Bottleneck) or any(has_hooks(part) for part in block.modules()):
+        return False
+    return all(type(conv) is nn.Conv2d and _is_norm_of(norm, conv) for conv, norm in _pairs(block))
+
+
+def _is_norm_of(layer: nn.Module, conv: nn.Conv2d) -> bool:
+    return fused_norm.is_usual(layer) and bool(layer.num_features == conv.out_channels)
 
 
 def _is_relu(layer: nn.Module) -> bool:

@@ -30,11 +30,11 @@ def is_first_layer(image: Tensor, layer: nn.Conv2d) -> bool:
     return plain and same and layer.in_channels == 3 and wanted and not image.requires_grad
 
 
-def first_layer_of(image: Tensor, layer: nn.Conv2d) -> Tensor:
-    """``relu(layer(image))``, where ``is_first_layer``."""
+def first_layer_of(image: Tensor, layer: nn.Conv2d, relu: bool) -> Tensor:
+    """``layer(image)``, where ``is_first_layer``, and the ReLU of it."""
     assert layer.bias is not None
     image = image.to(compute_dtype(image, layer)).contiguous(memory_format=torch.channels_last)
-    return first_layer(image, layer.weight.contiguous(memory_format=torch.channels_last), layer.bias)
+    return first_layer(image, layer.weight.contiguous(memory_format=torch.channels_last), layer.bias, relu)
 
 
 # The kernels as operations that autograd and torch.compile know. They are imported with the first use, on a GPU.
@@ -73,19 +73,19 @@ def bias_relu_pool_backward(gradient: Tensor, result: Tensor, which: Tensor) -> 
 
 
 @torch.library.custom_op("segkit::first_layer", mutates_args=())
-def first_layer(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``relu(conv2d(image, weight, bias, padding=1))`` of a picture of three channels."""
+def first_layer(image: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
+    """``conv2d(image, weight, bias, padding=1)`` of a picture of three channels, and the ReLU of it."""
     from segkit.speed import triton_kernels as kernels
 
-    return kernels.first_layer(image, weight, bias)
+    return kernels.first_layer(image, weight, bias, relu)
 
 
 @torch.library.custom_op("segkit::first_layer_gradients", mutates_args=())
-def first_layer_gradients(gradient: Tensor, result: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+def first_layer_gradients(gradient: Tensor, result: Tensor, image: Tensor, relu: bool) -> tuple[Tensor, Tensor]:
     """Gradients with respect to weight and bias, float32."""
     from segkit.speed import triton_kernels as kernels
 
-    return kernels.first_layer_gradients(_ordered(gradient), result, image)
+    return kernels.first_layer_gradients(_ordered(gradient), result, image, relu)
 
 
 def _ordered(gradient: Tensor) -> Tensor:
@@ -117,12 +117,12 @@ def _(gradient: Tensor, result: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @first_layer.register_fake
-def _(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _(image: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
     return _ordered(image.new_empty(image.shape[0], weight.shape[0], *image.shape[2:]))
 
 
 @first_layer_gradients.register_fake
-def _(gradient: Tensor, result: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+def _(gradient: Tensor, result: Tensor, image: Tensor, relu: bool) -> tuple[Tensor, Tensor]:
     out, channels = result.shape[1], image.shape[1]
     weight = result.new_empty(out, 3, 3, channels, dtype=torch.float32).permute(0, 3, 1, 2)
     return weight, result.new_empty(out, dtype=torch.float32)
@@ -140,9 +140,9 @@ def _keep_pooled(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 
 def _keep_first(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    image, weight, bias = inputs
+    image, weight, bias, relu = inputs
     ctx.save_for_backward(output, image)
-    ctx.dtypes = weight.dtype, bias.dtype
+    ctx.dtypes, ctx.relu = (weight.dtype, bias.dtype), relu
 
 
 def _bias_relu_vjp(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,10 +155,10 @@ def _bias_relu_pool_vjp(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor, Ten
     return values, bias.to(ctx.bias_dtype)
 
 
-def _first_layer_vjp(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor]:
-    weight, bias = first_layer_gradients(gradient, *ctx.saved_tensors)
+def _first_layer_vjp(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, None]:
+    weight, bias = first_layer_gradients(gradient, *ctx.saved_tensors, ctx.relu)
     of_weight, of_bias = ctx.dtypes
-    return None, weight.to(of_weight), bias.to(of_bias)
+    return None, weight.to(of_weight), bias.to(of_bias), None
 
 
 bias_relu.register_autograd(_bias_relu_vjp, setup_context=_keep_result)

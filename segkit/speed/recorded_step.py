@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from segkit.speed import trial
-from segkit.speed.accelerate import accelerate, restore
+from segkit.speed.accelerate import accelerate, idle_biases, restore
 from segkit.speed.capturable import RecordedRates, keep_counters_on
 from segkit.speed.cuda_graph import CudaGraph
 from segkit.speed.mixed_precision import HalfPrecisionWeights, large_weights
@@ -226,7 +226,8 @@ class RecordedStep:
             plain = float(step.loss)
             if reason is None and trial.loss_differs(plain, loss, self.bf16):
                 reason = f"the recorded loss {loss:.4g} differs from the plain step's {plain:.4g} (step {number})"
-        reason = reason or trial.updates_differ(before, after)
+        idle = [f"network.{name}" for name in idle_biases(self.network)]
+        reason = reason or trial.updates_differ(before, after, idle)
         return None if self._agreed(reason is None) else reason or ELSEWHERE
 
     def _prepare(self, before: trial.Snapshot) -> None:

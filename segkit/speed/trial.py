@@ -9,7 +9,7 @@ before batch normalisation), and its sign is chance. Not updated, or updated twi
 """
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import inf
 from typing import Any
@@ -154,15 +154,20 @@ def loss_differs(plain: float, tried: float, bf16: bool) -> bool:
 
 
 @torch.no_grad()
-def updates_differ(before: Snapshot, plain: Snapshot) -> str | None:
-    """How the values are now, if not as plain steps led to: None = they are, both ways having come from ``before``."""
+def updates_differ(before: Snapshot, plain: Snapshot, idle: Collection[str] = ()) -> str | None:
+    """How the values are now, if not as plain steps led to: None = they are, both ways having come from ``before``.
+
+    Args:
+        before, plain: the values that both ways came from, and those that the plain one led to.
+        idle: names of parameters that the plain way moves by rounding alone, and the other one need not.
+    """
     counts, values = [], []
     for name, tensor in before.originals.items():
         if not tensor.is_floating_point() or name.startswith("step of"):
             counts.append(name)
         elif not name.endswith(IN_OPTIMIZER) and tensor.numel():
             values.append(name)
-    return _counts_differ(counts, plain) or _changes_differ(values, before, plain)
+    return _counts_differ(counts, plain) or _changes_differ(values, before, plain, idle)
 
 
 def _counts_differ(names: Sequence[str], plain: Snapshot) -> str | None:
@@ -172,7 +177,7 @@ def _counts_differ(names: Sequence[str], plain: Snapshot) -> str | None:
     return name and f"the recorded step leaves {name} at another value"
 
 
-def _changes_differ(names: Sequence[str], before: Snapshot, plain: Snapshot) -> str | None:
+def _changes_differ(names: Sequence[str], before: Snapshot, plain: Snapshot, idle: Collection[str]) -> str | None:
     start = [before.values[name] for name in names]
     # Where those lie: as memory went, one snapshot may be on the GPU and one not.
     expected, found = (
@@ -194,7 +199,7 @@ def _changes_differ(names: Sequence[str], before: Snapshot, plain: Snapshot) -> 
     fetched = iter(_fetched([norm for column in norms for norm in column]))
     columns = [list(islice(fetched, len(names))) for _ in norms]
     for name, largest, should_move, moves, long, off in zip(names, *columns, strict=True):
-        if should_move > MOVED * largest and moves == 0:
+        if should_move > MOVED * largest and moves == 0 and name not in idle:
             return f"the recorded step does not change {name}"
         if isinstance(before.originals[name], nn.Parameter):
             apart, length = apart + off**2, length + long**2

@@ -187,13 +187,14 @@ def _bias_relu_pool_backward(
     tl.store(partial + tl.program_id(0) * channels + channel, tl.sum(total, 0), mask=channel < channels)
 
 
-def first_layer(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``relu(conv2d(image, weight, bias, padding=1))`` for a picture of few channels.
+def first_layer(image: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
+    """``conv2d(image, weight, bias, padding=1)`` for a picture of few channels, and the ReLU of it.
 
     Args:
         image: (B, C, H, W) in channels-last memory, 9 · C < 32.
         weight: (O, C, 3, 3) in channels-last memory, O a power of two from 16.
         bias: (O,).
+        relu: whether to take it.
 
     Returns:
         (B, O, H, W) in channels-last memory, of the image's dtype.
@@ -202,7 +203,7 @@ def first_layer(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     result = _channels_last(image, batch, len(weight), height, width)
     pixels = batch * height * width
     _first_layer[(triton.cdiv(pixels, 128),)](
-        image, weight, bias, result, pixels, height, width, CHANNELS=channels, OUT=len(weight), TILE=128
+        image, weight, bias, result, pixels, height, width, CHANNELS=channels, OUT=len(weight), RELU=relu, TILE=128
     )
     return result
 
@@ -223,8 +224,9 @@ def _patches(image, pixel, pixels, height, width, CHANNELS: tl.constexpr):
 
 @triton.jit(do_not_specialize=["pixels", "height", "width"])
 def _first_layer(
-    image, weight, bias, result, pixels, height, width, CHANNELS: tl.constexpr, OUT: tl.constexpr, TILE: tl.constexpr
-):
+    image, weight, bias, result, pixels, height, width,
+    CHANNELS: tl.constexpr, OUT: tl.constexpr, RELU: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
     pixel = tl.program_id(0).to(tl.int64) * TILE + tl.arange(0, TILE)
     tap = tl.arange(0, 32)[:, None]
     out = tl.arange(0, OUT)[None]
@@ -233,11 +235,13 @@ def _first_layer(
     kernel = tl.where(tap == 9 * CHANNELS, shift, kernel).to(image.dtype.element_ty)
     # "ieee": float32 is not rounded to TF32's 10 bits; half precision is the same either way.
     values = tl.dot(_patches(image, pixel, pixels, height, width, CHANNELS), kernel, input_precision="ieee")
+    if RELU:
+        values = _relu(values)
     at = pixel[:, None] * OUT + out
-    tl.store(result + at, _relu(values).to(result.dtype.element_ty), mask=pixel[:, None] < pixels)
+    tl.store(result + at, values.to(result.dtype.element_ty), mask=pixel[:, None] < pixels)
 
 
-def first_layer_gradients(gradient: Tensor, result: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+def first_layer_gradients(gradient: Tensor, result: Tensor, image: Tensor, relu: bool) -> tuple[Tensor, Tensor]:
     """Gradients of ``first_layer`` with respect to weight and bias, float32, from that of its ``result``."""
     batch, channels, height, width = image.shape
     out = result.shape[1]
@@ -245,8 +249,9 @@ def first_layer_gradients(gradient: Tensor, result: Tensor, image: Tensor) -> tu
     programs = min(PROGRAMS, triton.cdiv(pixels, 128))
     partial = torch.empty(programs, 32, out, device=image.device)
     _first_layer_gradients[(programs,)](
-        gradient, result, image, partial, pixels, height, width, programs, CHANNELS=channels, OUT=out, TILE=128
-    )
+        gradient, result, image, partial, pixels, height, width, programs,
+        CHANNELS=channels, OUT=out, RELU=relu, TILE=128,
+    )  # fmt: skip
     sums = partial.sum(0)
     weight = sums[: 9 * channels].t().contiguous().view(out, 3, 3, channels).permute(0, 3, 1, 2)
     return weight, sums[9 * channels].clone()
@@ -255,7 +260,7 @@ def first_layer_gradients(gradient: Tensor, result: Tensor, image: Tensor) -> tu
 @triton.jit(do_not_specialize=["pixels", "height", "width", "programs"])
 def _first_layer_gradients(
     gradient, result, image, partial, pixels, height, width, programs,
-    CHANNELS: tl.constexpr, OUT: tl.constexpr, TILE: tl.constexpr,
+    CHANNELS: tl.constexpr, OUT: tl.constexpr, RELU: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
     out = tl.arange(0, OUT)[None]
     total = tl.full((32, OUT), 0, tl.float32)
@@ -264,8 +269,9 @@ def _first_layer_gradients(
         pixel = first + tl.arange(0, TILE).to(tl.int64)
         at = pixel[:, None] * OUT + out
         inside = pixel[:, None] < pixels
-        passed = tl.load(result + at, mask=inside, other=0) > 0
-        value = tl.where(passed, tl.load(gradient + at, mask=inside, other=0), 0)
+        value = tl.load(gradient + at, mask=inside, other=0)
+        if RELU:
+            value = tl.where(tl.load(result + at, mask=inside, other=0) > 0, value, 0)
         patches = tl.trans(_patches(image, pixel, pixels, height, width, CHANNELS))
         total += tl.dot(patches, value, input_precision="ieee")
         first += programs * TILE

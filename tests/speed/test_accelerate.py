@@ -1,14 +1,18 @@
 """Swapped layers, held against the network as it was; their kernels in Triton's interpreter where there is no GPU."""
 
+import copy
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from segkit.models.encoders.torchvision import TorchvisionEncoder
 from segkit.models.fcn import FCN
 from segkit.speed import accelerate as module
-from segkit.speed.accelerate import FusedConv, accelerate, restore
+from segkit.speed import convolution
+from segkit.speed.accelerate import FusedConv, accelerate, idle_biases, restore
 
 LAST = torch.channels_last
 
@@ -29,15 +33,16 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     calls: dict[str, int] = {}
 
     def counted(name: str, kernel: Callable) -> Callable:
-        def call(*given: Tensor) -> Tensor:
+        def call(*given: Tensor, **rest: Any) -> Tensor:
             calls[name] = calls.get(name, 0) + 1
-            return kernel(*given)
+            return kernel(*given, **rest)
 
         return call
 
     for name in ("bias_relu", "bias_relu_pool", "first_layer"):
         monkeypatch.setattr(module.fused_ops, name, counted(name, getattr(module.fused_ops, name)))
-    monkeypatch.setattr(module, "conv_as_matmul", counted("conv_as_matmul", module.conv_as_matmul))
+    monkeypatch.setattr(convolution, "conv_as_matmul", counted("conv_as_matmul", convolution.conv_as_matmul))
+    monkeypatch.setattr(module.fused_norm, "conv_norm", counted("conv_norm", module.fused_norm.conv_norm))
     return calls
 
 
@@ -88,7 +93,16 @@ def test_names_parameters_positions_and_results_stay() -> None:
         (lambda: [conv(), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)], {"bias_relu": 1}),
         (lambda: [conv(), nn.ReLU(), nn.AvgPool2d(2)], {"bias_relu": 1}),
         (lambda: [conv(bias=False), nn.ReLU()], {}),
-        (lambda: [conv(), nn.BatchNorm2d(16), nn.ReLU()], {}),
+        (lambda: [conv(), nn.BatchNorm2d(16), nn.ReLU()], {"conv_norm": 1}),
+        (lambda: [conv(bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True), nn.MaxPool2d(2)], {"conv_norm": 1}),
+        (lambda: [conv(bias=False), nn.BatchNorm2d(16), nn.Sigmoid()], {"conv_norm": 1}),
+        (lambda: [conv(3), nn.BatchNorm2d(16), nn.ReLU()], {"conv_norm": 1, "first_layer": 1}),
+        (lambda: [conv(3, bias=False), nn.BatchNorm2d(16), nn.ReLU()], {"conv_norm": 1}),
+        (lambda: [conv(size=7, out=8), nn.BatchNorm2d(8), nn.ReLU()], {"conv_norm": 1, "conv_as_matmul": 1}),
+        (lambda: [conv(stride=2, bias=False), nn.BatchNorm2d(16), nn.ReLU()], {"conv_norm": 1}),
+        (lambda: [conv(bias=False), nn.BatchNorm2d(16, momentum=None), nn.ReLU()], {}),
+        (lambda: [conv(bias=False), nn.GroupNorm(2, 16), nn.ReLU()], {}),
+        (lambda: [conv(), nn.ReLU(), nn.BatchNorm2d(16)], {"bias_relu": 1}),
         (lambda: [conv(), nn.LeakyReLU()], {}),
     ],
 )
@@ -108,6 +122,43 @@ def test_a_swapped_layer_computes_what_the_layers_do(kernels, layers, used, size
     if size[0] % 2 and "bias_relu_pool" in used:  # the kernel takes whole squares
         used = {"bias_relu": 1}
     assert kernels == used
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_a_resnet_in_training_and_in_evaluation(kernels, name) -> None:
+    torch.manual_seed(0)
+    network = TorchvisionEncoder(name)
+    plain = copy.deepcopy(network)
+    swapped = accelerate(network)
+    blocks, shortcuts = {"resnet18": (8, 3), "resnet50": (16, 4)}[name]
+    assert len(swapped) == 1 + blocks + shortcuts
+    assert list(network.state_dict()) == list(plain.state_dict())
+    image = torch.randn(2, 3, 64, 96).contiguous(memory_format=LAST)
+    for mine, its in zip(network(image), plain(image), strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-2, atol=1e-2)  # few values in the last stage's batch
+    assert kernels == {"conv_norm": sum(isinstance(layer, nn.BatchNorm2d) for layer in plain.modules())}
+    for (key, mine), its in zip(network.state_dict().items(), plain.state_dict().values(), strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-3, atol=1e-4, msg=key)
+    for mine, its in zip(network.eval()(image), plain.eval()(image), strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-3, atol=1e-3)
+    assert len(kernels) == 1
+    restore(network)
+    assert not any(isinstance(part, module.FusedBlock | module.ConvNorm) for part in network.modules())
+    assert not any(part.training for part in network.modules())
+
+
+def test_a_block_with_a_hook_within_stays() -> None:
+    network = TorchvisionEncoder("resnet18")
+    network.features.layer1[0].bn2.register_forward_hook(lambda layer, given, result: None)
+    swapped = accelerate(network)
+    assert "features.layer1.0" not in swapped
+    assert "features.layer1.1" in swapped
+
+
+def test_biases_that_a_normalisation_takes_away_are_named() -> None:
+    network = nn.Sequential(conv(), nn.BatchNorm2d(16), conv(bias=False), nn.BatchNorm2d(16), conv(), nn.ReLU())
+    accelerate(network)
+    assert idle_biases(network) == ["0.bias"]
 
 
 def test_a_layer_with_a_hook_stays(kernels) -> None:

@@ -54,13 +54,15 @@ def test_bias_relu_pool(shape) -> None:
     same(fused.bias_relu_pool(values, bias)[0], expected, (values, bias))
 
 
+@pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize("shape", [(2, 3, 7, 9), (1, 3, 1, 1), (2, 3, 16, 20)])
-def test_first_layer(shape) -> None:
+def test_first_layer(shape, relu) -> None:
     torch.manual_seed(0)
     image = torch.randn(shape).contiguous(memory_format=LAST)
     weight = torch.randn(16, 3, 3, 3).contiguous(memory_format=LAST).requires_grad_()
     bias = torch.randn(16, requires_grad=True)
-    same(fused.first_layer(image, weight, bias), torch.relu(F.conv2d(image, weight, bias, padding=1)), (weight, bias))
+    expected = F.conv2d(image, weight, bias, padding=1)
+    same(fused.first_layer(image, weight, bias, relu), expected.relu() if relu else expected, (weight, bias))
 
 
 def test_what_compilers_are_told_is_true() -> None:
@@ -70,4 +72,4 @@ def test_what_compilers_are_told_is_true() -> None:
     torch.library.opcheck(fused.bias_relu_pool, (values, bias))
     image = torch.randn(2, 3, 6, 4).contiguous(memory_format=LAST)
     weight = torch.randn(16, 3, 3, 3).contiguous(memory_format=LAST).requires_grad_()
-    torch.library.opcheck(fused.first_layer, (image, weight, bias))
+    torch.library.opcheck(fused.first_layer, (image, weight, bias, True))

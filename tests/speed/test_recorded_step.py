@@ -183,7 +183,7 @@ def test_a_loss_of_ones_own_gets_the_recorded_step(steps_taken, caplog) -> None:
     with caplog.at_level(logging.INFO):
         trained(2, loss=Squares())
     assert len(steps_taken) == 6
-    assert told(caplog) == ["fast step: recorded (1 layers fused)"]
+    assert told(caplog) == ["fast step: recorded (2 layers fused)"]
 
 
 class Hidden:
@@ -253,7 +253,7 @@ def test_no_step_is_lost_or_taken_twice_for_the_trial(kind, caplog) -> None:
         losses = [float(step(*batch)) for batch in taken]
     torch.manual_seed(3)
     assert losses == pytest.approx(plain_steps(other, taken, reference, Loss()), rel=1e-5 if DEVICE == "cpu" else 1e-3)
-    assert told(caplog) == ["fast step: recorded (1 layers fused)"]
+    assert told(caplog) == ["fast step: recorded (2 layers fused)"]
     for mine, its in zip(network.state_dict().values(), other.state_dict().values(), strict=True):
         torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-5 if DEVICE == "cpu" else 1e-3)
 
@@ -266,7 +266,7 @@ def test_copies_may_lie_on_the_gpu_or_beside_it(rooms, monkeypatch, caplog) -> N
     step = a_step(network, optimizer=an_optimizer(torch.optim.Adam, network, lr=1e-2))
     with caplog.at_level(logging.INFO):
         losses = [float(step(*batch)) for batch in taken]
-    assert told(caplog) == ["fast step: recorded (1 layers fused)"]
+    assert told(caplog) == ["fast step: recorded (2 layers fused)"]
     assert not list(asked)
     reference = an_optimizer(torch.optim.Adam, other, lr=1e-2)
     assert losses == pytest.approx(plain_steps(other, taken, reference, Loss()), rel=1e-5 if DEVICE == "cpu" else 1e-3)
@@ -287,7 +287,7 @@ def test_a_network_with_another_decoder_is_tried(caplog) -> None:
     with caplog.at_level(logging.INFO):
         for batch in batches(2, 2, 2, 2):
             step(*batch)
-    assert told(caplog) == ["fast step: recorded (1 layers fused)"]
+    assert told(caplog) == ["fast step: recorded (2 layers fused)"]
 
 
 class Stray(nn.Module):
@@ -471,7 +471,7 @@ def test_other_settings_of_the_loss_are_seen(monkeypatch, caplog) -> None:
             step(*batch)
         loss.factor = 1.0
         assert float(step(*batch)) < 10 * before
-    recorded = "fast step: recorded (1 layers fused)"
+    recorded = "fast step: recorded (2 layers fused)"
     assert told(caplog) == [recorded, recorded, "fast step: off, loss.factor changes all the time"]
 
 
@@ -496,7 +496,7 @@ def test_steps_with_weights_held_twice_are_the_steps_of_autocast(monkeypatch, ki
                 nn.utils.clip_grad_norm_(other.parameters(), clip)
             reference.step()
             torch.testing.assert_close(step(image, label), expected.detach(), rtol=0, atol=2e-3)
-    assert told(caplog) == ["fast step: recorded (bf16 weights held twice, 1 layers fused)"]
+    assert told(caplog) == ["fast step: recorded (bf16 weights held twice, 2 layers fused)"]
     assert sorted(step.weights.copies) == ["0.weight", "2.weight"]
     # They have gone up to 0.03. The interpreter rounds towards zero, and Adam makes much of small differences.
     for mine, its in zip(network.parameters(), other.parameters(), strict=True):

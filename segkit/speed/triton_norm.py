@@ -1,0 +1,308 @@
+"""Batch normalisation's GPU kernels, in Triton, with what stands around it: a sum, ReLU. Imported where a GPU is used.
+
+A map (B, C, H, W) in channels-last memory is rows of C values, one row for each position. Statistics and their
+gradients are sums over all rows: each of some programs sums up its own rows in float32, and one kernel adds the
+programs' sums in the same order every time. What is computed is :func:`torch.nn.functional.batch_norm`'s (Ioffe and
+Szegedy 2015), in fewer passes: forward reads a map twice and writes once, backward reads map and gradient twice.
+"""
+
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+PROGRAMS = 792
+"""Programs of a kernel that leaves one partial sum each: six for each multiprocessor of an H200, and always as many."""
+
+VALUES = 4096
+"""That a program takes at a time, of at most `WIDEST` channels: few sizes, so that few kernels are compiled."""
+WIDEST = 64
+
+ROWS, LANES = 64, 16
+"""Programs and channels that a program takes at a time which adds up partial sums."""
+
+
+class Statistics(NamedTuple):
+    """What backward needs of a batch beside the map: float32 (C,) each, in one allocation.
+
+    Attributes:
+        mean: of the batch.
+        deviation: 1 / √(variance + eps).
+        scale, shift: the normalised map is values · scale + shift.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    scale: Tensor
+    shift: Tensor
+
+
+def statistics(
+    values: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    batches: Tensor,
+    offset: Tensor | None,
+    momentum: float,
+    eps: float,
+) -> Statistics:
+    """Mean and deviation of a batch; the running ones and the count of batches are brought up to date.
+
+    Args:
+        values: (B, C, H, W) in channels-last memory.
+        weight, bias, running_mean, running_var: float32 (C,).
+        batches: int64 scalar, one more afterwards.
+        offset: (C,), what is still to be added to the values: it changes the running mean alone. None = nothing.
+        momentum: the share of this batch in the running ones.
+        eps: added to the variance.
+    """
+    channels = values.shape[1]
+    rows = values.numel() // channels
+    tile, programs, partial = _partial_sums(values, rows)
+    _moments[(programs, triton.cdiv(channels, tile["WIDTH"]))](values, partial, rows, channels, programs, **tile)
+    found = torch.empty(4, channels, device=values.device)
+    _finish_moments[(triton.cdiv(channels, LANES),)](
+        values, partial, weight, bias, running_mean, running_var, batches, running_mean if offset is None else offset,
+        found, rows, channels, programs, momentum, eps, OFFSET=offset is not None, TILE=ROWS, LANES=LANES,
+    )  # fmt: skip
+    return Statistics(*found)
+
+
+def _tile(channels: int) -> dict[str, int]:
+    """Rows and channels that a program takes at a time, and how many threads do."""
+    width = min(WIDEST, triton.next_power_of_2(channels))
+    return {"TILE": VALUES // width, "WIDTH": width, "num_warps": 8}
+
+
+def _partial_sums(values: Tensor, rows: int) -> tuple[dict[str, int], int, Tensor]:
+    """The tile, how many programs go through the rows of each ``WIDTH`` channels, and room for their two sums."""
+    channels = values.shape[1]
+    tile = _tile(channels)
+    parts = triton.cdiv(channels, tile["WIDTH"])
+    programs = min(max(1, PROGRAMS // parts), triton.cdiv(rows, tile["TILE"]))
+    return tile, programs, torch.empty(2, programs, channels, device=values.device)
+
+
+@triton.jit(do_not_specialize=["rows", "programs"])
+def _moments(values, partial, rows, channels, programs, TILE: tl.constexpr, WIDTH: tl.constexpr):
+    channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)[None]
+    # Sums of what is left without the first row: squares of large means would hide small deviations.
+    origin = tl.load(values + channel, mask=channel < channels, other=0).to(tl.float32)
+    total = tl.full((TILE, WIDTH), 0, tl.float32)
+    squares = tl.full((TILE, WIDTH), 0, tl.float32)
+    first = tl.program_id(0) * TILE
+    while first < rows:
+        row = first + tl.arange(0, TILE)[:, None]
+        inside = (row < rows) & (channel < channels)
+        value = tl.load(values + row.to(tl.int64) * channels + channel, mask=inside, other=0).to(tl.float32)
+        value = tl.where(inside, value - origin, 0)
+        total += value
+        squares += value * value
+        first += programs * TILE
+    _store_sums(partial, total, squares, channels, programs, WIDTH)
+
+
+@triton.jit
+def _store_sums(partial, one, other, channels, programs, WIDTH: tl.constexpr):
+    channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
+    at = partial + tl.program_id(0) * channels + channel
+    tl.store(at, tl.sum(one, 0), mask=channel < channels)
+    tl.store(at + programs * channels, tl.sum(other, 0), mask=channel < channels)
+
+
+@triton.jit
+def _add_up(partial, channel, channels, programs, TILE: tl.constexpr, LANES: tl.constexpr):
+    """The sums (LANES,) of all programs' first and second sums, for some channels (LANES,)."""
+    one = tl.full((TILE, LANES), 0, tl.float32)
+    other = tl.full((TILE, LANES), 0, tl.float32)
+    first = 0
+    while first < programs:
+        program = first + tl.arange(0, TILE)[:, None]
+        inside = (program < programs) & (channel[None] < channels)
+        at = partial + program * channels + channel[None]
+        one += tl.load(at, mask=inside, other=0)
+        other += tl.load(at + programs * channels, mask=inside, other=0)
+        first += TILE
+    return tl.sum(one, 0), tl.sum(other, 0)
+
+
+@triton.jit(do_not_specialize=["rows", "programs"])
+def _finish_moments(
+    values, partial, weight, bias, running_mean, running_var, batches, offset, found, rows, channels, programs,
+    momentum, eps, OFFSET: tl.constexpr, TILE: tl.constexpr, LANES: tl.constexpr,
+):  # fmt: skip
+    channel = tl.program_id(0) * LANES + tl.arange(0, LANES)
+    there = channel < channels
+    total, squares = _add_up(partial, channel, channels, programs, TILE, LANES)
+    apart = total / rows
+    variance = tl.maximum(squares / rows - apart * apart, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    mean = tl.load(values + channel, mask=there, other=0).to(tl.float32) + apart
+    deviation = 1 / tl.sqrt(variance + eps)
+    scale = tl.load(weight + channel, mask=there, other=0) * deviation
+    shift = tl.load(bias + channel, mask=there, other=0) - mean * scale
+    at = found + channel
+    tl.store(at, mean, mask=there)
+    tl.store(at + channels, deviation, mask=there)
+    tl.store(at + 2 * channels, scale, mask=there)
+    tl.store(at + 3 * channels, shift, mask=there)
+    if OFFSET:
+        mean += tl.load(offset + channel, mask=there, other=0).to(tl.float32)
+    # As torch has it: the running variance is that of a sample.
+    variance = variance * (rows / (rows - 1.0))
+    before = tl.load(running_mean + channel, mask=there, other=0)
+    tl.store(running_mean + channel, before + momentum * (mean - before), mask=there)
+    before = tl.load(running_var + channel, mask=there, other=0)
+    tl.store(running_var + channel, before + momentum * (variance - before), mask=there)
+    if tl.program_id(0) == 0:
+        tl.store(batches, tl.load(batches) + 1)
+
+
+def normalise(values: Tensor, found: Statistics, added: Tensor | None, relu: bool) -> Tensor:
+    """``values · scale + shift``, plus ``added`` of the same shape, and the ReLU of that."""
+    result = torch.empty_like(values)
+    channels = values.shape[1]
+    rows, tile = values.numel() // channels, _tile(channels)
+    _normalise[(triton.cdiv(rows, tile["TILE"]), triton.cdiv(channels, tile["WIDTH"]))](
+        values, values if added is None else added, found.scale, found.shift, result, rows, channels,
+        ADDED=added is not None, RELU=relu, **tile,
+    )  # fmt: skip
+    return result
+
+
+@triton.jit
+def _place(rows, channels, TILE: tl.constexpr, WIDTH: tl.constexpr):
+    """The channels of a program's tile, where its values lie, and which of them there are."""
+    row = tl.program_id(0) * TILE + tl.arange(0, TILE)[:, None]
+    channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)[None]
+    return channel, row.to(tl.int64) * channels + channel, (row < rows) & (channel < channels)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _normalise(
+    values, added, scale, shift, result, rows, channels,
+    ADDED: tl.constexpr, RELU: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    channel, at, inside = _place(rows, channels, TILE, WIDTH)
+    there = channel < channels
+    value = tl.load(values + at, mask=inside, other=0).to(tl.float32)
+    value = value * tl.load(scale + channel, mask=there, other=0) + tl.load(shift + channel, mask=there, other=0)
+    if ADDED:
+        value += tl.load(added + at, mask=inside, other=0).to(tl.float32)
+    if RELU:  # NaN stays NaN, as in torch: else a spoiled weight would be seen by nobody
+        value = tl.maximum(value, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    tl.store(result + at, value.to(result.dtype.element_ty), mask=inside)
+
+
+def normalise_backward(
+    gradient: Tensor, values: Tensor, result: Tensor | None, weight: Tensor, found: Statistics, relu: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Gradients of `normalise` of a batch's own statistics.
+
+    Args:
+        gradient: with respect to the result, in channels-last memory as all maps here.
+        values: what was normalised.
+        result: where something was added before the ReLU: what came of it.
+        weight: float32 (C,).
+        found: the batch's statistics.
+        relu: whether there was one.
+
+    Returns:
+        Those of values, weight and bias, and where there is a ``result`` that of what was added.
+    """
+    channels = values.shape[1]
+    rows = values.numel() // channels
+    tile, programs, partial = _partial_sums(values, rows)
+    parts = triton.cdiv(channels, tile["WIDTH"])
+    added = None if result is None else torch.empty_like(values)
+    # 0: no ReLU; 1: what it passed is seen by the normalised value; 2: by the result.
+    passed = 0 if not relu else 1 if result is None else 2
+    nothing = values  # a pointer that is not looked at
+    _sum_gradients[(programs, parts)](
+        gradient, values, nothing if result is None else result, nothing if added is None else added,
+        found.mean, found.scale, found.shift, partial, rows, channels, programs,
+        PASSED=passed, **tile,
+    )  # fmt: skip
+    sums, factors = torch.empty(2, channels, device=values.device), torch.empty(3, channels, device=values.device)
+    _finish_gradients[(triton.cdiv(channels, LANES),)](
+        partial, weight, found.mean, found.deviation, sums, factors, rows, channels, programs, TILE=ROWS, LANES=LANES
+    )
+    before = torch.empty_like(values)
+    _gradient_before[(triton.cdiv(rows, tile["TILE"]), parts)](
+        gradient if added is None else added, values, found.scale, found.shift, factors, before, rows, channels,
+        MASKED=passed == 1, **tile,
+    )  # fmt: skip
+    return before, sums[0], sums[1], added
+
+
+@triton.jit(do_not_specialize=["rows", "programs"])
+def _sum_gradients(
+    gradient, values, result, added, mean, scale, shift, partial, rows, channels, programs,
+    PASSED: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)[None]
+    there = channel < channels
+    centre = tl.load(mean + channel, mask=there, other=0)
+    if PASSED == 1:
+        factor = tl.load(scale + channel, mask=there, other=0)
+        term = tl.load(shift + channel, mask=there, other=0)
+    total = tl.full((TILE, WIDTH), 0, tl.float32)
+    products = tl.full((TILE, WIDTH), 0, tl.float32)
+    first = tl.program_id(0) * TILE
+    while first < rows:
+        row = first + tl.arange(0, TILE)[:, None]
+        at = row.to(tl.int64) * channels + channel
+        inside = (row < rows) & there
+        value = tl.load(values + at, mask=inside, other=0).to(tl.float32)
+        given = tl.load(gradient + at, mask=inside, other=0)
+        if PASSED == 1:
+            given = tl.where(value * factor + term > 0, given, 0)
+        if PASSED == 2:
+            given = tl.where(tl.load(result + at, mask=inside, other=0) > 0, given, 0)
+            tl.store(added + at, given, mask=inside)
+        given = given.to(tl.float32)
+        total += given
+        products += given * (value - centre)
+        first += programs * TILE
+    _store_sums(partial, total, products, channels, programs, WIDTH)
+
+
+@triton.jit(do_not_specialize=["rows", "programs"])
+def _finish_gradients(
+    partial, weight, mean, deviation, sums, factors, rows, channels, programs, TILE: tl.constexpr, LANES: tl.constexpr
+):
+    channel = tl.program_id(0) * LANES + tl.arange(0, LANES)
+    there = channel < channels
+    total, products = _add_up(partial, channel, channels, programs, TILE, LANES)
+    over = tl.load(deviation + channel, mask=there, other=0)
+    of_weight = products * over
+    tl.store(sums + channel, of_weight, mask=there)
+    tl.store(sums + channels + channel, total, mask=there)
+    # The gradient before is one · gradient + other · value + rest.
+    one = tl.load(weight + channel, mask=there, other=0) * over
+    other = -one * over * of_weight / rows
+    rest = -one * total / rows - tl.load(mean + channel, mask=there, other=0) * other
+    tl.store(factors + channel, one, mask=there)
+    tl.store(factors + channels + channel, other, mask=there)
+    tl.store(factors + 2 * channels + channel, rest, mask=there)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _gradient_before(
+    gradient, values, scale, shift, factors, before, rows, channels,
+    MASKED: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    channel, at, inside = _place(rows, channels, TILE, WIDTH)
+    there = channel < channels
+    value = tl.load(values + at, mask=inside, other=0).to(tl.float32)
+    given = tl.load(gradient + at, mask=inside, other=0).to(tl.float32)
+    if MASKED:
+        term = tl.load(shift + channel, mask=there, other=0)
+        given = tl.where(value * tl.load(scale + channel, mask=there, other=0) + term > 0, given, 0)
+    found = tl.load(factors + channel, mask=there, other=0) * given
+    found += tl.load(factors + channels + channel, mask=there, other=0) * value
+    found += tl.load(factors + 2 * channels + channel, mask=there, other=0)
+    tl.store(before + at, found.to(before.dtype.element_ty), mask=inside)
