@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.overrides import has_torch_function_unary
 
 
 def resize(image: Tensor, size: Sequence[int]) -> Tensor:
@@ -24,7 +25,9 @@ def resize(image: Tensor, size: Sequence[int]) -> Tensor:
     """
     if tuple(image.shape[-2:]) == tuple(size):
         return image
-    if not (image.is_cuda and image.requires_grad):  # nothing to be added up, or in one order
+    # Where there is nothing to be added up, or in one order: on a CPU, and where a mode of torch's puts another
+    # function in this one's place, as segkit.speed does.
+    if not (image.is_cuda and image.requires_grad) or has_torch_function_unary(image):
         return F.interpolate(image, size=list(size), mode="bilinear", align_corners=False)
     return by_matrices(image, *(bilinear_matrix(*sizes, image) for sizes in zip(image.shape[-2:], size, strict=True)))
 

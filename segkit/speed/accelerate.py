@@ -1,7 +1,7 @@
 """Layers of any network swapped in place for ones that take fewer passes over a GPU's memory.
 
 Swapped are, in an ``nn.Sequential``, a convolution with the batch normalisation or ReLU (and 2×2 maximum pooling) right
-after it, blocks of torchvision's ResNets, and anywhere a convolution with a wide kernel. Names, parameters and the
+after it, blocks of torchvision's ResNets, and anywhere a convolution with a bias. Names, parameters and the
 positions of layers stay. A swapped layer computes with torch's own operations wherever the kernels do not apply, on the
 CPU and in fp32 above all.
 
@@ -20,7 +20,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from segkit.speed import fused_norm, fused_ops
-from segkit.speed.convolution import convolve, is_wide
+from segkit.speed.convolution import convolve
 
 IN_ORDER = (nn.Sequential, IntermediateLayerGetter)
 """Modules that apply their children one after the other."""
@@ -52,7 +52,7 @@ class FusedConv(nn.Conv2d):
         values = convolve(image, self)
         assert self.bias is not None
         if not self.relu:
-            return values + self.bias.to(values.dtype)[:, None, None]
+            return fused_ops.with_bias(values, self.bias)
         values = values.contiguous(memory_format=torch.channels_last)
         if not self.pool:
             return fused_ops.bias_relu(values, self.bias)
@@ -192,7 +192,7 @@ def _patterns(module: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
             continue
         following = children[index + 1 :] if isinstance(module, IN_ORDER) else []
         layers = [child, *_taken_in(child, [layer for _, layer in following])]
-        if len(layers) > 1 or (is_wide(child) and child.bias is not None):
+        if len(layers) > 1 or child.bias is not None:
             yield name, layers
 
 

@@ -37,6 +37,31 @@ def first_layer_of(image: Tensor, layer: nn.Conv2d, relu: bool) -> Tensor:
     return first_layer(image, layer.weight.contiguous(memory_format=torch.channels_last), layer.bias, relu)
 
 
+def with_bias(values: Tensor, bias: Tensor) -> Tensor:
+    """``values + bias``, bias (C,), of a convolution's ``values`` that nobody else holds: they may be changed."""
+    if torch.compiler.is_compiling():
+        return values + bias.to(values.dtype)[:, None, None]
+    result: Tensor = _Biased.apply(values.contiguous(memory_format=torch.channels_last), bias)
+    return result
+
+
+class _Biased(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, bias: Tensor) -> Tensor:  # type: ignore[override]
+        from segkit.speed import triton_kernels as kernels
+
+        ctx.mark_dirty(values)
+        ctx.bias_dtype = bias.dtype
+        kernels.add_bias(values, bias)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        from segkit.speed import triton_kernels as kernels
+
+        return gradient, kernels.sum_rows(_ordered(gradient)).to(ctx.bias_dtype)
+
+
 # The kernels as operations that autograd and torch.compile know. They are imported with the first use, on a GPU.
 
 
@@ -75,7 +100,7 @@ def bias_relu_pool_backward(gradient: Tensor, result: Tensor, which: Tensor) -> 
 @torch.library.custom_op("segkit::first_layer", mutates_args=())
 def first_layer(image: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
     """``conv2d(image, weight, bias, padding=1)`` of a picture of three channels, and the ReLU of it."""
-    from segkit.speed import triton_kernels as kernels
+    from segkit.speed import triton_first_layer as kernels
 
     return kernels.first_layer(image, weight, bias, relu)
 
@@ -83,7 +108,7 @@ def first_layer(image: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tens
 @torch.library.custom_op("segkit::first_layer_gradients", mutates_args=())
 def first_layer_gradients(gradient: Tensor, result: Tensor, image: Tensor, relu: bool) -> tuple[Tensor, Tensor]:
     """Gradients with respect to weight and bias, float32."""
-    from segkit.speed import triton_kernels as kernels
+    from segkit.speed import triton_first_layer as kernels
 
     return kernels.first_layer_gradients(_ordered(gradient), result, image, relu)
 

@@ -5,7 +5,9 @@ Its results are those of the network under autocast (bf16), or its own (fp32), w
 
 import copy
 import logging
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segkit.speed.accelerate import accelerate, has_hooks, restore
 from segkit.speed.cuda_graph import CudaGraph
+from segkit.speed.fast_functions import FastFunctions
 from segkit.speed.packed import Swap, neighbours, pack, swap
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ class InferenceNetwork:
         self._network = network.eval().requires_grad_(False)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._prepared = False
+        self._functions: Callable[[], AbstractContextManager[Any]] = nullcontext
         self._graphs: dict[torch.Size, CudaGraph | None] = {}
 
     @torch.inference_mode()
@@ -64,7 +68,10 @@ class InferenceNetwork:
 
     def _logits(self, image: Tensor) -> Tensor:
         # Without autocast's cache of cast weights: there is nothing to cast, and a graph must not depend on it.
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
+        with (
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False),
+            self._functions(),
+        ):
             return self._network(image)
 
     def _prepare(self, image: Tensor) -> None:
@@ -80,11 +87,13 @@ class InferenceNetwork:
                     pack(self._network, swaps)
                 if self.device.type == "cuda":
                     accelerate(self._network)
+                    self._functions = FastFunctions
             reason = self._difference(self._logits(image), expected)
         except Exception as error:  # a network may look at its layers in any way
             reason = f"{type(error).__name__}: {error}"
         if reason is not None:
             log.info("fast prediction: off, %s", reason)
+            self._functions = nullcontext
             restore(self._network)
             for module, name, layer in reversed(swaps):
                 module._modules[name] = layer

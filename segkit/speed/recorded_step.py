@@ -13,6 +13,7 @@ from segkit.speed import trial
 from segkit.speed.accelerate import accelerate, idle_biases, restore
 from segkit.speed.capturable import RecordedRates, keep_counters_on
 from segkit.speed.cuda_graph import CudaGraph
+from segkit.speed.fast_functions import FastFunctions
 from segkit.speed.mixed_precision import HalfPrecisionWeights, large_weights
 from segkit.speed.summed_gradients import SummedGradients
 
@@ -68,7 +69,7 @@ class RecordedStep:
         network: has all parameters that are trained.
         compute_loss: ``compute_loss(image, label, replaced)``, scalar: computed with the tensors ``replaced`` in place
             of the network's parameters of these names.
-        plain_loss: the same, not compiled: for plain steps, and batches of another shape.
+        plain_loss: the same, not compiled (then the very same): for plain steps, and batches of another shape.
         optimizer: any of torch's kind, of the network's parameters.
         bf16: whether to compute in bfloat16 (autocast).
         clip: largest norm of the gradients; None = no clipping.
@@ -91,6 +92,8 @@ class RecordedStep:
         loss: nn.Module | None = None,
     ) -> None:
         self.network, self.compute_loss, self.plain_loss, self.optimizer = network, compute_loss, plain_loss, optimizer
+        # A compiler has its own ways with functions.
+        self.fast_loss = self._fast_loss if compute_loss is plain_loss else compute_loss
         self.bf16, self.clip, self.processes = bf16, clip, processes
         self.watched = {} if loss is None else {"loss": loss}
         self.modules: trial.Modules = {"network": network, **self.watched}
@@ -149,6 +152,10 @@ class RecordedStep:
                 nn.utils.clip_grad_norm_([*others, *copies.values()], self.clip)
             self.weights.step()
         return value.detach()
+
+    def _fast_loss(self, image: Tensor, label: Tensor, replaced: Mapping[str, Tensor]) -> Tensor:
+        with FastFunctions():
+            return self.compute_loss(image, label, replaced)
 
     def _take(self, image: Tensor, label: Tensor) -> Tensor:
         """A step the fast way: replayed where it has the recorded shape."""
@@ -242,7 +249,7 @@ class RecordedStep:
             self.gradients.send_early(self.weights.copies.values())
         self.rates = RecordedRates(self.optimizer, first.image.device)
         with self.rates.read():
-            self.recorded = self.record(partial(self._step, self.compute_loss), first.image, first.label)
+            self.recorded = self.record(partial(self._step, self.fast_loss), first.image, first.label)
 
     def _swap(self, step: _Plain) -> list[str]:
         """Swap layers if the loss stays the same: the network may take a map from between those that become one."""

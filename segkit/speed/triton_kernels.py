@@ -52,7 +52,7 @@ TILE, WIDTH = 64, 64
 
 
 @triton.jit
-def _relu(value):
+def relu(value):
     # NaN stays NaN, as in torch: else a spoiled weight would be seen by nobody.
     return tl.maximum(value, 0.0, propagate_nan=tl.PropagateNan.ALL)
 
@@ -61,16 +61,52 @@ def bias_relu(values: Tensor, bias: Tensor) -> Tensor:
     """``relu(values + bias)`` of (B, C, H, W) in channels-last memory; bias (C,)."""
     result = torch.empty_like(values)
     channels, count = values.shape[1], values.numel()
-    _bias_relu[(triton.cdiv(count, 2048),)](values, bias, result, count, channels, BLOCK=2048)
+    _bias_relu[(triton.cdiv(count, 2048),)](values, bias, result, count, channels, RELU=True, BLOCK=2048)
     return result
 
 
 @triton.jit
-def _bias_relu(values, bias, result, count, channels, BLOCK: tl.constexpr):
+def _bias_relu(values, bias, result, count, channels, RELU: tl.constexpr, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
     value = tl.load(values + at, mask=inside).to(tl.float32) + tl.load(bias + at % channels).to(tl.float32)
-    tl.store(result + at, _relu(value).to(result.dtype.element_ty), mask=inside)
+    if RELU:
+        value = relu(value)
+    tl.store(result + at, value.to(result.dtype.element_ty), mask=inside)
+
+
+def add_bias(values: Tensor, bias: Tensor) -> None:
+    """``values + bias`` in place, of (B, C, H, W) in channels-last memory; bias (C,)."""
+    channels, count = values.shape[1], values.numel()
+    _bias_relu[(triton.cdiv(count, 2048),)](values, bias, values, count, channels, RELU=False, BLOCK=2048)
+
+
+def sum_rows(gradient: Tensor) -> Tensor:
+    """The gradient (C,) of `add_bias` with respect to the bias, float32, from that of what came of it."""
+    channels = gradient.shape[1]
+    rows = gradient.numel() // channels
+    width = min(WIDTH, triton.next_power_of_2(channels))
+    tile = TILE * WIDTH // width
+    programs = min(max(1, PROGRAMS // triton.cdiv(channels, width)), triton.cdiv(rows, tile))
+    partial = torch.empty(programs, channels, device=gradient.device)
+    _sum_rows[(programs, triton.cdiv(channels, width))](
+        gradient, partial, rows, channels, programs, TILE=tile, WIDTH=width, num_warps=8
+    )
+    return partial.sum(0)
+
+
+@triton.jit(do_not_specialize=["rows", "programs"])
+def _sum_rows(gradient, partial, rows, channels, programs, TILE: tl.constexpr, WIDTH: tl.constexpr):
+    channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)[None]
+    total = tl.full((TILE, WIDTH), 0, tl.float32)
+    first = tl.program_id(0) * TILE
+    while first < rows:
+        row = first + tl.arange(0, TILE)[:, None]
+        inside = (row < rows) & (channel < channels)
+        total += tl.load(gradient + row.to(tl.int64) * channels + channel, mask=inside, other=0).to(tl.float32)
+        first += programs * TILE
+    channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
+    tl.store(partial + tl.program_id(0) * channels + channel, tl.sum(total, 0), mask=channel < channels)
 
 
 def bias_relu_backward(gradient: Tensor, result: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,7 +159,7 @@ def bias_relu_pool(values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         (B, C, H/2, W/2), and which of the four it is, uint8: 0 and 1 above, 2 and 3 below.
     """
     batch, channels, height, width = values.shape
-    result = _channels_last(values, batch, channels, height // 2, width // 2)
+    result = channels_last(values, batch, channels, height // 2, width // 2)
     which = torch.empty_like(result, dtype=torch.uint8)
     count = result.numel()
     _bias_relu_pool[(triton.cdiv(count, 1024),)](values, bias, result, which, count, width // 2, channels, BLOCK=1024)
@@ -145,7 +181,7 @@ def _bias_relu_pool(values, bias, result, which, count, width, channels, BLOCK: 
         value = tl.load(values + corner + offset, mask=inside).to(tl.float32)
         chosen = tl.where((value > largest) | (value != value), other, chosen)
         largest = tl.maximum(value, largest, propagate_nan=tl.PropagateNan.ALL)
-    largest = _relu(largest + tl.load(bias + channel).to(tl.float32))
+    largest = relu(largest + tl.load(bias + channel).to(tl.float32))
     tl.store(result + at, largest.to(result.dtype.element_ty), mask=inside)
     tl.store(which + at, chosen.to(tl.uint8), mask=inside)
 
@@ -153,7 +189,7 @@ def _bias_relu_pool(values, bias, result, which, count, width, channels, BLOCK: 
 def bias_relu_pool_backward(gradient: Tensor, result: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of ``bias_relu_pool`` with respect to values and bias (float32), from that of its ``result``."""
     batch, channels, height, width = result.shape
-    values = _channels_last(result, batch, channels, 2 * height, 2 * width)
+    values = channels_last(result, batch, channels, 2 * height, 2 * width)
     rows = result.numel() // channels
     programs, partial = _partial_sums(result, rows)
     _bias_relu_pool_backward[(programs, triton.cdiv(channels, WIDTH))](
@@ -187,97 +223,5 @@ def _bias_relu_pool_backward(
     tl.store(partial + tl.program_id(0) * channels + channel, tl.sum(total, 0), mask=channel < channels)
 
 
-def first_layer(image: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
-    """``conv2d(image, weight, bias, padding=1)`` for a picture of few channels, and the ReLU of it.
-
-    Args:
-        image: (B, C, H, W) in channels-last memory, 9 · C < 32.
-        weight: (O, C, 3, 3) in channels-last memory, O a power of two from 16.
-        bias: (O,).
-        relu: whether to take it.
-
-    Returns:
-        (B, O, H, W) in channels-last memory, of the image's dtype.
-    """
-    batch, channels, height, width = image.shape
-    result = _channels_last(image, batch, len(weight), height, width)
-    pixels = batch * height * width
-    _first_layer[(triton.cdiv(pixels, 128),)](
-        image, weight, bias, result, pixels, height, width, CHANNELS=channels, OUT=len(weight), RELU=relu, TILE=128
-    )
-    return result
-
-
-@triton.jit
-def _patches(image, pixel, pixels, height, width, CHANNELS: tl.constexpr):
-    """The 3×3 surroundings of pixels (TILE,), as rows (TILE, 32): in the weight's order, a one for the bias, zeros."""
-    tap = tl.arange(0, 32)[None]
-    across, down = tap // CHANNELS % 3 - 1, tap // CHANNELS // 3 - 1
-    pixel = pixel[:, None]
-    column, row = pixel % width + across, pixel // width % height + down
-    there = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    there = there & (tap < 9 * CHANNELS) & (pixel < pixels)
-    at = (pixel + down * width + across) * CHANNELS + tap % CHANNELS
-    values = tl.load(image + at, mask=there, other=0)
-    return tl.where(tap == 9 * CHANNELS, 1, values).to(image.dtype.element_ty)
-
-
-@triton.jit(do_not_specialize=["pixels", "height", "width"])
-def _first_layer(
-    image, weight, bias, result, pixels, height, width,
-    CHANNELS: tl.constexpr, OUT: tl.constexpr, RELU: tl.constexpr, TILE: tl.constexpr,
-):  # fmt: skip
-    pixel = tl.program_id(0).to(tl.int64) * TILE + tl.arange(0, TILE)
-    tap = tl.arange(0, 32)[:, None]
-    out = tl.arange(0, OUT)[None]
-    kernel = tl.load(weight + out * (9 * CHANNELS) + tap, mask=tap < 9 * CHANNELS, other=0)
-    shift = tl.load(bias + out)
-    kernel = tl.where(tap == 9 * CHANNELS, shift, kernel).to(image.dtype.element_ty)
-    # "ieee": float32 is not rounded to TF32's 10 bits; half precision is the same either way.
-    values = tl.dot(_patches(image, pixel, pixels, height, width, CHANNELS), kernel, input_precision="ieee")
-    if RELU:
-        values = _relu(values)
-    at = pixel[:, None] * OUT + out
-    tl.store(result + at, values.to(result.dtype.element_ty), mask=pixel[:, None] < pixels)
-
-
-def first_layer_gradients(gradient: Tensor, result: Tensor, image: Tensor, relu: bool) -> tuple[Tensor, Tensor]:
-    """Gradients of ``first_layer`` with respect to weight and bias, float32, from that of its ``result``."""
-    batch, channels, height, width = image.shape
-    out = result.shape[1]
-    pixels = batch * height * width
-    programs = min(PROGRAMS, triton.cdiv(pixels, 128))
-    partial = torch.empty(programs, 32, out, device=image.device)
-    _first_layer_gradients[(programs,)](
-        gradient, result, image, partial, pixels, height, width, programs,
-        CHANNELS=channels, OUT=out, RELU=relu, TILE=128,
-    )  # fmt: skip
-    sums = partial.sum(0)
-    weight = sums[: 9 * channels].t().contiguous().view(out, 3, 3, channels).permute(0, 3, 1, 2)
-    return weight, sums[9 * channels].clone()
-
-
-@triton.jit(do_not_specialize=["pixels", "height", "width", "programs"])
-def _first_layer_gradients(
-    gradient, result, image, partial, pixels, height, width, programs,
-    CHANNELS: tl.constexpr, OUT: tl.constexpr, RELU: tl.constexpr, TILE: tl.constexpr,
-):  # fmt: skip
-    out = tl.arange(0, OUT)[None]
-    total = tl.full((32, OUT), 0, tl.float32)
-    first = tl.program_id(0) * TILE
-    while first < pixels:
-        pixel = first + tl.arange(0, TILE).to(tl.int64)
-        at = pixel[:, None] * OUT + out
-        inside = pixel[:, None] < pixels
-        value = tl.load(gradient + at, mask=inside, other=0)
-        if RELU:
-            value = tl.where(tl.load(result + at, mask=inside, other=0) > 0, value, 0)
-        patches = tl.trans(_patches(image, pixel, pixels, height, width, CHANNELS))
-        total += tl.dot(patches, value, input_precision="ieee")
-        first += programs * TILE
-    tap = tl.arange(0, 32)[:, None]
-    tl.store(partial + (tl.program_id(0) * 32 + tap) * OUT + out, total)
-
-
-def _channels_last(like: Tensor, *shape: int) -> Tensor:
+def channels_last(like: Tensor, *shape: int) -> Tensor:
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)

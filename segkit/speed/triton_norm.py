@@ -19,9 +19,10 @@ PROGRAMS = 792
 VALUES = 4096
 """That a program takes at a time, of at most `WIDEST` channels: few sizes, so that few kernels are compiled."""
 WIDEST = 64
+"""Twice as many where nothing is added up: then more of a row is read at once, and there are programs enough."""
 
-ROWS, LANES = 64, 16
-"""Programs and channels that a program takes at a time which adds up partial sums."""
+SUMS = {"TILE": 512, "LANES": 8, "num_warps": 8}
+"""Programs and channels that a program takes at a time which adds up partial sums, and how many threads do."""
 
 
 class Statistics(NamedTuple):
@@ -65,23 +66,23 @@ def statistics(
     tile, programs, partial = _partial_sums(values, rows)
     _moments[(programs, triton.cdiv(channels, tile["WIDTH"]))](values, partial, rows, channels, programs, **tile)
     found = torch.empty(4, channels, device=values.device)
-    _finish_moments[(triton.cdiv(channels, LANES),)](
+    _finish_moments[(triton.cdiv(channels, SUMS["LANES"]),)](
         values, partial, weight, bias, running_mean, running_var, batches, running_mean if offset is None else offset,
-        found, rows, channels, programs, momentum, eps, OFFSET=offset is not None, TILE=ROWS, LANES=LANES,
+        found, rows, channels, programs, momentum, eps, OFFSET=offset is not None, **SUMS,
     )  # fmt: skip
     return Statistics(*found)
 
 
-def _tile(channels: int) -> dict[str, int]:
+def _tile(channels: int, widest: int) -> dict[str, int]:
     """Rows and channels that a program takes at a time, and how many threads do."""
-    width = min(WIDEST, triton.next_power_of_2(channels))
+    width = min(widest, triton.next_power_of_2(channels))
     return {"TILE": VALUES // width, "WIDTH": width, "num_warps": 8}
 
 
 def _partial_sums(values: Tensor, rows: int) -> tuple[dict[str, int], int, Tensor]:
     """The tile, how many programs go through the rows of each ``WIDTH`` channels, and room for their two sums."""
     channels = values.shape[1]
-    tile = _tile(channels)
+    tile = _tile(channels, WIDEST)
     parts = triton.cdiv(channels, tile["WIDTH"])
     programs = min(max(1, PROGRAMS // parts), triton.cdiv(rows, tile["TILE"]))
     return tile, programs, torch.empty(2, programs, channels, device=values.device)
@@ -165,7 +166,7 @@ def normalise(values: Tensor, found: Statistics, added: Tensor | None, relu: boo
     """``values · scale + shift``, plus ``added`` of the same shape, and the ReLU of that."""
     result = torch.empty_like(values)
     channels = values.shape[1]
-    rows, tile = values.numel() // channels, _tile(channels)
+    rows, tile = values.numel() // channels, _tile(channels, 2 * WIDEST)
     _normalise[(triton.cdiv(rows, tile["TILE"]), triton.cdiv(channels, tile["WIDTH"]))](
         values, values if added is None else added, found.scale, found.shift, result, rows, channels,
         ADDED=added is not None, RELU=relu, **tile,
@@ -227,11 +228,11 @@ def normalise_backward(
         PASSED=passed, **tile,
     )  # fmt: skip
     sums, factors = torch.empty(2, channels, device=values.device), torch.empty(3, channels, device=values.device)
-    _finish_gradients[(triton.cdiv(channels, LANES),)](
-        partial, weight, found.mean, found.deviation, sums, factors, rows, channels, programs, TILE=ROWS, LANES=LANES
+    _finish_gradients[(triton.cdiv(channels, SUMS["LANES"]),)](
+        partial, weight, found.mean, found.deviation, sums, factors, rows, channels, programs, **SUMS
     )
-    before = torch.empty_like(values)
-    _gradient_before[(triton.cdiv(rows, tile["TILE"]), parts)](
+    before, tile = torch.empty_like(values), _tile(channels, 2 * WIDEST)
+    _gradient_before[(triton.cdiv(rows, tile["TILE"]), triton.cdiv(channels, tile["WIDTH"]))](
         gradient if added is None else added, values, found.scale, found.shift, factors, before, rows, channels,
         MASKED=passed == 1, **tile,
     )  # fmt: skip

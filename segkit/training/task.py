@@ -126,7 +126,9 @@ class SegmentationTask(LightningModule):
         from segkit.speed.recorded_step import RecordedStep
 
         trainer, optimizer = self.trainer, self.trainer.optimizers[0]
-        losses = partial(self._part_of_loss, self.compute_loss), partial(self._part_of_loss, self._compute_loss)
+        plain = partial(self._part_of_loss, self._compute_loss)
+        compiled = self.compute_loss != self._compute_loss
+        losses = partial(self._part_of_loss, self.compute_loss) if compiled else plain, plain
         bf16, clip = trainer.precision == "bf16-mixed", trainer.gradient_clip_val
         return RecordedStep(self.network, *losses, optimizer, bf16, clip, trainer.world_size, self.loss)  # type: ignore[arg-type]
 

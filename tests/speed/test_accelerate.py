@@ -39,7 +39,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
         return call
 
-    for name in ("bias_relu", "bias_relu_pool", "first_layer"):
+    for name in ("with_bias", "bias_relu", "bias_relu_pool", "first_layer"):
         monkeypatch.setattr(module.fused_ops, name, counted(name, getattr(module.fused_ops, name)))
     monkeypatch.setattr(convolution, "conv_as_matmul", counted("conv_as_matmul", convolution.conv_as_matmul))
     monkeypatch.setattr(module.fused_norm, "conv_norm", counted("conv_norm", module.fused_norm.conv_norm))
@@ -56,7 +56,7 @@ def test_names_parameters_positions_and_results_stay() -> None:
     image = torch.randint(0, 256, (1, 3, 32, 64), dtype=torch.uint8)
     expected = network(image)
     swapped = accelerate(network)
-    assert len(swapped) == 15  # 13 of VGG16, fc6 and fc7
+    assert len(swapped) == 18  # 13 of VGG16, fc6 and fc7, three that score
     assert accelerate(network) == []
     assert list(network.state_dict()) == state
     assert all(weight is parameters[name] for name, weight in network.named_parameters())
@@ -75,7 +75,7 @@ def test_names_parameters_positions_and_results_stay() -> None:
         (lambda: [conv(3, 24), nn.ReLU()], {"bias_relu": 1}),
         (lambda: [conv(3), nn.ReLU(), nn.MaxPool2d(2)], {"bias_relu_pool": 1}),
         (lambda: [conv(size=7, out=8), nn.ReLU()], {"conv_as_matmul": 1, "bias_relu": 1}),
-        (lambda: [conv(size=5, out=8)], {"conv_as_matmul": 1}),
+        (lambda: [conv(size=5, out=8)], {"conv_as_matmul": 1, "with_bias": 1}),
         # What the kernels do not know is torch's.
         (lambda: [conv(stride=2), nn.ReLU()], {"bias_relu": 1}),
         (lambda: [conv(dilation=2, padding=2, groups=4), nn.ReLU()], {"bias_relu": 1}),
@@ -85,7 +85,8 @@ def test_names_parameters_positions_and_results_stay() -> None:
         (lambda: [conv(3, padding_mode="reflect"), nn.ReLU()], {"bias_relu": 1}),
         (lambda: [conv(size=7, stride=2), nn.ReLU()], {"bias_relu": 1}),
         (lambda: [conv(size=5, padding=0), nn.ReLU()], {"bias_relu": 1}),
-        (lambda: [conv(size=7, groups=16)], {}),
+        (lambda: [conv(size=7, groups=16)], {"with_bias": 1}),
+        (lambda: [conv(size=1, bias=False)], {}),
         (lambda: [conv(), nn.ReLU(), nn.MaxPool2d(3, 2)], {"bias_relu": 1}),
         (lambda: [conv(), nn.ReLU(), nn.MaxPool2d(2, 1)], {"bias_relu": 1}),
         (lambda: [conv(), nn.ReLU(), nn.MaxPool2d(2, padding=1)], {"bias_relu": 1}),
@@ -103,7 +104,7 @@ def test_names_parameters_positions_and_results_stay() -> None:
         (lambda: [conv(bias=False), nn.BatchNorm2d(16, momentum=None), nn.ReLU()], {}),
         (lambda: [conv(bias=False), nn.GroupNorm(2, 16), nn.ReLU()], {}),
         (lambda: [conv(), nn.ReLU(), nn.BatchNorm2d(16)], {"bias_relu": 1}),
-        (lambda: [conv(), nn.LeakyReLU()], {}),
+        (lambda: [conv(), nn.LeakyReLU()], {"with_bias": 1}),
     ],
 )
 @pytest.mark.parametrize("size", [(8, 6), (7, 10)])
@@ -169,14 +170,14 @@ def test_a_layer_with_a_hook_stays(kernels) -> None:
         accelerate(network)
         network(torch.zeros(1, 16, 4, 4))
     assert seen == [(1, 16, 4, 4), (1, 16, 4, 4), (1, 16, 2, 2)]
-    assert kernels == {"bias_relu": 1}  # in the last, whose pooling stays
+    assert kernels == {"with_bias": 1, "bias_relu": 1}  # where the ReLU has the hook, and where the pooling has
 
 
 def test_a_wide_kernel_over_a_large_map_is_torchs(kernels) -> None:
     network = nn.Sequential(conv(size=5, out=4))
     accelerate(network)
     network(torch.zeros(1, 16, 21, 4))
-    assert kernels == {}
+    assert kernels == {"with_bias": 1}
 
 
 def test_replaced_parameters_reach_a_swapped_layer() -> None:

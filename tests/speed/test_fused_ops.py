@@ -45,6 +45,14 @@ def test_bias_relu(shape) -> None:
     same(fused.bias_relu(values, bias), torch.relu(values + bias[:, None, None]), (values, bias))
 
 
+@pytest.mark.parametrize("shape", [(2, 16, 6, 4), (1, 2, 5, 3), (3, 512, 4, 6)])
+def test_with_bias(shape) -> None:
+    torch.manual_seed(0)
+    values = torch.randn(shape).contiguous(memory_format=LAST).requires_grad_()
+    bias = torch.randn(shape[1], requires_grad=True)
+    same(fused.with_bias(values * 1, bias), values + bias[:, None, None], (values, bias))
+
+
 @pytest.mark.parametrize("shape", [(2, 16, 6, 4), (1, 24, 2, 2), (3, 512, 4, 6)])
 def test_bias_relu_pool(shape) -> None:
     torch.manual_seed(0)

@@ -183,7 +183,7 @@ def test_a_loss_of_ones_own_gets_the_recorded_step(steps_taken, caplog) -> None:
     with caplog.at_level(logging.INFO):
         trained(2, loss=Squares())
     assert len(steps_taken) == 6
-    assert told(caplog) == ["fast step: recorded (2 layers fused)"]
+    assert told(caplog) == ["fast step: recorded (3 layers fused)"]
 
 
 class Hidden:
@@ -496,7 +496,7 @@ def test_steps_with_weights_held_twice_are_the_steps_of_autocast(monkeypatch, ki
                 nn.utils.clip_grad_norm_(other.parameters(), clip)
             reference.step()
             torch.testing.assert_close(step(image, label), expected.detach(), rtol=0, atol=2e-3)
-    assert told(caplog) == ["fast step: recorded (bf16 weights held twice, 1 layers fused)"]
+    assert told(caplog) == ["fast step: recorded (bf16 weights held twice, 2 layers fused)"]
     assert sorted(step.weights.copies) == ["0.weight", "2.weight"]
     # They have gone up to 0.03. The interpreter rounds towards zero, and Adam makes much of small differences.
     for mine, its in zip(network.parameters(), other.parameters(), strict=True):

@@ -1,0 +1,119 @@
+"""Functions of torch that pool and enlarge maps, on a GPU in half precision by kernels of our own.
+
+Whichever module calls them, a network's own or one of a library: a mode of torch's is in force while a step is
+recorded, which costs its calls once. Torch's functions keep wide indices of maxima, enlarge in fp32 under autocast, and
+add up gradients in any order.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+
+class FastFunctions(TorchFunctionMode):
+    """In force, torch's functions that have a faster way take it, where it applies."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        way = WAYS.get(func)
+        result = way(*args, **kwargs) if way is not None else None
+        return func(*args, **kwargs) if result is None else result
+
+
+def _applies(image: Tensor) -> bool:
+    return image.is_cuda and image.dtype in (torch.bfloat16, torch.float16) and image.ndim == 4
+
+
+def _max_pool2d(
+    image: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor | None:
+    """As torch's; None where it is torch's to compute."""
+    *square, dilated = (_one(value) for value in (kernel_size, stride or kernel_size, padding, dilation))
+    if not _applies(image) or ceil_mode or return_indices or None in square or dilated != 1 or square[0] > WIDEST:
+        return None
+    result: Tensor = _Pooled.apply(image, *square)
+    return result
+
+
+WIDEST = 5
+"""Width of squares up to which a kernel that looks at all of a square's values is worth it."""
+
+
+def _one(value: Any) -> Any:
+    """The number that stands for both axes, or None where they differ."""
+    values = {*value} if isinstance(value, tuple | list) else {value}
+    return values.pop() if len(values) == 1 else None
+
+
+def _interpolate(
+    image: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Tensor | None:
+    """As torch's; None where it is torch's to compute."""
+    if not _applies(image) or size is None or mode not in ("nearest", "bilinear") or align_corners or antialias:
+        return None
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < image.shape[2] or width < image.shape[3]:
+        return None
+    result: Tensor = _Enlarged.apply(image, (int(height), int(width)), mode == "nearest")
+    return result
+
+
+WAYS: Mapping[Any, Callable[..., Tensor | None]] = {
+    F.max_pool2d: _max_pool2d,
+    torch.max_pool2d: _max_pool2d,
+    F.interpolate: _interpolate,
+}
+
+
+class _Pooled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, kernel: int, stride: int, padding: int) -> Tensor:  # type: ignore[override]
+        from segkit.speed import triton_maps
+
+        image = image.contiguous(memory_format=torch.channels_last)
+        result, which = triton_maps.max_pool(image, kernel, stride, padding)
+        ctx.save_for_backward(which)
+        ctx.given = image.shape[2:], kernel, stride, padding
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        from segkit.speed import triton_maps
+
+        (which,) = ctx.saved_tensors
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        return triton_maps.max_pool_backward(gradient, which, *ctx.given), None, None, None
+
+
+class _Enlarged(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, size: tuple[int, int], nearest: bool) -> Tensor:  # type: ignore[override]
+        from segkit.speed import triton_maps
+
+        ctx.given = image.shape[2:], nearest
+        return triton_maps.enlarge(image.contiguous(memory_format=torch.channels_last), size, nearest)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        from segkit.speed import triton_maps
+
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        return triton_maps.enlarge_backward(gradient, *ctx.given), None, None
