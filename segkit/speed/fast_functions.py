@@ -72,7 +72,26 @@ def _interpolate(
     height, width = (size, size) if isinstance(size, int) else size
     if height < image.shape[2] or width < image.shape[3]:
         return None
-    result: Tensor = _Enlarged.apply(image, (int(height), int(width)), mode == "nearest")
+    size, nearest, before = (int(height), int(width)), mode == "nearest", image.shape[2:]
+    if before == (1, 1):
+        return image.expand(-1, -1, *size)
+    result: Tensor
+    if height * width > MANY * before.numel():
+        image = _Enlarged.apply(image, (size[0], before[1]), nearest)
+    result = _Enlarged.apply(image, size, nearest)
+    return result
+
+
+MANY = 16
+"""Times as many positions up to which rows and columns are enlarged at once: each position of the image adds up four
+times as many gradients, one after the other."""
+
+
+def _adaptive_avg_pool2d(image: Tensor, output_size: Any) -> Tensor | None:
+    """As torch's; None where it is torch's to compute."""
+    if not _applies(image) or _one(output_size) != 1:
+        return None
+    result: Tensor = _Mean.apply(image)
     return result
 
 
@@ -80,6 +99,7 @@ WAYS: Mapping[Any, Callable[..., Tensor | None]] = {
     F.max_pool2d: _max_pool2d,
     torch.max_pool2d: _max_pool2d,
     F.interpolate: _interpolate,
+    F.adaptive_avg_pool2d: _adaptive_avg_pool2d,
 }
 
 
@@ -117,3 +137,16 @@ class _Enlarged(torch.autograd.Function):
 
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         return triton_maps.enlarge_backward(gradient, *ctx.given), None, None
+
+
+class _Mean(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, image: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.shape = image.shape
+        return image.mean((2, 3), keepdim=True)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        # In the order in memory that other gradients of the map have: else adding them takes several times as long.
+        shared = gradient / (ctx.shape[2] * ctx.shape[3])
+        return shared.expand(ctx.shape).contiguous(memory_format=torch.channels_last)

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-VALUES, WIDEST = 2048, 64
+VALUES, WIDEST = 1024, 64
 """Values and channels that a program takes at a time."""
 
 

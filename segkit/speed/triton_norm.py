@@ -13,8 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-PROGRAMS = 792
-"""Programs of a kernel that leaves one partial sum each: six for each multiprocessor of an H200, and always as many."""
+PROGRAMS = 528
+"""Programs of a kernel that leaves partial sums: four for each multiprocessor of an H200, and always as many."""
 
 VALUES = 4096
 """That a program takes at a time, of at most `WIDEST` channels: few sizes, so that few kernels are compiled."""
@@ -26,13 +26,7 @@ SUMS = {"TILE": 512, "LANES": 8, "num_warps": 8}
 
 
 class Statistics(NamedTuple):
-    """What backward needs of a batch beside the map: float32 (C,) each, in one allocation.
-
-    Attributes:
-        mean: of the batch.
-        deviation: 1 / √(variance + eps).
-        scale, shift: the normalised map is values · scale + shift.
-    """
+    """Of a batch, float32 (C,) each: mean, 1 / √(variance + eps); the normalised map is values · scale + shift."""
 
     mean: Tensor
     deviation: Tensor
@@ -205,10 +199,9 @@ def normalise_backward(
 
     Args:
         gradient: with respect to the result, in channels-last memory as all maps here.
-        values: what was normalised.
+        values: what was normalised, with the statistics ``found``.
         result: where something was added before the ReLU: what came of it.
         weight: float32 (C,).
-        found: the batch's statistics.
         relu: whether there was one.
 
     Returns:
@@ -219,13 +212,11 @@ def normalise_backward(
     tile, programs, partial = _partial_sums(values, rows)
     parts = triton.cdiv(channels, tile["WIDTH"])
     added = None if result is None else torch.empty_like(values)
-    # 0: no ReLU; 1: what it passed is seen by the normalised value; 2: by the result.
+    # 0: no ReLU; 1: what it passed is seen by the normalised value; 2: by the result. Other maps are not looked at.
     passed = 0 if not relu else 1 if result is None else 2
-    nothing = values  # a pointer that is not looked at
     _sum_gradients[(programs, parts)](
-        gradient, values, nothing if result is None else result, nothing if added is None else added,
-        found.mean, found.scale, found.shift, partial, rows, channels, programs,
-        PASSED=passed, **tile,
+        gradient, values, values if result is None else result, values if added is None else added,
+        found.mean, found.scale, found.shift, partial, rows, channels, programs, PASSED=passed, **tile,
     )  # fmt: skip
     sums, factors = torch.empty(2, channels, device=values.device), torch.empty(3, channels, device=values.device)
     _finish_gradients[(triton.cdiv(channels, SUMS["LANES"]),)](

@@ -41,6 +41,8 @@ class ExponentialMovingAverage(Callback):
         averages = {held: held.detach().clone() for held in self.trained.values()}  # one for a weight of two names
         self.average = {name: averages[held] for name, held in self.trained.items()}
         self.pairs = [(held.detach(), average) for held, average in averages.items()]
+        self.blended = [pair for pair in self.pairs if pair[0].is_floating_point()]
+        self.copied = [pair for pair in self.pairs if not pair[0].is_floating_point()]
         self.statistics = [average for held, average in averages.items() if not isinstance(held, nn.Parameter)]
         with torch.no_grad():
             for name, value in self.resumed.items():
@@ -56,11 +58,10 @@ class ExponentialMovingAverage(Callback):
             return
         self.steps = trainer.global_step
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        blended = [pair for pair in self.pairs if pair[0].is_floating_point()]
-        torch._foreach_lerp_([average for _, average in blended], [held for held, _ in blended], 1 - decay)
-        for held, average in self.pairs:
-            if not held.is_floating_point():
-                average.copy_(held)
+        # On a GPU a few launches for all, not one for each.
+        torch._foreach_lerp_([average for _, average in self.blended], [held for held, _ in self.blended], 1 - decay)
+        if self.copied:
+            torch._foreach_copy_([average for _, average in self.copied], [held for held, _ in self.copied])
 
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._share(trainer)
