@@ -25,6 +25,9 @@ from segkit.speed.convolution import convolve
 IN_ORDER = (nn.Sequential, IntermediateLayerGetter)
 """Modules that apply their children one after the other."""
 
+BLOCKS = (BasicBlock, Bottleneck)
+"""Torchvision's, of ResNets."""
+
 
 class FusedConv(nn.Conv2d):
     """A convolution together with the layers after it that it took in; shares its parameters.
@@ -121,7 +124,30 @@ class FusedBlock(nn.Module):
         return fused_norm.conv_norm(image, *last, added=kept)
 
 
-SWAPPED = (FusedConv, HeldConv, FusedBlock)
+class FoldedBlock(nn.Module):
+    """A block whose normalisations are folded into its convolutions, for prediction: bias, sum and ReLU are one.
+
+    Args:
+        block: a `BasicBlock` or `Bottleneck` with the folded convolutions in the normalisations' places.
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.__dict__.update(vars(block))
+        self.plain = (block,)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """As the block, without gradients."""
+        *first, last = _folded(self)
+        if not fused_ops.applies(image, last) or torch.is_grad_enabled():
+            return type(self.plain[0]).forward(self, image)
+        kept = image if self.downsample is None else self.downsample(image)  # type: ignore[operator]
+        for conv in first:
+            image = fused_ops.finished(convolve(image, conv), conv, None)
+        return fused_ops.finished(convolve(image, last), last, kept)
+
+
+SWAPPED = (FusedConv, HeldConv, FusedBlock, FoldedBlock)
 """Those that know, as ``plain``, what stood in their place and right after it."""
 
 
@@ -146,8 +172,8 @@ def accelerate(network: nn.Module) -> list[str]:
 
 def _in_place_of(layers: Sequence[nn.Module]) -> list[nn.Module]:
     others: list[nn.Module]
-    if isinstance(layers[0], BasicBlock | Bottleneck):
-        others = [FusedBlock(layers[0])]
+    if type(layers[0]) in BLOCKS:
+        others = [FoldedBlock(layers[0]) if _folded(layers[0]) else FusedBlock(layers[0])]
     elif len(layers) > 1 and isinstance(layers[1], nn.BatchNorm2d):
         others = [HeldConv(*layers), ConvNorm(*layers)]
     else:
@@ -183,6 +209,8 @@ def has_hooks(module: nn.Module) -> bool:
 
 def _patterns(module: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
     """Children that become one: the first one's name, and the layers."""
+    if type(module) in BLOCKS:  # taken whole or not at all
+        return
     children = [(name, child) for name, child in module._modules.items() if child is not None]
     for index, (name, child) in enumerate(children):
         if _is_block(child):
@@ -209,15 +237,23 @@ def _taken_in(conv: nn.Conv2d, following: Sequence[nn.Module]) -> Sequence[nn.Mo
 
 
 def _pairs(block: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """A ResNet block's convolutions, each with its normalisation."""
+    """A ResNet block's convolutions, each with its normalisation, or what stands in their places."""
     layers = dict(block.named_children())
     return [(layers[f"conv{i}"], layers[f"bn{i}"]) for i in (1, 2, 3) if f"conv{i}" in layers]  # type: ignore[misc]
 
 
 def _is_block(block: nn.Module) -> bool:
-    if type(block) not in (BasicBlock, Bottleneck) or any(has_hooks(part) for part in block.modules()):
+    if type(block) not in BLOCKS or any(has_hooks(part) for part in block.modules()):
         return False
-    return all(type(conv) is nn.Conv2d and _is_norm_of(norm, conv) for conv, norm in _pairs(block))
+    as_made = all(type(conv) is nn.Conv2d and _is_norm_of(norm, conv) for conv, norm in _pairs(block))
+    return as_made or bool(_folded(block))
+
+
+def _folded(block: nn.Module) -> list[nn.Conv2d]:
+    """A ResNet block's convolutions in its normalisations' places; empty where they are not in all of them."""
+    pairs = _pairs(block)
+    folded = [norm for conv, norm in pairs if type(conv) is nn.Identity and type(norm) is nn.Conv2d]
+    return folded if len(folded) == len(pairs) else []  # type: ignore[return-value]
 
 
 def _is_norm_of(layer: nn.Module, conv: nn.Conv2d) -> bool:

@@ -4,9 +4,11 @@ Tolerances. Both ways round to the same dtype, of relative rounding error u, but
 sums. Errors of L layers add up like a random walk, to u·√L of a value; `ROUNDINGS` = 8 is that of 64 layers, and a loss
 is a mean over many pixels, in which most of it averages out. In bfloat16 u is 2⁻⁹, which allows a loss 1.6 %; GPUs
 compute fp32 convolutions in TF32, u = 2⁻¹¹, which allows 0.4 %.
-Of updates only the gross is compared: Adam makes a whole step of a gradient that is but rounding noise (that of a bias
-before batch normalisation), and its sign is chance. In a deep network at its random start a fifth of all signs are:
-where a share f of them differs, the distance is 2·√f. Not updated, or updated twice, is a distance of 1.
+Of updates only the gross is compared, their length and roughly their direction: Adam makes a whole step of a gradient
+that is but rounding noise (that of a bias before batch normalisation), and its sign is chance. In a deep network at its
+random start, shown one picture, that holds for a fourth of all weights: where a share f of the signs differs, two
+updates of one length are 2·√f of it apart (measured: 0.96). Updates that have nothing to do with each other are 1.41
+apart; one that was taken twice, or not at all, has another length.
 """
 
 import random
@@ -22,8 +24,10 @@ from torch import Tensor, nn
 from segkit.speed.accelerate import has_hooks
 
 ROUNDINGS = 8
-UPDATE = 0.95
+APART = 1.2
 """Largest distance between two ways' changes of all parameters, as a share of the plain way's change."""
+LONGER = 1.5
+"""By how much the one way's change may be longer than the other's."""
 MOVED = 1e-5
 """A parameter that the plain way moves by this share of its largest value, the recorded way has to move too."""
 
@@ -186,26 +190,24 @@ def _changes_differ(names: Sequence[str], before: Snapshot, plain: Snapshot, idl
         for values in (plain.values, before.originals)
     )
     # One list of differences at a time: each takes as much memory as the network.
-    wanted = torch._foreach_sub(expected, start)
-    wanted_most, wanted_norm = torch._foreach_norm(wanted, inf), torch._foreach_norm(wanted)
-    del wanted
-    norms = (
-        torch._foreach_norm(start, inf),
-        wanted_most,
-        torch._foreach_norm(torch._foreach_sub(found, start), inf),
-        wanted_norm,
-        torch._foreach_norm(torch._foreach_sub(found, expected)),
-    )
-    apart = length = 0.0
+    norms = [torch._foreach_norm(start, inf)]
+    for values in (expected, found):
+        moved = torch._foreach_sub(values, start)
+        norms += [torch._foreach_norm(moved, inf), torch._foreach_norm(moved)]
+        del moved
+    norms.append(torch._foreach_norm(torch._foreach_sub(found, expected)))
+    apart = length = other_length = 0.0
     fetched = iter(_fetched([norm for column in norms for norm in column]))
     columns = [list(islice(fetched, len(names))) for _ in norms]
-    for name, largest, should_move, moves, long, off in zip(names, *columns, strict=True):
+    for name, largest, should_move, long, moves, other, off in zip(names, *columns, strict=True):
         if should_move > MOVED * largest and moves == 0 and name not in idle:
             return f"the recorded step does not change {name}"
         if isinstance(before.originals[name], nn.Parameter):
-            apart, length = apart + off**2, length + long**2
-    if not apart <= UPDATE**2 * length:
-        return f"the recorded step changes the weights otherwise: {apart**0.5:.3g} off {length**0.5:.3g}"
+            apart, length, other_length = apart + off**2, length + long**2, other_length + other**2
+    lengths = sorted((length**0.5, other_length**0.5))
+    if not (lengths[1] <= LONGER * lengths[0] and apart**0.5 <= APART * length**0.5):
+        how = f"by {other_length**0.5:.3g} instead of {length**0.5:.3g}, {apart**0.5:.3g} apart"
+        return f"the recorded step changes the weights otherwise: {how}"
     return None
 
 

@@ -57,28 +57,63 @@ def relu(value):
     return tl.maximum(value, 0.0, propagate_nan=tl.PropagateNan.ALL)
 
 
-def bias_relu(values: Tensor, bias: Tensor) -> Tensor:
-    """``relu(values + bias)`` of (B, C, H, W) in channels-last memory; bias (C,)."""
-    result = torch.empty_like(values)
-    channels, count = values.shape[1], values.numel()
-    _bias_relu[(triton.cdiv(count, 2048),)](values, bias, result, count, channels, RELU=True, BLOCK=2048)
-    return result
+def tiles(result: Tensor, values: int = TILE * WIDTH, widest: int = WIDTH) -> tuple[tuple[int, int], dict[str, int]]:
+    """For a program for each tile of a map: how many there are, down and across, and the tile.
+
+    Args:
+        result: (B, C, H, W): rows of C values.
+        values: in a tile.
+        widest: channels of a tile at most; fewer where there are fewer.
+    """
+    channels = result.shape[1]
+    width = min(widest, triton.next_power_of_2(channels))
+    tile = {"TILE": values // width, "WIDTH": width}
+    return (triton.cdiv(result.numel() // channels, tile["TILE"]), triton.cdiv(channels, width)), tile
 
 
 @triton.jit
-def _bias_relu(values, bias, result, count, channels, RELU: tl.constexpr, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = at < count
-    value = tl.load(values + at, mask=inside).to(tl.float32) + tl.load(bias + at % channels).to(tl.float32)
+def place(rows, channels, TILE: tl.constexpr, WIDTH: tl.constexpr):
+    """A tile's rows, its channels, and which of both there are."""
+    row = tl.program_id(0) * TILE + tl.arange(0, TILE)[:, None]
+    channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)[None]
+    return row, channel, (row < rows) & (channel < channels)
+
+
+def bias_relu(values: Tensor, bias: Tensor) -> Tensor:
+    """``relu(values + bias)`` of (B, C, H, W) in channels-last memory; bias (C,)."""
+    result = torch.empty_like(values)
+    _add(values, bias, None, result, relu=True)
+    return result
+
+
+def add_in_place(values: Tensor, bias: Tensor, added: Tensor | None, relu: bool) -> None:
+    """``values + bias``, plus ``added`` of the same shape, and the ReLU of that, in the place of ``values``."""
+    _add(values, bias, added, values, relu)
+
+
+def _add(values: Tensor, bias: Tensor, added: Tensor | None, result: Tensor, relu: bool) -> None:
+    channels = values.shape[1]
+    grid, tile = tiles(values, widest=2 * WIDTH)
+    _bias_relu[grid](
+        values, bias, values if added is None else added, result, values.numel() // channels, channels,
+        ADDED=added is not None, RELU=relu, num_warps=8, **tile,
+    )  # fmt: skip
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _bias_relu(
+    values, bias, added, result, rows, channels,
+    ADDED: tl.constexpr, RELU: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    row, channel, inside = place(rows, channels, TILE, WIDTH)
+    at = row.to(tl.int64) * channels + channel
+    value = tl.load(values + at, mask=inside, other=0).to(tl.float32)
+    value += tl.load(bias + channel, mask=channel < channels, other=0).to(tl.float32)
+    if ADDED:
+        value += tl.load(added + at, mask=inside, other=0).to(tl.float32)
     if RELU:
         value = relu(value)
     tl.store(result + at, value.to(result.dtype.element_ty), mask=inside)
-
-
-def add_bias(values: Tensor, bias: Tensor) -> None:
-    """``values + bias`` in place, of (B, C, H, W) in channels-last memory; bias (C,)."""
-    channels, count = values.shape[1], values.numel()
-    _bias_relu[(triton.cdiv(count, 2048),)](values, bias, values, count, channels, RELU=False, BLOCK=2048)
 
 
 def sum_rows(gradient: Tensor) -> Tensor:
@@ -161,27 +196,26 @@ def bias_relu_pool(values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     batch, channels, height, width = values.shape
     result = channels_last(values, batch, channels, height // 2, width // 2)
     which = torch.empty_like(result, dtype=torch.uint8)
-    count = result.numel()
-    _bias_relu_pool[(triton.cdiv(count, 1024),)](values, bias, result, which, count, width // 2, channels, BLOCK=1024)
+    grid, tile = tiles(result, values=1024)
+    rows = result.numel() // channels
+    _bias_relu_pool[grid](values, bias, result, which, rows, width // 2, channels, **tile)
     return result, which
 
 
-@triton.jit(do_not_specialize=["width"])
-def _bias_relu_pool(values, bias, result, which, count, width, channels, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = at < count
-    channel = at % channels
-    place = at // channels
+@triton.jit(do_not_specialize=["rows", "width"])
+def _bias_relu_pool(values, bias, result, which, rows, width, channels, TILE: tl.constexpr, WIDTH: tl.constexpr):
+    row, channel, inside = place(rows, channels, TILE, WIDTH)
     # Row i of the result lies over the rows 2i and 2i + 1, of 2 · width positions each.
-    corner = (place // width * 4 * width + place % width * 2) * channels + channel
-    largest = tl.load(values + corner, mask=inside).to(tl.float32)
-    chosen = tl.full((BLOCK,), 0, tl.int32)
+    corner = (row // width * 4 * width + row % width * 2).to(tl.int64) * channels + channel
+    largest = tl.load(values + corner, mask=inside, other=0).to(tl.float32)
+    chosen = tl.full((TILE, WIDTH), 0, tl.int32)
     for other in tl.static_range(1, 4):
         offset = (other // 2 * 2 * width + other % 2) * channels
-        value = tl.load(values + corner + offset, mask=inside).to(tl.float32)
+        value = tl.load(values + corner + offset, mask=inside, other=0).to(tl.float32)
         chosen = tl.where((value > largest) | (value != value), other, chosen)
         largest = tl.maximum(value, largest, propagate_nan=tl.PropagateNan.ALL)
-    largest = relu(largest + tl.load(bias + channel).to(tl.float32))
+    largest = relu(largest + tl.load(bias + channel, mask=channel < channels, other=0).to(tl.float32))
+    at = row.to(tl.int64) * channels + channel
     tl.store(result + at, largest.to(result.dtype.element_ty), mask=inside)
     tl.store(which + at, chosen.to(tl.uint8), mask=inside)
 

@@ -12,28 +12,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-VALUES, WIDEST = 1024, 64
-"""Values and channels that a program takes at a time."""
+from segkit.speed.triton_kernels import place, tiles
 
-
-def _launch(result: Tensor) -> tuple[tuple[int, int], dict[str, int]]:
-    """A program for each tile of a map, and the tile's size."""
-    channels = result.shape[1]
-    width = min(WIDEST, triton.next_power_of_2(channels))
-    tile = VALUES // width
-    return (triton.cdiv(result.numel() // channels, tile), triton.cdiv(channels, width)), {"TILE": tile, "WIDTH": width}
+VALUES = 1024
+"""That a program takes at a time."""
 
 
 def _empty(like: Tensor, channels_last_shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     return torch.empty(channels_last_shape, dtype=dtype, device=like.device, memory_format=torch.channels_last)
-
-
-@triton.jit
-def _place(rows, channels, TILE: tl.constexpr, WIDTH: tl.constexpr):
-    """A tile's rows, its channels, and which of both there are."""
-    row = tl.program_id(0) * TILE + tl.arange(0, TILE)[:, None]
-    channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)[None]
-    return row, channel, (row < rows) & (channel < channels)
 
 
 def max_pool(image: Tensor, kernel: int, stride: int, padding: int) -> tuple[Tensor, Tensor]:
@@ -46,7 +32,7 @@ def max_pool(image: Tensor, kernel: int, stride: int, padding: int) -> tuple[Ten
     out = [(length + 2 * padding - kernel) // stride + 1 for length in (height, width)]
     result = _empty(image, (batch, channels, *out), image.dtype)
     which = _empty(image, (batch, channels, *out), torch.uint8)
-    grid, tile = _launch(result)
+    grid, tile = tiles(result, VALUES)
     _max_pool[grid](
         image, result, which, result.numel() // channels, channels, height, width, *out,
         KERNEL=kernel, STRIDE=stride, PADDING=padding, **tile,
@@ -59,7 +45,7 @@ def _max_pool(
     image, result, which, rows, channels, height, width, out_height, out_width,
     KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    row, channel, inside = _place(rows, channels, TILE, WIDTH)
+    row, channel, inside = place(rows, channels, TILE, WIDTH)
     top = row // out_width % out_height * STRIDE - PADDING
     left = row % out_width * STRIDE - PADDING
     picture = row // out_width // out_height * height
@@ -84,7 +70,7 @@ def max_pool_backward(
     """Gradient of `max_pool` with respect to its image of ``size``, from that of its result."""
     batch, channels, *out = gradient.shape
     result = _empty(gradient, (batch, channels, *size), gradient.dtype)
-    grid, tile = _launch(result)
+    grid, tile = tiles(result, VALUES)
     _max_pool_backward[grid](
         gradient, which, result, result.numel() // channels, channels, *size, *out,
         KERNEL=kernel, STRIDE=stride, PADDING=padding, **tile,
@@ -97,7 +83,7 @@ def _max_pool_backward(
     gradient, which, result, rows, channels, height, width, out_height, out_width,
     KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    row, channel, inside = _place(rows, channels, TILE, WIDTH)
+    row, channel, inside = place(rows, channels, TILE, WIDTH)
     y, x = row // width % height + PADDING, row % width + PADDING
     picture = row // width // height * out_height
     total = tl.full((TILE, WIDTH), 0, tl.float32)
@@ -119,7 +105,7 @@ def enlarge(image: Tensor, size: tuple[int, int], nearest: bool) -> Tensor:
     """A map at a larger size, by its nearest or by its four nearest values (bilinear, pixels as areas)."""
     batch, channels, height, width = image.shape
     result = _empty(image, (batch, channels, *size), image.dtype)
-    grid, tile = _launch(result)
+    grid, tile = tiles(result, VALUES)
     _enlarge[grid](
         image, result, result.numel() // channels, channels, height, width, *size, height / size[0], width / size[1],
         NEAREST=nearest, **tile,
@@ -138,7 +124,7 @@ def _enlarge(
     image, result, rows, channels, height, width, out_height, out_width, scale_y, scale_x,
     NEAREST: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    row, channel, inside = _place(rows, channels, TILE, WIDTH)
+    row, channel, inside = place(rows, channels, TILE, WIDTH)
     out_y, out_x = row // out_width % out_height, row % out_width
     picture = row // out_width // out_height * height
     if NEAREST:
@@ -166,7 +152,7 @@ def enlarge_backward(gradient: Tensor, size: tuple[int, int], nearest: bool) -> 
     scales = size[0] / out[0], size[1] / out[1]
     reach = 1 if nearest else 2  # of a position of the image, in its own rows and columns
     taps = [math.ceil(reach / scale) + nearest for scale in scales]
-    grid, tile = _launch(result)
+    grid, tile = tiles(result, VALUES)
     _enlarge_backward[grid](
         gradient, result, result.numel() // channels, channels, *size, *out, *scales,
         NEAREST=nearest, DOWN=taps[0], ACROSS=taps[1], **tile,
@@ -179,7 +165,7 @@ def _enlarge_backward(
     gradient, result, rows, channels, height, width, out_height, out_width, scale_y, scale_x,
     NEAREST: tl.constexpr, DOWN: tl.constexpr, ACROSS: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    row, channel, inside = _place(rows, channels, TILE, WIDTH)
+    row, channel, inside = place(rows, channels, TILE, WIDTH)
     y, x = row // width % height, row % width
     picture = row // width // height * out_height
     # The first position of the result that sees this one.

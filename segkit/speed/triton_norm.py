@@ -13,13 +13,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from segkit.speed.triton_kernels import WIDTH, place, tiles
+
 PROGRAMS = 528
 """Programs of a kernel that leaves partial sums: four for each multiprocessor of an H200, and always as many."""
 
-VALUES = 4096
-"""That a program takes at a time, of at most `WIDEST` channels: few sizes, so that few kernels are compiled."""
-WIDEST = 64
-"""Twice as many where nothing is added up: then more of a row is read at once, and there are programs enough."""
+WIDEST = 2 * WIDTH
+"""Channels of a tile where nothing is added up: more of a row is read at once, and there are programs enough."""
 
 SUMS = {"TILE": 512, "LANES": 8, "num_warps": 8}
 """Programs and channels that a program takes at a time which adds up partial sums, and how many threads do."""
@@ -57,8 +57,9 @@ def statistics(
     """
     channels = values.shape[1]
     rows = values.numel() // channels
-    tile, programs, partial = _partial_sums(values, rows)
-    _moments[(programs, triton.cdiv(channels, tile["WIDTH"]))](values, partial, rows, channels, programs, **tile)
+    grid, tile, partial = _partial_sums(values)
+    programs = grid[0]
+    _moments[grid](values, partial, rows, channels, programs, num_warps=8, **tile)
     found = torch.empty(4, channels, device=values.device)
     _finish_moments[(triton.cdiv(channels, SUMS["LANES"]),)](
         values, partial, weight, bias, running_mean, running_var, batches, running_mean if offset is None else offset,
@@ -67,19 +68,11 @@ def statistics(
     return Statistics(*found)
 
 
-def _tile(channels: int, widest: int) -> dict[str, int]:
-    """Rows and channels that a program takes at a time, and how many threads do."""
-    width = min(widest, triton.next_power_of_2(channels))
-    return {"TILE": VALUES // width, "WIDTH": width, "num_warps": 8}
-
-
-def _partial_sums(values: Tensor, rows: int) -> tuple[dict[str, int], int, Tensor]:
-    """The tile, how many programs go through the rows of each ``WIDTH`` channels, and room for their two sums."""
-    channels = values.shape[1]
-    tile = _tile(channels, WIDEST)
-    parts = triton.cdiv(channels, tile["WIDTH"])
-    programs = min(max(1, PROGRAMS // parts), triton.cdiv(rows, tile["TILE"]))
-    return tile, programs, torch.empty(2, programs, channels, device=values.device)
+def _partial_sums(values: Tensor) -> tuple[tuple[int, int], dict[str, int], Tensor]:
+    """How many programs go through the rows, and how many through the channels; the tile; room for their two sums."""
+    (down, across), tile = tiles(values)
+    programs = min(max(1, PROGRAMS // across), down)
+    return (programs, across), tile, torch.empty(2, programs, values.shape[1], device=values.device)
 
 
 @triton.jit(do_not_specialize=["rows", "programs"])
@@ -160,20 +153,12 @@ def normalise(values: Tensor, found: Statistics, added: Tensor | None, relu: boo
     """``values · scale + shift``, plus ``added`` of the same shape, and the ReLU of that."""
     result = torch.empty_like(values)
     channels = values.shape[1]
-    rows, tile = values.numel() // channels, _tile(channels, 2 * WIDEST)
-    _normalise[(triton.cdiv(rows, tile["TILE"]), triton.cdiv(channels, tile["WIDTH"]))](
-        values, values if added is None else added, found.scale, found.shift, result, rows, channels,
-        ADDED=added is not None, RELU=relu, **tile,
+    grid, tile = tiles(values, widest=WIDEST)
+    _normalise[grid](
+        values, values if added is None else added, found.scale, found.shift, result, values.numel() // channels,
+        channels, ADDED=added is not None, RELU=relu, num_warps=8, **tile,
     )  # fmt: skip
     return result
-
-
-@triton.jit
-def _place(rows, channels, TILE: tl.constexpr, WIDTH: tl.constexpr):
-    """The channels of a program's tile, where its values lie, and which of them there are."""
-    row = tl.program_id(0) * TILE + tl.arange(0, TILE)[:, None]
-    channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)[None]
-    return channel, row.to(tl.int64) * channels + channel, (row < rows) & (channel < channels)
 
 
 @triton.jit(do_not_specialize=["rows"])
@@ -181,8 +166,8 @@ def _normalise(
     values, added, scale, shift, result, rows, channels,
     ADDED: tl.constexpr, RELU: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    channel, at, inside = _place(rows, channels, TILE, WIDTH)
-    there = channel < channels
+    row, channel, inside = place(rows, channels, TILE, WIDTH)
+    at, there = row.to(tl.int64) * channels + channel, channel < channels
     value = tl.load(values + at, mask=inside, other=0).to(tl.float32)
     value = value * tl.load(scale + channel, mask=there, other=0) + tl.load(shift + channel, mask=there, other=0)
     if ADDED:
@@ -209,23 +194,25 @@ def normalise_backward(
     """
     channels = values.shape[1]
     rows = values.numel() // channels
-    tile, programs, partial = _partial_sums(values, rows)
-    parts = triton.cdiv(channels, tile["WIDTH"])
+    grid, tile, partial = _partial_sums(values)
+    programs = grid[0]
     added = None if result is None else torch.empty_like(values)
     # 0: no ReLU; 1: what it passed is seen by the normalised value; 2: by the result. Other maps are not looked at.
     passed = 0 if not relu else 1 if result is None else 2
-    _sum_gradients[(programs, parts)](
+    _sum_gradients[grid](
         gradient, values, values if result is None else result, values if added is None else added,
-        found.mean, found.scale, found.shift, partial, rows, channels, programs, PASSED=passed, **tile,
+        found.mean, found.scale, found.shift, partial, rows, channels, programs,
+        PASSED=passed, num_warps=8, **tile,
     )  # fmt: skip
     sums, factors = torch.empty(2, channels, device=values.device), torch.empty(3, channels, device=values.device)
     _finish_gradients[(triton.cdiv(channels, SUMS["LANES"]),)](
         partial, weight, found.mean, found.deviation, sums, factors, rows, channels, programs, **SUMS
     )
-    before, tile = torch.empty_like(values), _tile(channels, 2 * WIDEST)
-    _gradient_before[(triton.cdiv(rows, tile["TILE"]), triton.cdiv(channels, tile["WIDTH"]))](
+    before = torch.empty_like(values)
+    grid, tile = tiles(values, widest=WIDEST)
+    _gradient_before[grid](
         gradient if added is None else added, values, found.scale, found.shift, factors, before, rows, channels,
-        MASKED=passed == 1, **tile,
+        MASKED=passed == 1, num_warps=8, **tile,
     )  # fmt: skip
     return before, sums[0], sums[1], added
 
@@ -287,8 +274,8 @@ def _gradient_before(
     gradient, values, scale, shift, factors, before, rows, channels,
     MASKED: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    channel, at, inside = _place(rows, channels, TILE, WIDTH)
-    there = channel < channels
+    row, channel, inside = place(rows, channels, TILE, WIDTH)
+    at, there = row.to(tl.int64) * channels + channel, channel < channels
     value = tl.load(values + at, mask=inside, other=0).to(tl.float32)
     given = tl.load(gradient + at, mask=inside, other=0).to(tl.float32)
     if MASKED:

@@ -13,6 +13,7 @@ from segkit.models.fcn import FCN
 from segkit.speed import accelerate as module
 from segkit.speed import convolution
 from segkit.speed.accelerate import FusedConv, accelerate, idle_biases, restore
+from segkit.speed.inference import fold_batch_norm
 
 LAST = torch.channels_last
 
@@ -33,13 +34,13 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     calls: dict[str, int] = {}
 
     def counted(name: str, kernel: Callable) -> Callable:
-        def call(*given: Tensor, **rest: Any) -> Tensor:
+        def call(*given: Any, **rest: Any) -> Tensor:
             calls[name] = calls.get(name, 0) + 1
             return kernel(*given, **rest)
 
         return call
 
-    for name in ("with_bias", "bias_relu", "bias_relu_pool", "first_layer"):
+    for name in ("with_bias", "finished", "bias_relu", "bias_relu_pool", "first_layer"):
         monkeypatch.setattr(module.fused_ops, name, counted(name, getattr(module.fused_ops, name)))
     monkeypatch.setattr(convolution, "conv_as_matmul", counted("conv_as_matmul", convolution.conv_as_matmul))
     monkeypatch.setattr(module.fused_norm, "conv_norm", counted("conv_norm", module.fused_norm.conv_norm))
@@ -146,6 +147,30 @@ def test_a_resnet_in_training_and_in_evaluation(kernels, name) -> None:
     restore(network)
     assert not any(isinstance(part, module.FusedBlock | module.ConvNorm) for part in network.modules())
     assert not any(part.training for part in network.modules())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_a_resnet_with_its_normalisation_folded(kernels, monkeypatch, name) -> None:
+    torch.manual_seed(0)
+    network = TorchvisionEncoder(name).eval()
+    for norm in (layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)):
+        nn.init.normal_(norm.running_mean, std=0.1)
+        nn.init.uniform_(norm.running_var, 0.5, 2)
+    image = torch.randn(1, 3, 64, 96).contiguous(memory_format=LAST)
+    expected = network(image)
+    fold_batch_norm(network, [])
+    plain = copy.deepcopy(network)
+    accelerate(network)
+    blocks = [part for part in network.modules() if isinstance(part, module.FoldedBlock)]
+    assert len(blocks) == {"resnet18": 8, "resnet50": 16}[name]
+    with torch.no_grad():
+        found = network(image)
+    for mine, its in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-3, atol=1e-3)
+    assert kernels["finished"] == sum(len(module._folded(block)) for block in blocks)
+    restore(network)
+    for mine, its in zip(network(image), plain(image), strict=True):
+        assert torch.equal(mine, its)
 
 
 def test_a_block_with_a_hook_within_stays() -> None:
