@@ -15,7 +15,8 @@ import torch
 
 from segkit.benchmarks.datasets import vary
 from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, case_text
-from segkit.benchmarks.table import Table, file_name, rounded
+from segkit.benchmarks.scaling import model_table
+from segkit.benchmarks.table import Table, file_name, named, rounded
 from segkit.data.records import Record
 from segkit.distributed.cores import cores
 from segkit.distributed.devices import gpu_indices
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     """Tables against area and batch (or of ``cases``, where these are given), number of GPUs, and pictures cached.
 
+    On GPUs one of what more of them should do besides, see `segkit.benchmarks.scaling`.
+
     Raises:
         UserError: GPUs or a data set that are not there.
     """
@@ -45,7 +48,15 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     if len(gpus) > 1:
         case = ON_EACH_GPU if cases is None else cases[0]
         points["gpus"] = [(case, count) for count in doublings(len(gpus))]
-    tables = [training_table(programs, along, line) for along, line in points.items()]
+    measured = {along: training_table(programs, along, line) for along, line in points.items()}
+    tables = list(measured.values())
+    if gpus:
+        alone, together = measured.get("batch", tables[0]), measured.get("gpus")
+        name = gpu_name(gpus)
+        assert name is not None
+        stem = file_name(named("growth-model", settings["model"]), programs.precision, "nhwc", name)
+        rows = together.rows if together else []
+        tables.append(model_table(settings["model"], alone.rows, rows, programs.precision == "bf16", stem, name))
     return [*tables, cache_table(programs.records, settings["cache_pictures"], folder / "scratch")]
 
 
