@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.benchmarks.readme import put
-from segkit.benchmarks.scaling import model_table
+from segkit.benchmarks.scaling import layers_of_model, model_table
 from segkit.benchmarks.table import Table, write_csv
 from segkit.config.compose import composed, resolved
 
@@ -26,7 +26,8 @@ def rows(name: str) -> list[dict[str, Any]]:
 def kept() -> Table:
     model = resolved(composed("bench", []))["model"]
     name = TOGETHER.replace("gpus", "model")
-    return model_table(model, rows(ALONE), rows(TOGETHER), True, name, "2 × NVIDIA H200")
+    layers = layers_of_model(model, (160, 576), bf16=True)
+    return model_table(layers, rows(ALONE), rows(TOGETHER), name, "2 × NVIDIA H200")
 
 
 if __name__ == "__main__":

@@ -175,23 +175,25 @@ def predict(layers: Sequence[Layer], one_gpu_ms: float, gpus: int, machine: Mach
 Row = Mapping[str, Any]
 
 
-def model_table(
-    model: Mapping[str, Any], alone: Sequence[Row], together: Sequence[Row], bf16: bool, name: str, gpu: str
-) -> Table:
+def layers_of_model(model: Mapping[str, Any], shape: Sequence[int], bf16: bool) -> list[Layer]:
+    """`layers_of` the network of a composed ``model`` group, of which nothing is computed."""
+    with torch.device("meta"):
+        return layers_of(build_network({**model, "weights": None}), shape, bf16)
+
+
+def model_table(layers: Sequence[Layer], alone: Sequence[Row], together: Sequence[Row], name: str, gpu: str) -> Table:
     """The prediction for each batch of ``alone`` on `COUNTS` of GPUs, beside what was measured.
 
     Args:
-        model: the composed ``model`` group.
-        alone: rows of a table of `segkit.benchmarks.growth`: one GPU, several batches; those that failed have NaN.
+        layers: of the network that was measured.
+        alone: rows of a table of `segkit.benchmarks.growth`: one GPU, several batches; those that failed have NaN, and
+            those of another picture size than the first of all are left out.
         together: rows of the one along GPUs, whose own first row is the step of one GPU there; may be none.
-        bf16: as in `layers_of`.
         name: of the table.
         gpu: the one on which was measured.
     """
     first = (together or alone)[0]
     shape = (first["height"], first["width"])
-    with torch.device("meta"):
-        layers = layers_of(build_network({**model, "weights": None}), shape, bf16)
     measured = {(row["batch_per_gpu"], row["gpus"]): row["step_ms"] for row in together}
     steps = {row["batch_per_gpu"]: row["step_ms"] for row in alone if (row["height"], row["width"]) == shape}
     steps |= {batch: step for (batch, gpus), step in measured.items() if gpus == 1}

@@ -72,7 +72,7 @@ def test_tables_along_area_batch_and_gpus(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("faked")
 def test_given_cases_take_the_place_of_areas_and_batches(tmp_path: Path) -> None:
-    tables = by_name(growth.run({"gpus": 0, "cases": [[32, 64, 2]], "cache_pictures": [5]}, tmp_path))
+    tables = by_name(growth.run({"gpus": 0, "cases": [[32, 64, 2]], "cache_pictures": [5], "model": {}}, tmp_path))
     assert list(tables) == ["growth-cases", "cache"]
     assert [(row["gpus"], row["batch_per_gpu"]) for row in tables["growth-cases"].rows] == [(0, 2)]
 

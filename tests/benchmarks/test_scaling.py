@@ -10,7 +10,16 @@ from torch import nn
 
 from segkit.benchmarks.bare import build_network
 from segkit.benchmarks.readme import put
-from segkit.benchmarks.scaling import COUNTS, UPDATE_BYTES, Layer, Machine, layers_of, model_table, predict
+from segkit.benchmarks.scaling import (
+    COUNTS,
+    UPDATE_BYTES,
+    Layer,
+    Machine,
+    layers_of,
+    layers_of_model,
+    model_table,
+    predict,
+)
 from segkit.benchmarks.table import write_csv
 from segkit.config.compose import composed, resolved
 from segkit.speed.mixed_precision import LARGE
@@ -39,8 +48,7 @@ def layers(early: int, late: int) -> list[Layer]:
 
 
 def fcn() -> list[Layer]:
-    with torch.device("meta"):
-        return layers_of(build_network(resolved(composed("bench", []))["model"]), (160, 576))
+    return layers_of_model(resolved(composed("bench", []))["model"], (160, 576), bf16=True)
 
 
 def test_an_exchange_that_backward_hides_costs_contention_and_the_last_message() -> None:
@@ -202,14 +210,13 @@ def test_the_table_that_is_kept_is_the_models(tmp_path: Path) -> None:
 
 
 def test_the_smallest_batch_is_said_and_a_step_that_failed_is_left_empty() -> None:
-    model = resolved(composed("bench", []))["model"]
     alone = [
         {"height": 160, "width": 576, "batch_per_gpu": batch, "gpus": 1, "step_ms": step}
         for batch, step in ((4, 4.0), (64, 27.5), (128, math.nan))
     ]
-    table = model_table(model, alone, [], True, "growth-model", "a GPU")
+    table = model_table(fcn(), alone, [], "growth-model", "a GPU")
     assert "2 GPUs: efficiency of at least 0.9 from batch 64 on" in table.remarks
     assert all(math.isnan(row["step_ms"]) for row in table.rows if row["batch_per_gpu"] == 128)
     assert "2 GPUs: efficiency of at least 0.9 with none of these batches" in (
-        model_table(model, alone[:1], [], True, "growth-model", "a GPU").remarks
+        model_table(fcn(), alone[:1], [], "growth-model", "a GPU").remarks
     )
