@@ -15,7 +15,8 @@ import torch
 
 from segkit.benchmarks.datasets import vary
 from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, case_text
-from segkit.benchmarks.table import Table, file_name, rounded
+from segkit.benchmarks.scaling import layers_of_model, model_table
+from segkit.benchmarks.table import Table, file_name, named, rounded
 from segkit.data.records import Record
 from segkit.distributed.cores import cores
 from segkit.distributed.devices import gpu_indices
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     """Tables against area and batch (or of ``cases``, where these are given), number of GPUs, and pictures cached.
 
+    On GPUs one of what more of them should do besides, see `segkit.benchmarks.scaling`.
+
     Raises:
         UserError: GPUs or a data set that are not there.
     """
@@ -42,10 +45,21 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     cases = settings["cases"]
     lines = {"area": AREAS, "batch": BATCHES} if cases is None else {"cases": cases}
     points = {along: [(case, 1) for case in line] for along, line in lines.items()}
+    case = ON_EACH_GPU if cases is None else cases[0]
     if len(gpus) > 1:
-        case = ON_EACH_GPU if cases is None else cases[0]
         points["gpus"] = [(case, count) for count in doublings(len(gpus))]
-    tables = [training_table(programs, along, line) for along, line in points.items()]
+    model = settings["model"]
+    # Before all that takes long: of a network of the user's own it may fail.
+    layers = layers_of_model(model, case[:2], programs.precision == "bf16") if gpus else []
+    measured = {along: training_table(programs, along, line) for along, line in points.items()}
+    tables = list(measured.values())
+    if gpus:
+        name = gpu_name(gpus)
+        assert name is not None
+        alone = measured["batch" if cases is None else "cases"].rows
+        together = measured["gpus"].rows if "gpus" in measured else []
+        stem = file_name(named("growth-model", model), programs.precision, "nhwc", name)
+        tables.append(model_table(layers, alone, together, stem, name))
     return [*tables, cache_table(programs.records, settings["cache_pictures"], folder / "scratch")]
 
 

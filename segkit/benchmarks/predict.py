@@ -7,6 +7,7 @@ alone may stand other programs that compute it (``peers``).
 import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
@@ -22,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from segkit.benchmarks.bare import build_network
 from segkit.benchmarks.datasets import labelled_pictures
 from segkit.benchmarks.exported import exported_tables
+from segkit.benchmarks.loader import memory
 from segkit.benchmarks.peers import Network, peers
 from segkit.benchmarks.table import Table, file_name, named, network_name
 from segkit.benchmarks.timing import matrix_peak, median_step_ms, peak_text
@@ -36,6 +38,9 @@ from segkit.distributed.devices import one_gpu, prediction_precision
 from segkit.models.full_size import logits_at_size, to_confidence
 from segkit.models.trained import describe, load_network, read_checkpoint
 from segkit.predict.predictor import Predictor
+from segkit.predict.video import PaintedVideo, paint_frames
+from segkit.predict.video_read import VideoFile
+from segkit.predict.video_write import VideoWriter
 from segkit.predict.writers import paint_pictures, writers_of
 from segkit.runs.find import find_checkpoint, home_of, is_exported
 from segkit.runs.folder import gpu_name
@@ -47,6 +52,9 @@ ROUNDS = 5
 """In each both programs are measured, so that a machine that is slow for a while is slow for both."""
 STEPS = {"cuda": 50, "cpu": 3}
 """Calls of a network in a round, after a third as many that do not count."""
+
+RATE = 25.0
+"""Frames a second of the video."""
 
 CLASSES = (SegmentationClass("background", None, background=True), SegmentationClass("road", (0, 255, 0)))
 
@@ -99,11 +107,16 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         [about, told, peak_text(peak, device, dtype)],
     )
     predictor = Predictor(checkpoint, gpu, precision, trust=trust, run=run_folder)
+    height, width = decode_image(paths[0]).shape[:2]
     files = Table(
         file_name(named("predict-files", model), precision, "nhwc", name),
-        f"Prediction: {len(paths)} picture files to overlays, masks and confidence maps",
+        f"Prediction: {len(paths)} picture files to overlays, masks and confidence maps, and a video of them to one",
         _from_files(predictor, plain, paths, scratch),
-        [about, "reading_s, network_s, writing_s: how long each was busy beside the others"],
+        [
+            f"{about}; pictures of {height}×{width}, shown to it at {cases[0][0]}×{cases[0][1]}",
+            "reading_s, network_s, writing_s: how long each was busy beside the others",
+            "mib_at_a_tenth, mib_at_the_end: memory that is resident once so many are painted",
+        ],
     )
     return [network, files]
 
@@ -193,27 +206,63 @@ def _ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
 
 
 def _from_files(predictor: Predictor, plain: Network, paths: Sequence[Path], scratch: Path) -> list[dict[str, Any]]:
-    """Rows of ``paint_pictures`` and of a plain program that does the same with one picture after the other."""
+    """Rows of ``paint_pictures``, of ``paint_frames``, and of a plain program: what the first does, one by one."""
     predictor.probabilities(decode_image(paths[0]))  # the first picture's costs are not those of many
-    seconds = paint_pictures(predictor, paths, scratch / "painted", writers_of()).seconds
+    clip, painted = _clip(paths, scratch / "clip.webm"), scratch / "painted.webm"
+    pictures, frames = Memory(len(paths)), Memory(len(paths))
+    of_pictures = paint_pictures(predictor, paths, scratch / "painted", writers_of(), pictures.note).seconds
+    video = PaintedVideo(VideoWriter(painted, RATE), lambda prediction: prediction.painted)
+    of_frames = paint_frames(predictor, VideoFile(clip), scratch, [], [video], on_done=frames.note).seconds
     begun = time.perf_counter()
     _paint_plainly(plain, predictor, paths, scratch / "plain")
     wall = time.perf_counter() - begun
-    busy = {"reading_s": seconds.reading, "network_s": seconds.network, "writing_s": seconds.writing}
-    stages: dict[str, dict[str, Any]] = {
-        "segkit": busy | {"slowest": seconds.slowest},
-        "plain": dict.fromkeys([*busy, "slowest"]),
-    }
-    return [
+    rows = [
         {
-            "program": name,
-            **stages[name],
-            "wall_s": took,
-            "images_per_second": len(paths) / took,
-            "ratio_to_plain": wall / took,
+            "program": program,
+            "reading_s": seconds.reading,
+            "network_s": seconds.network,
+            "writing_s": seconds.writing,
+            "slowest": seconds.slowest,
+            "wall_s": seconds.wall,
+            "images_per_second": len(paths) / seconds.wall,
+            "ratio_to_plain": ratio,
+            "mib_at_a_tenth": held.at_a_tenth,
+            "mib_at_the_end": held.at_the_end,
         }
-        for name, took in (("segkit", seconds.wall), ("plain", wall))
+        for program, seconds, ratio, held in (
+            ("segkit", of_pictures, wall / of_pictures.wall, pictures),
+            ("segkit, a video", of_frames, None, frames),
+        )
     ]
+    figures = {"program": "plain", "wall_s": wall, "images_per_second": len(paths) / wall, "ratio_to_plain": 1.0}
+    return [*rows, dict.fromkeys(rows[0]) | figures]
+
+
+class Memory:
+    """Of this process, in MiB, when a tenth of ``count`` items are done and when all are; None where nothing tells."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.done = count, 0
+        self.at_a_tenth: float | None = None
+        self.at_the_end: float | None = None
+
+    def note(self, item: object) -> None:
+        """One more is done."""
+        self.done += 1
+        with suppress(OSError):  # Linux alone has /proc
+            if self.done == max(1, self.count // 10):
+                self.at_a_tenth = memory("self")["Rss"]
+            if self.done == self.count:
+                self.at_the_end = memory("self")["Rss"]
+
+
+def _clip(paths: Sequence[Path], path: Path) -> Path:
+    """A video of pictures, each at the size of the first."""
+    writer = VideoWriter(path, RATE)
+    for number, picture in enumerate(paths):
+        writer.add(decode_image(picture), number / RATE)
+    writer.close()
+    return path
 
 
 @torch.inference_mode()

@@ -131,25 +131,27 @@ def _run(stages: "_FrameStages", frames: Frames, done: PaintedFrames, on_done: C
 
     waiting: deque[Future[None]] = deque()
     areas: Counter[int] = Counter()
-    with closing(in_background(decoded())) as coming, ThreadPoolExecutor(1) as pool:
-        for frame, result in staged(coming, stages.read, stages.network, stages.write, done.seconds):
-            if isinstance(result, UserError):
-                done.unreadable[str(frame.path)] = str(result)
-                continue
-            waiting.append(pool.submit(append, frame, result.encoded))
-            if len(waiting) > WAITING:
-                waiting.popleft().result()
-            done.written.update(result.written.names)
-            areas.update(dict(result.written.areas))
-            done.frames += 1
-            done.mean_areas = tuple(Area(number, share / done.frames) for number, share in areas.most_common())
-            if on_done is not None:
-                on_done(done.frames)
-        for future in waiting:
-            future.result()
-    # Each of these has a thread of its own beside those that are counted already.
-    done.seconds.reading = max(done.seconds.reading, decoding.reading)
-    done.seconds.writing = max(done.seconds.writing, appending.writing)
+    try:
+        with closing(in_background(decoded())) as coming, ThreadPoolExecutor(1) as pool:
+            for frame, result in staged(coming, stages.read, stages.network, stages.write, done.seconds):
+                if isinstance(result, UserError):
+                    done.unreadable[str(frame.path)] = str(result)
+                    continue
+                waiting.append(pool.submit(append, frame, result.encoded))
+                if len(waiting) > WAITING:
+                    waiting.popleft().result()
+                done.written.update(result.written.names)
+                areas.update(dict(result.written.areas))
+                done.frames += 1
+                done.mean_areas = tuple(Area(number, share / done.frames) for number, share in areas.most_common())
+                if on_done is not None:
+                    on_done(done.frames)
+            for future in waiting:
+                future.result()
+    finally:  # also of what Ctrl-C ends
+        # Each of these has a thread of its own beside those that are counted already.
+        done.seconds.reading = max(done.seconds.reading, decoding.reading)
+        done.seconds.writing = max(done.seconds.writing, appending.writing)
 
 
 class _Result(NamedTuple):

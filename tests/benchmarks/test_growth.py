@@ -8,6 +8,7 @@ from segkit.benchmarks import growth
 from segkit.benchmarks.datasets import labelled_pictures
 from segkit.benchmarks.programs import ProgramError, Speed
 from segkit.benchmarks.table import Table
+from segkit.config.compose import composed, resolved
 
 
 class FakePrograms:
@@ -41,9 +42,10 @@ def by_name(tables: list[Table]) -> dict[str, Table]:
 
 @pytest.mark.usefixtures("faked")
 def test_tables_along_area_batch_and_gpus(tmp_path: Path) -> None:
-    settings = {"gpus": "auto", "cases": None, "cache_pictures": [5]}
+    model = resolved(composed("bench", []))["model"]
+    settings = {"gpus": "auto", "cases": None, "cache_pictures": [5], "model": model}
     tables = by_name(growth.run(settings, tmp_path))
-    assert list(tables) == ["growth-area", "growth-batch", "growth-gpus", "cache"]
+    assert list(tables) == ["growth-area", "growth-batch", "growth-gpus", "growth-model", "cache"]
     area = tables["growth-area"].rows
     assert {round(row["megapixels_per_second"]) for row in area} == {100}
     assert area[1]["ratio_to_first"] == pytest.approx(96 * 320 / (160 * 576))
@@ -56,11 +58,21 @@ def test_tables_along_area_batch_and_gpus(tmp_path: Path) -> None:
     assert gpus.name.endswith("-4xh200")
     assert [(row["gpus"], row["ratio_to_first"]) for row in gpus.rows] == [(1, 1), (2, 2), (4, 3)]
     assert {round(row["step_ms"], 6) for row in gpus.rows[:2]} == {round(gpus.rows[0]["step_ms"], 6)}
+    predicted = tables["growth-model"]
+    assert predicted.name.endswith("-4xh200")
+    held = {row["gpus"]: row for row in predicted.rows if row["measured_step_ms"] is not None}
+    assert {count: row["measured_step_ms"] for count, row in held.items()} == {
+        row["gpus"]: row["step_ms"] for row in gpus.rows[1:]
+    }
+    for row in held.values():
+        assert row["error_percent"] == pytest.approx(
+            100 * (row["step_ms"] - row["measured_step_ms"]) / row["measured_step_ms"]
+        )
 
 
 @pytest.mark.usefixtures("faked")
 def test_given_cases_take_the_place_of_areas_and_batches(tmp_path: Path) -> None:
-    tables = by_name(growth.run({"gpus": 0, "cases": [[32, 64, 2]], "cache_pictures": [5]}, tmp_path))
+    tables = by_name(growth.run({"gpus": 0, "cases": [[32, 64, 2]], "cache_pictures": [5], "model": {}}, tmp_path))
     assert list(tables) == ["growth-cases", "cache"]
     assert [(row["gpus"], row["batch_per_gpu"]) for row in tables["growth-cases"].rows] == [(0, 2)]
 

@@ -13,6 +13,7 @@ from segkit.data.picture_input import PictureInput
 from segkit.errors import UserError
 from segkit.models.fcn import FCN
 from segkit.models.trained import describe
+from segkit.predict.video_read import VideoFile
 from tests.fixtures import write_kitti
 
 SETTINGS: dict[str, Any] = {
@@ -68,13 +69,28 @@ def test_both_networks_in_each_case_and_both_ways_from_files_to_files(
         assert fast["images_per_second"] == pytest.approx(1000 * fast["batch"] / fast["ms"])
         assert fast["share_of_peak"] == pytest.approx(fast["tflops"] / 2)
         assert fast["masks_differing_percent"] is plain["masks_differing_percent"] is None
-    ours, plain = files.rows
-    assert (ours["program"], plain["program"]) == ("segkit", "plain")
-    assert max(ours[name] for name in ("reading_s", "network_s", "writing_s")) == ours[f"{ours['slowest']}_s"]
+    ours, video, plain = files.rows
+    assert [row["program"] for row in files.rows] == ["segkit", "segkit, a video", "plain"]
+    for row in (ours, video):
+        assert max(row[name] for name in ("reading_s", "network_s", "writing_s")) == row[f"{row['slowest']}_s"]
     assert ours["ratio_to_plain"] == pytest.approx(plain["wall_s"] / ours["wall_s"])
-    written = [sorted(p.relative_to(root) for p in root.rglob("*.png")) for root in (tmp_path / "scratch").iterdir()]
-    assert written[0] == written[1]
-    assert len(written[0]) == 3 * 3
+    painted, plainly = (
+        sorted(path.relative_to(root) for path in root.rglob("*.png"))
+        for root in (tmp_path / "scratch" / "painted", tmp_path / "scratch" / "plain")
+    )
+    assert painted == plainly
+    assert len(painted) == 3 * 3
+    assert VideoFile(tmp_path / "scratch" / "painted.webm").total == 3
+
+
+def test_memory_is_told_at_a_tenth_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = iter([700.0, 750.0])
+    monkeypatch.setattr(predict, "memory", lambda process: {"Rss": next(told)})
+    held = predict.Memory(20)
+    for number in range(20):
+        held.note(number)
+        assert held.at_a_tenth == (None if number < 1 else 700.0)
+    assert held.at_the_end == 750.0
 
 
 def test_other_programs_give_the_same_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import json
 import shutil
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from segkit.errors import UserError
 from segkit.models.fcn import FCN
 from segkit.models.trained import VERSION
 from segkit.predict.inputs import find_pictures
+from segkit.predict.writers import Stages
 from segkit.road import BirdsEyeView, Calibration
 from segkit.road.layout import find_calibrations
 from segkit.runs.folder import RunFolder
@@ -112,6 +114,35 @@ def test_what_took_how_long_is_said(checkpoint: Path, tmp_path: Path, caplog: py
     assert seconds[result["slowest"]] == max(seconds[name] for name in ("reading", "network", "writing"))
     assert f"slowest: {result['slowest']}" in caplog.messages[-1]
     assert result["precision"] == prediction_precision("auto", None)
+
+
+@pytest.mark.parametrize(
+    "slow", [("read", "reading"), ("network", "network"), ("write", "writing")], ids=lambda s: s[0]
+)
+def test_what_all_else_waits_for_is_said(
+    slow: tuple[str, str],
+    checkpoint: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A minute of each thread's own passes with every call of the slow stage, and no time elsewhere."""
+    stage, called = slow
+    own, before = threading.local(), getattr(Stages, stage)
+
+    def lasting(*arguments: Any) -> Any:
+        own.now = getattr(own, "now", 0.0) + 60
+        return before(*arguments)
+
+    monkeypatch.setattr("time.perf_counter", lambda: getattr(own, "now", 0.0))
+    monkeypatch.setattr(Stages, stage, lasting)
+    for name in ("a", "b"):
+        write_rgb(tmp_path / "in" / f"{name}.png", noise(30, 50))
+    with caplog.at_level("INFO"):
+        result = predict(checkpoint, tmp_path / "in", tmp_path / "out")
+    assert result["slowest"] == called
+    assert result["seconds"][called] >= 60
+    assert caplog.messages[-1].endswith(f"slowest: {called}")
 
 
 def test_averaged_over_views_and_networks(checkpoint: Path, tmp_path: Path) -> None:
