@@ -118,7 +118,7 @@ class FusedBlock(nn.Module):
         *first, last = _pairs(self)
         if not fused_norm.applies(image, *last):
             return type(self.plain[0]).forward(self, image)
-        kept = image if self.downsample is None else self.downsample(image)  # type: ignore[operator]
+        kept = fused_norm.twin(image) if self.downsample is None else self.downsample(image)  # type: ignore[operator]
         for conv, norm in first:
             image = fused_norm.conv_norm(image, conv, norm)
         return fused_norm.conv_norm(image, *last, added=kept)

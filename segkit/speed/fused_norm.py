@@ -19,7 +19,7 @@ def conv_norm(
 ) -> Tensor:
     """``norm(conv(image))``, plus ``added`` of the same shape, and the ReLU of that: (B, C, H, W).
 
-    In training only, where `applies` says so.
+    In training only, where `applies` says so. A result that something was added to has a `twin`.
     """
     offset = conv.bias
     if fused_ops.is_first_layer(image, conv) and offset is not None:
@@ -28,8 +28,19 @@ def conv_norm(
         values = convolve(image, conv).contiguous(memory_format=torch.channels_last)
     if added is not None:
         added = added.to(values.dtype, memory_format=torch.channels_last)
-    result: Tensor = _Normalised.apply(values, norm.weight, norm.bias, offset, added, norm, relu)
+    result, twin = _Normalised.apply(values, norm.weight, norm.bias, offset, added, norm, relu)
+    if twin is not None:
+        result.segkit_twin = twin
     return result
+
+
+def twin(image: Tensor) -> Tensor:
+    """The same map once more where it has a twin, else itself.
+
+    Who uses both spares backward a pass over memory: the gradients of the two are added where they are read.
+    """
+    found: Tensor = getattr(image, "segkit_twin", image)
+    return found
 
 
 def applies(image: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
@@ -55,7 +66,7 @@ class _Normalised(torch.autograd.Function):
         added: Tensor | None,
         norm: nn.BatchNorm2d,
         relu: bool,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor | None]:
         from segkit.speed import triton_norm as kernels
 
         assert norm.momentum is not None
@@ -67,16 +78,25 @@ class _Normalised(torch.autograd.Function):
         kept = result if relu and added is not None else None
         ctx.save_for_backward(values, kept, weight, offset, *found)
         ctx.relu, ctx.added = relu, added is not None
-        return result
+        ctx.set_materialize_grads(False)
+        return result, None if kept is None else result.view_as(result)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(  # type: ignore[override]
+        ctx: Any, gradient: Tensor | None, other: Tensor | None = None
+    ) -> tuple[Tensor | None, ...]:
         from segkit.speed import triton_norm as kernels
+        from segkit.speed.triton_kernels import in_rows
 
         values, result, weight, offset, *found = ctx.saved_tensors
-        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        if gradient is None:
+            gradient, other = other, None
+        assert gradient is not None
+        gradient = in_rows(gradient)
+        if other is not None:
+            other = other.contiguous(memory_format=torch.channels_last)
         before, of_weight, of_bias, of_added = kernels.normalise_backward(
-            gradient, values, result, weight, kernels.Statistics(*found), ctx.relu
+            gradient, other, values, result, weight, kernels.Statistics(*found), ctx.relu
         )
         if ctx.added and of_added is None:
             of_added = gradient

@@ -71,6 +71,22 @@ def tiles(result: Tensor, values: int = TILE * WIDTH, widest: int = WIDTH) -> tu
     return (triton.cdiv(result.numel() // channels, tile["TILE"]), triton.cdiv(channels, width)), tile
 
 
+def in_rows(image: Tensor) -> Tensor:
+    """A map (B, C, H, W) whose rows of C values lie evenly apart, as a part of the channels of another does; or a copy."""
+    _, _, height, width = image.shape
+    apart = row_stride(image)
+    wanted = (height * width * apart, 1, width * apart, apart)
+    fits = all(
+        size == 1 or stride == its for size, stride, its in zip(image.shape, image.stride(), wanted, strict=True)
+    )
+    return image if fits and apart else image.contiguous(memory_format=torch.channels_last)
+
+
+def row_stride(image: Tensor) -> int:
+    """How far a row of a map's values lies from the next, in values."""
+    return next((image.stride(axis) for axis in (3, 2, 0) if image.shape[axis] > 1), image.shape[1])
+
+
 @triton.jit
 def place(rows, channels, TILE: tl.constexpr, WIDTH: tl.constexpr):
     """A tile's rows, its channels, and which of both there are."""

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from segkit.speed.triton_kernels import WIDTH, place, tiles
+from segkit.speed.triton_kernels import WIDTH, place, row_stride, tiles
 
 PROGRAMS = 528
 """Programs of a kernel that leaves partial sums: four for each multiprocessor of an H200, and always as many."""
@@ -178,13 +178,20 @@ def _normalise(
 
 
 def normalise_backward(
-    gradient: Tensor, values: Tensor, result: Tensor | None, weight: Tensor, found: Statistics, relu: bool
+    gradient: Tensor,
+    other: Tensor | None,
+    values: Tensor,
+    result: Tensor | None,
+    weight: Tensor,
+    found: Statistics,
+    relu: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Gradients of `normalise` of a batch's own statistics.
 
     Args:
-        gradient: with respect to the result, in channels-last memory as all maps here.
-        values: what was normalised, with the statistics ``found``.
+        gradient: with respect to the result; its rows may lie further apart than their length (`row_stride`).
+        other: a second one that is added to it, where there is a ``result``.
+        values: what was normalised, with the statistics ``found``; in channels-last memory as all other maps here.
         result: where something was added before the ReLU: what came of it.
         weight: float32 (C,).
         relu: whether there was one.
@@ -199,10 +206,11 @@ def normalise_backward(
     added = None if result is None else torch.empty_like(values)
     # 0: no ReLU; 1: what it passed is seen by the normalised value; 2: by the result. Other maps are not looked at.
     passed = 0 if not relu else 1 if result is None else 2
+    apart = row_stride(gradient)
     _sum_gradients[grid](
-        gradient, values, values if result is None else result, values if added is None else added,
-        found.mean, found.scale, found.shift, partial, rows, channels, programs,
-        PASSED=passed, num_warps=8, **tile,
+        gradient, apart, values if other is None else other, values, values if result is None else result,
+        values if added is None else added, found.mean, found.scale, found.shift, partial, rows, channels, programs,
+        OTHER=other is not None, PASSED=passed, num_warps=8, **tile,
     )  # fmt: skip
     sums, factors = torch.empty(2, channels, device=values.device), torch.empty(3, channels, device=values.device)
     _finish_gradients[(triton.cdiv(channels, SUMS["LANES"]),)](
@@ -211,7 +219,8 @@ def normalise_backward(
     before = torch.empty_like(values)
     grid, tile = tiles(values, widest=WIDEST)
     _gradient_before[grid](
-        gradient if added is None else added, values, found.scale, found.shift, factors, before, rows, channels,
+        gradient if added is None else added, apart if added is None else channels,
+        values, found.scale, found.shift, factors, before, rows, channels,
         MASKED=passed == 1, num_warps=8, **tile,
     )  # fmt: skip
     return before, sums[0], sums[1], added
@@ -219,8 +228,8 @@ def normalise_backward(
 
 @triton.jit(do_not_specialize=["rows", "programs"])
 def _sum_gradients(
-    gradient, values, result, added, mean, scale, shift, partial, rows, channels, programs,
-    PASSED: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr,
+    gradient, apart, other, values, result, added, mean, scale, shift, partial, rows, channels, programs,
+    OTHER: tl.constexpr, PASSED: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)[None]
     there = channel < channels
@@ -236,7 +245,9 @@ def _sum_gradients(
         at = row.to(tl.int64) * channels + channel
         inside = (row < rows) & there
         value = tl.load(values + at, mask=inside, other=0).to(tl.float32)
-        given = tl.load(gradient + at, mask=inside, other=0)
+        given = tl.load(gradient + row.to(tl.int64) * apart + channel, mask=inside, other=0)
+        if OTHER:
+            given = given.to(tl.float32) + tl.load(other + at, mask=inside, other=0).to(tl.float32)
         if PASSED == 1:
             given = tl.where(value * factor + term > 0, given, 0)
         if PASSED == 2:
@@ -271,13 +282,13 @@ def _finish_gradients(
 
 @triton.jit(do_not_specialize=["rows"])
 def _gradient_before(
-    gradient, values, scale, shift, factors, before, rows, channels,
+    gradient, apart, values, scale, shift, factors, before, rows, channels,
     MASKED: tl.constexpr, TILE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     row, channel, inside = place(rows, channels, TILE, WIDTH)
     at, there = row.to(tl.int64) * channels + channel, channel < channels
     value = tl.load(values + at, mask=inside, other=0).to(tl.float32)
-    given = tl.load(gradient + at, mask=inside, other=0).to(tl.float32)
+    given = tl.load(gradient + row.to(tl.int64) * apart + channel, mask=inside, other=0).to(tl.float32)
     if MASKED:
         term = tl.load(shift + channel, mask=there, other=0)
         given = tl.where(value * tl.load(scale + channel, mask=there, other=0) + term > 0, given, 0)

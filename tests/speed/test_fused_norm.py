@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from segkit.speed import fused_norm
-from segkit.speed.fused_norm import conv_norm
+from segkit.speed.fused_norm import conv_norm, twin
 
 pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alone")
 LAST = torch.channels_last
@@ -62,6 +62,44 @@ def test_it_computes_what_torch_does(shape, bias, relu, with_sum) -> None:
     wanted = torch.autograd.grad(expected, others, into)
     for mine, its in zip(torch.autograd.grad(result, inputs, into), wanted, strict=True):
         torch.testing.assert_close(mine, its, rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("used", ["both", "the map alone", "the twin alone"])
+def test_the_gradients_of_a_map_and_of_its_twin_are_added(used) -> None:
+    torch.manual_seed(0)
+    conv, norm = layers(8, 16, bias=False)
+    image, added = (torch.randn(2, c, 5, 4).contiguous(memory_format=LAST) for c in (8, 16))
+    result = conv_norm(image, conv, norm, added)
+    assert twin(result) is not result
+    assert torch.equal(twin(result), result)
+    assert twin(image) is image
+    shares = {"both": (1, 2), "the map alone": (1, 0), "the twin alone": (0, 2)}[used]
+    expected = sum(shares) * (norm(conv(image)) + added).relu()
+    into = torch.randn_like(result)
+    mine = sum(share * part for share, part in zip(shares, (result, twin(result)), strict=True) if share)
+    wanted = torch.autograd.grad(expected, [*conv.parameters(), *norm.parameters()], into)
+    for found, its in zip(
+        torch.autograd.grad(mine, [*conv.parameters(), *norm.parameters()], into), wanted, strict=True
+    ):
+        torch.testing.assert_close(found, its, rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (2, 1, 4), (2, 3, 1), (1, 1, 4), (2, 1, 1)])
+def test_gradients_that_lie_apart_in_memory(shape) -> None:
+    """As those of a map that was put beside another one."""
+    torch.manual_seed(0)
+    conv, norm = layers(8, 16, bias=False)
+    image = torch.randn(shape[0], 8, *shape[1:]).contiguous(memory_format=LAST)
+    parameters = [*conv.parameters(), *norm.parameters()]
+    beside = torch.randn(shape[0], 7, *shape[1:])
+    into = torch.randn(shape[0], 23, *shape[1:]).contiguous(memory_format=LAST)
+    both = [
+        torch.cat([beside, part(image)], 1)
+        for part in (lambda x: conv_norm(x, conv, norm, relu=False), lambda x: norm(conv(x)))
+    ]
+    mine, wanted = (torch.autograd.grad(result, parameters, into) for result in both)
+    for found, its in zip(mine, wanted, strict=True):
+        torch.testing.assert_close(found, its, rtol=1e-3, atol=2e-3)
 
 
 def test_a_large_mean_hides_no_small_deviation() -> None:
