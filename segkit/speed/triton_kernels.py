@@ -72,14 +72,13 @@ def tiles(result: Tensor, values: int = TILE * WIDTH, widest: int = WIDTH) -> tu
 
 
 def in_rows(image: Tensor) -> Tensor:
-    """A map (B, C, H, W) whose rows of C values lie evenly apart, as a part of the channels of another does; or a copy."""
+    """A map (B, C, H, W) whose rows of C values lie evenly apart, as some channels of a larger map do; or a copy."""
     _, _, height, width = image.shape
     apart = row_stride(image)
     wanted = (height * width * apart, 1, width * apart, apart)
-    fits = all(
-        size == 1 or stride == its for size, stride, its in zip(image.shape, image.stride(), wanted, strict=True)
-    )
-    return image if fits and apart else image.contiguous(memory_format=torch.channels_last)
+    axes = zip(image.shape, image.stride(), wanted, strict=True)
+    fits = apart > 0 and all(size == 1 or stride == its for size, stride, its in axes)
+    return image if fits else image.contiguous(memory_format=torch.channels_last)
 
 
 def row_stride(image: Tensor) -> int:
