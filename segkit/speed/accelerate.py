@@ -115,8 +115,8 @@ class FusedBlock(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """As the block."""
-        *first, last = _pairs(self)
-        if not fused_norm.applies(image, *last):
+        *first, last = pairs = _pairs(self)
+        if not all(fused_norm.applies(image, *pair) for pair in pairs):  # one may be frozen
             return type(self.plain[0]).forward(self, image)
         kept = fused_norm.twin(image) if self.downsample is None else self.downsample(image)  # type: ignore[operator]
         for conv, norm in first:

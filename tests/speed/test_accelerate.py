@@ -173,6 +173,20 @@ def test_a_resnet_with_its_normalisation_folded(kernels, monkeypatch, name) -> N
         assert torch.equal(mine, its)
 
 
+def test_a_frozen_normalisation_stays_frozen(kernels) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(TorchvisionEncoder("resnet18").features.layer1[0], conv(64, 8), nn.BatchNorm2d(8))
+    network[0].bn1.eval()
+    network[2].eval()
+    plain = copy.deepcopy(network)
+    accelerate(network)
+    image = torch.randn(2, 64, 6, 8).contiguous(memory_format=LAST)
+    torch.testing.assert_close(network(image), plain(image))
+    for (key, mine), its in zip(network.state_dict().items(), plain.state_dict().values(), strict=True):
+        assert torch.equal(mine, its), key
+    assert kernels == {}
+
+
 def test_a_block_with_a_hook_within_stays() -> None:
     network = TorchvisionEncoder("resnet18")
     network.features.layer1[0].bn2.register_forward_hook(lambda layer, given, result: None)
