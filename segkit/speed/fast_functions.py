@@ -31,7 +31,7 @@ def _applies(image: Tensor) -> bool:
 
 
 def _max_pool2d(
-    image: Tensor,
+    input: Tensor,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -40,8 +40,11 @@ def _max_pool2d(
     return_indices: bool = False,
 ) -> Tensor | None:
     """As torch's; None where it is torch's to compute."""
+    image = input
     *square, dilated = (_one(value) for value in (kernel_size, stride or kernel_size, padding, dilation))
     if not _applies(image) or ceil_mode or return_indices or None in square or dilated != 1 or square[0] > WIDEST:
+        return None
+    if min(image.shape[2:]) + 2 * square[2] < square[0]:  # no place for a square: torch says so
         return None
     result: Tensor = _Pooled.apply(image, *square)
     return result
@@ -58,7 +61,7 @@ def _one(value: Any) -> Any:
 
 
 def _interpolate(
-    image: Tensor,
+    input: Tensor,
     size: Any = None,
     scale_factor: Any = None,
     mode: str = "nearest",
@@ -67,6 +70,7 @@ def _interpolate(
     antialias: bool = False,
 ) -> Tensor | None:
     """As torch's; None where it is torch's to compute."""
+    image = input
     if not _applies(image) or size is None or mode not in ("nearest", "bilinear") or align_corners or antialias:
         return None
     height, width = (size, size) if isinstance(size, int) else size
@@ -87,11 +91,11 @@ MANY = 16
 times as many gradients, one after the other."""
 
 
-def _adaptive_avg_pool2d(image: Tensor, output_size: Any) -> Tensor | None:
+def _adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor | None:
     """As torch's; None where it is torch's to compute."""
-    if not _applies(image) or _one(output_size) != 1:
+    if not _applies(input) or _one(output_size) != 1:
         return None
-    result: Tensor = _Mean.apply(image)
+    result: Tensor = _Mean.apply(input)
     return result
 
 

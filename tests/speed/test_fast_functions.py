@@ -87,6 +87,17 @@ def test_enlarging_much(taken, mode) -> None:
     assert len(taken) == 2  # a single value is repeated
 
 
+def test_the_map_may_be_given_by_its_name(taken) -> None:
+    same(torch.randn(1, 2, 4, 6), lambda image: F.interpolate(input=image, size=(8, 12)))
+    same(torch.randn(1, 2, 4, 6), lambda image: F.max_pool2d(input=image, kernel_size=2))
+    assert taken == ["_Enlarged", "_Pooled"]
+
+
+def test_a_map_smaller_than_a_square_is_told_of_by_torch(taken) -> None:
+    with pytest.raises(RuntimeError, match="too small"), FastFunctions():
+        F.max_pool2d(torch.zeros(1, 2, 1, 6), 2)
+
+
 def test_means_over_whole_maps(taken) -> None:
     torch.manual_seed(0)
     same(torch.randn(2, 5, 4, 6), nn.AdaptiveAvgPool2d(1))
