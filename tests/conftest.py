@@ -5,12 +5,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
+from segkit.models import trained
+from segkit.models.room import activation_bytes
 from segkit.runs import folder as run_folder
+from segkit.training import room
 from tests import schema
 
 # Where there is no GPU, its kernels are tested in Triton's interpreter. Triton asks for it when it is imported.
@@ -23,6 +26,11 @@ from tests.fixtures import camvid_root, kitti_root  # noqa: F401 - fixtures are 
 
 if TYPE_CHECKING:
     from tests.remote.server import Bucket
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes comes first: at the end, one process would wait for the other."""
+    items.sort(key=lambda item: item.name != "test_every_command_runs")
 
 
 def pytest_collection_finish() -> None:
@@ -54,6 +62,23 @@ def _results_are_as_documented() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_folder, "write_whole", held)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _networks_are_measured_once() -> Iterator[None]:
+    """The memory that a network takes is found by running it on torch's ``meta`` device: a sixth of a short command."""
+    found: dict[tuple[Any, ...], int | None] = {}
+
+    def once(network: torch.nn.Module, shape: tuple[int, ...], training: bool) -> int | None:
+        key = repr(network), shape, training
+        if key not in found:
+            found[key] = activation_bytes(network, shape, training)
+        return found[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (trained, room):
+            patch.setattr(module, "activation_bytes", once)
         yield
 
 
