@@ -34,8 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays. To look through it for garbage, again and again, takes a tenth of the tests'
-    time."""
+    """What is imported by now stays: looking through it for garbage, again and again, takes a tenth of all time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
@@ -44,10 +43,19 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _no_folders_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What a module's fixtures have written goes with them: checkpoints are large. Those of tests begin with test_."""
+    searches = _searches()
     yield
     for folder in tmp_path_factory.getbasetemp().iterdir():
         if folder.is_dir() and not folder.is_symlink() and not folder.name.startswith("test_"):
             shutil.rmtree(folder, ignore_errors=True)
+    if _searches() > searches:  # much is new: imports of this module's
+        gc.collect()
+        gc.freeze()
+
+
+def _searches() -> int:
+    """How often everything has been looked through for garbage."""
+    return int(gc.get_stats()[2]["collections"])
 
 
 @pytest.fixture(scope="session", autouse=True)
