@@ -169,8 +169,8 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
     records = data.records("test") or data.records("val")
     records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
     try:
-        if records:
-            with watch.phase("predict"), progress_bar() as bar:
+        with watch.phase("predict"), progress_bar() as bar:
+            if records:
                 gpu = processes.indices[0] if processes.indices else None
                 predictor = Predictor(checkpoint, gpu, options.precision, trust=list(named.values()))
                 row = bar.add_task("painting", total=len(records), note="")
