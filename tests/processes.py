@@ -59,7 +59,7 @@ class Program:
         environment: all of its environment; that of the test when left out.
         out, err: descriptors for what it prints; a pipe for both, which is ``stdout`` here, when left out.
         spawns: so many processes that it starts through ``multiprocessing`` start at once too.
-        below: so many that each of these starts do too.
+        below: so many that each of these starts do too; where it is a server, each process that is forked from it.
     """
 
     def __init__(
@@ -224,7 +224,7 @@ def _prepare_spawning(count: int, below: int) -> None:
             for _, other in [*waiting, (0, mine)]:
                 other.close()
             _prepare_spawning(below, 0)
-            _obey(its)
+            _obey(its, below)
         its.close()
         waiting.append((pid, mine))
     spawn = util.spawnv_passfds
@@ -243,7 +243,13 @@ def _prepare_spawning(count: int, below: int) -> None:
     util.spawnv_passfds = spawnv_passfds
 
 
-def _obey(orders: socket.socket) -> NoReturn:
+def _prepare_forked(count: int, server: int) -> None:
+    """``_prepare_spawning`` in a process that the server has forked; not in what that one forks."""
+    if os.getppid() == server:
+        _prepare_spawning(count, 0)
+
+
+def _obey(orders: socket.socket, below: int) -> NoReturn:
     """What ``spawnv_passfds`` asks of a new interpreter; nothing, where the asking process ends without it."""
     order, received, _, _ = socket.recv_fds(orders, 2**18, 16)
     orders.close()
@@ -256,6 +262,8 @@ def _obey(orders: socket.socket) -> NoReturn:
     for descriptor, number in zip(above, descriptors, strict=True):
         os.dup2(descriptor, number)
         os.close(descriptor)
+    if below and "forkserver" in code:
+        os.register_at_fork(after_in_child=partial(_prepare_forked, below, os.getpid()))
     os.environ.clear()
     os.environ.update(environment)
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

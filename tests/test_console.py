@@ -38,13 +38,14 @@ def test_a_signal_that_comes_while_a_line_is_printed_is_told_after_it(monkeypatc
     monkeypatch.setattr(log, "propagate", False)
     monkeypatch.setattr(log, "level", logging.INFO)
     noting = Interruption("interrupted.ckpt")
+    others = threading.enumerate()  # an executor of another test's may wait for work still
     before = signal.signal(signal.SIGTERM, noting._note)
     try:
         shown.print("Epoch 1")
     finally:
         signal.signal(signal.SIGTERM, before)
     for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
+        if thread not in others:
             thread.join()
     assert noting.received == signal.SIGTERM
     assert stream.said.decode().splitlines() == [

@@ -61,6 +61,7 @@ PAGES = (
 ALL_PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 FAST = ["data.image_shape=[32,96]", "trainer.gpus=0", "trainer.max_epochs=1", "predictions=2"]
+SCENES_FAST = [*FAST, "data.val_fraction=0.3", "data.batch_size=2", "data.resize=96"]
 NARROW = SMALLEST
 SMALL = [*FAST[:2], "data.batch_size=16", *NARROW]
 
@@ -108,13 +109,15 @@ RUN_HERE = {
     "segkit data action=generate data.root=data/objects 'count=[20000,0]' seed=0 looks=varied 'also=[semantic]'": [
         "count=[6,0]"
     ],
-    "python train.py experiment=bundled trainer.gpus=1": [*FAST, "data.val_fraction=0.3", "data.batch_size=2"],
-    "python train.py experiment=scenes_objects trainer.gpus=1": [*FAST, "data.val_fraction=0.3", "data.batch_size=2"],
+    "python train.py experiment=bundled trainer.gpus=1": SCENES_FAST,
+    "python train.py experiment=scenes_objects trainer.gpus=1": SCENES_FAST,
     "python train.py experiment=camvid_best data.root=data/camvid init_from=outputs/scenes_objects/<objects> "
     "trainer.max_epochs=40 optimizer.warmup=100": [*FAST, "trainer.max_epochs=1", "data.batch_size=2"],
-    "python train.py experiment=sim2real trainer.gpus=1": [*FAST, "data.val_fraction=0.3", "data.batch_size=2"],
+    "python train.py experiment=sim2real trainer.gpus=1": SCENES_FAST,
     "segkit evaluate checkpoint=outputs/sim2real/<varied> data=camvid data.classes=road part=all": [],
-    f"{PREDICT.replace('train/<run>', 'sim2real/<varied>')} output=sheets format=sheet": [],
+    f"{PREDICT.replace('train/<run>', 'sim2real/<varied>')} output=sheets format=sheet": [
+        "input=small/testing/image_2"
+    ],
     f"{SCENES} model=unet model.encoder=resnet34 loss=dice optimizer=adamw trainer.ema=0.999": [
         *FAST,
         *FEW,
@@ -304,6 +307,10 @@ def run(command: str, *more: str, cwd: Path) -> None:
     # Folders are named after the second, which two commands may be quick enough to share here, as no person is.
     while any(path.name.startswith(time.strftime("%Y-%m-%d_%H-%M-%S")) for path in cwd.glob("outputs/*/*")):
         pass
+    if "trainer.cpu_processes=2" in more:  # which start at once below a process of its own
+        ended = python(SEGKIT, *words, *more, cwd=cwd, spawns=2)
+        assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+        return
     done = segkit(*words, *more, cwd=cwd)
     assert done.code == 0, f"{command}\n{done.out}\n{done.err}"
 

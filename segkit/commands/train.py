@@ -166,17 +166,18 @@ def _run(settings: dict[str, Any], folder: RunFolder, swept: Sequence[str], tria
     }
     # The scores are safe now. A run that is killed while it paints goes on with that.
     write_result(folder.path, "train", result | {"status": "running"})
+    records = data.records("test") or data.records("val")
+    records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
     try:
         with watch.phase("predict"), progress_bar() as bar:
-            gpu = processes.indices[0] if processes.indices else None
-            predictor = Predictor(checkpoint, gpu, options.precision, trust=list(named.values()))
-            records = data.records("test") or data.records("val")
-            records = records if settings["predictions"] < 0 else records[: settings["predictions"]]
-            row = bar.add_task("painting", total=len(records), note="")
-            pictures, writers = [record.image for record in records], writers_of(own=data.writers())
-            painter = Painter(predictor.class_list, **settings["paint"])
-            how = painter, data.max_megapixels
-            paint_pictures(predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row), *how)
+            if records:
+                gpu = processes.indices[0] if processes.indices else None
+                predictor = Predictor(checkpoint, gpu, options.precision, trust=list(named.values()))
+                row = bar.add_task("painting", total=len(records), note="")
+                pictures, writers = [record.image for record in records], writers_of(own=data.writers())
+                painter = Painter(predictor.class_list, **settings["paint"])
+                how = painter, data.max_megapixels
+                paint_pictures(predictor, pictures, folder.predictions, writers, lambda path: bar.advance(row), *how)
     finally:  # what was trained is finished, whatever became of its pictures
         write_result(folder.path, "train", result | {"seconds": watch.seconds | fitted.seconds, "ended": time.time()})
 

@@ -90,7 +90,8 @@ def parsed(words: list[str]) -> list[Override]:
 
 def is_group(key: str) -> bool:
     """Whether a key chooses a file of ``conf/``; within ``hydra_ready``."""
-    return bool(GlobalHydra.instance().config_loader().get_group_options(key))
+    # Folders below each other are named with a slash. To look for one takes longer than to read the word.
+    return "." not in key and bool(GlobalHydra.instance().config_loader().get_group_options(key))
 
 
 def chooses_file(override: Override) -> bool:

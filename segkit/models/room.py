@@ -5,8 +5,25 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from segkit.errors import UserError
+
+RANDOM = {Tensor.normal_, Tensor.uniform_, init.normal_, init.uniform_, init.kaiming_uniform_}
+"""What draws the random numbers that layers begin with."""
+
+
+class Unfilled(TorchFunctionMode):
+    """Within it, layers are made without random numbers: VGG16's 134 million take a second. Weights follow."""
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if function in RANDOM:
+            return args[0] if args else named["tensor"]
+        return function(*args, **named)
 
 
 def without_memory(build: Callable[[], nn.Module]) -> nn.Module | None:

@@ -19,7 +19,7 @@ from segkit.distributed.memory import lacking
 from segkit.errors import UserError, printable
 from segkit.models.entry import entry_problem, weights_problem
 from segkit.models.packaged import read_package
-from segkit.models.room import activation_bytes, without_memory
+from segkit.models.room import Unfilled, activation_bytes, without_memory
 from segkit.models.weights import read_tensors
 from segkit.runs.files import check_new, replacing
 from segkit.runs.find import PACKAGED, is_exported
@@ -158,7 +158,8 @@ def load_network(checkpoint: Mapping[str, Any], trust: Sequence[str] = (), run: 
                 shape = without_memory(made)
                 _check_sizes(shape, weights, model)
                 _check_room(shape, picture_input_of(checkpoint), classes)
-            network: nn.Module = made()
+            with nullcontext() if own else Unfilled():
+                network: nn.Module = made()
             network.load_state_dict(weights)
         except UserError as error:
             raise UserError("\n".join(f"checkpoint {name}: {error}".splitlines()[:2])) from error

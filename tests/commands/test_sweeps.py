@@ -57,9 +57,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work
 
 
-def sweep(work: Path, name: str, *more: str) -> Ended:
+def sweep(work: Path, name: str, *more: str, below: int = 0) -> Ended:
     where = [f"data.root={work / 'kitti'}", f"data.cache_dir={work / 'cache'}", f"sweep.name={name}"]
-    return python(SEGKIT, "train", "-m", *SETTINGS, *where, *more, cwd=work, spawns=1)
+    return python(SEGKIT, "train", "-m", *SETTINGS, *where, *more, cwd=work, spawns=1, below=below)
 
 
 def results(folder: Path) -> dict[str, dict[str, Any]]:
@@ -116,7 +116,7 @@ def test_both_processes_of_a_trial_have_its_settings(work: Path) -> None:
         "optimizer.learning_rate=tag(log,interval(1e-5,1e-2))",
     ]
     search += ["trainer.cpu_processes=2", "data.batch_size=2", "trainer.max_epochs=1"]
-    done = sweep(work, "search", *search)
+    done = sweep(work, "search", *search, below=2)
     assert done.returncode == 0, done.stdout + done.stderr
     told = [
         [json.loads((path.parent / f"rank{rank}.json").read_text()) for rank in (0, 1)]

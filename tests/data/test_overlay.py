@@ -115,9 +115,9 @@ def test_all_pictures_of_one_size_get_one_size_with_the_picture_at_the_upper_lef
         shown = painter.with_legend(picture, painter.areas(numbers))
         shapes.add(shown.shape)
         assert (shown[: size[0], : size[1]] == picture).all()
-        beside = shown.copy()
-        beside[: size[0], : size[1]] = 255
-        colours = {tuple(colour) for colour in beside.reshape(-1, 3).tolist()}
+        beside = shown.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)  # a number for each colour
+        beside[: size[0], : size[1]] = 0xFFFFFF
+        colours = {(number >> 16, number >> 8 & 255, number & 255) for number in np.unique(beside).tolist()}
         # Letters are grey at their edges.
         named = [item.colour for item in classes if item.colour is not None and len(set(item.colour)) > 1]
         assert [colour in colours for colour in named] == [

@@ -18,11 +18,13 @@ from segkit.export.program import graph_of
 from segkit.export.writing import write_onnx, write_openvino, write_torch
 from segkit.models.base import EncoderDecoder
 from segkit.models.decoders.deeplabv3plus import DeepLabV3PlusDecoder
+from segkit.models.decoders.fcn import FCNDecoder
 from segkit.models.decoders.fpn import FPNDecoder
 from segkit.models.decoders.unet import UNetDecoder
 from segkit.models.fcn import FCN
 from segkit.models.torchvision import TorchvisionNetwork
 from segkit.predict.exported import Exported
+from tests.models.test_networks import Steps
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "export.md"
 FORMATS = {".onnx": 1e-4, ".pt2": 1e-4, ".xml": 1e-2}
@@ -102,7 +104,7 @@ def test_the_table_of_the_docs_has_these_networks_and_formats() -> None:
 def test_pictures_that_are_not_resized_to_one_shape(shown: PictureInput, tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="needs OpenVINO: pip install -e '.[openvino]'")
     torch.manual_seed(0)
-    network = FCN(3, 8, "vgg16_bn", fc_channels=8, batch_norm_fc=True, skip_scale=(1, 1)).eval()
+    network = EncoderDecoder(3, Steps(), partial(FCNDecoder, skip_scale=(1, 1))).eval()
     files = [Exported(path, "checkpoint") for path in write_all(network, shown, tmp_path)]
     for size in [(1, 70, 101), (2, 150, 301), (1, 20, 9)]:
         images = np.random.default_rng(0).integers(0, 256, (size[0], 3, *size[1:]), np.uint8)

@@ -9,7 +9,7 @@ from segkit.sweeps.job import Job, Outcome, Pool
 from tests.commands.test_train import SETTINGS
 from tests.fixtures import SMALLEST
 
-PATIENCE = 90.0
+PATIENCE = 300.0
 """Seconds after which a test gives up waiting."""
 
 # The module of a job's own class, imported early in its run. It has a child that holds the connection too, so that the

@@ -22,6 +22,12 @@ from tests.fixtures import write_kitti
 from tests.sweeps.jobs import TELL, Told, all_outcomes, make_job, tell
 
 
+@pytest.fixture(autouse=True)
+def as_nice_as_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else Ray's processes give way to all others: beside two busy ones a job would take minutes to begin."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+
+
 @pytest.fixture
 def two_cores() -> Iterator[RayPool]:
     """A pool with room for two jobs, on a machine of any size."""
