@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from segkit.models import trained
-from segkit.models.room import activation_bytes
-from segkit.runs import folder as run_folder
-from segkit.training import room
-from tests import schema
-
 # Where there is no GPU, its kernels are tested in Triton's interpreter. Triton asks for it when it is imported.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
     # Each time that torch.export looks for a GPU, torch would search for the driver's library again.
     torch.cuda._raw_device_count_nvml = lambda: -1
 
+# What imports Triton comes after that.
+from segkit.models import trained
+from segkit.models.room import activation_bytes
+from segkit.runs import folder as run_folder
+from segkit.training import room
+from tests import schema
 from tests.fixtures import camvid_root, kitti_root  # noqa: F401 - fixtures are found by being here
 
 if TYPE_CHECKING:

@@ -134,14 +134,11 @@ def _bias_relu(
 def sum_rows(gradient: Tensor) -> Tensor:
     """The gradient (C,) of `add_bias` with respect to the bias, float32, from that of what came of it."""
     channels = gradient.shape[1]
-    rows = gradient.numel() // channels
-    width = min(WIDTH, triton.next_power_of_2(channels))
-    tile = TILE * WIDTH // width
-    programs = min(max(1, PROGRAMS // triton.cdiv(channels, width)), triton.cdiv(rows, tile))
+    (down, across), tile = tiles(gradient)
+    programs = min(max(1, PROGRAMS // across), down)
     partial = torch.empty(programs, channels, device=gradient.device)
-    _sum_rows[(programs, triton.cdiv(channels, width))](
-        gradient, partial, rows, channels, programs, TILE=tile, WIDTH=width, num_warps=8
-    )
+    rows = gradient.numel() // channels
+    _sum_rows[(programs, across)](gradient, partial, rows, channels, programs, num_warps=8, **tile)
     return partial.sum(0)
 
 
