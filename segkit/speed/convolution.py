@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from segkit.speed import fused_ops
-from segkit.speed.conv_as_matmul import conv_as_matmul
+from segkit.speed import beside, fused_ops
+from segkit.speed.conv_as_matmul import conv_as_matmul, input_gradient, weight_gradient
 
 WIDE = 5
 """Width of a kernel from which a convolution over a small map is worth taking as matrix products."""
@@ -15,10 +15,19 @@ wide, and the fewer of them lie at its edge, the less there is to gain."""
 def convolve(image: Tensor, conv: nn.Conv2d) -> Tensor:
     """(B, C, H, W) to (B, O, H', W'), in the dtype that the layer computes in."""
     image = image.to(fused_ops.compute_dtype(image, conv))
-    weight = conv.weight.to(image.dtype)
     if is_wide(conv) and image.shape[-2] <= SMALL * conv.kernel_size[0]:
-        return conv_as_matmul(image, weight)
-    return conv._conv_forward(image, weight, None)
+        taking = beside.in_force(conv.weight)
+        if taking is not None:
+            return beside.computed(taking, AS_MATMUL, image, conv.weight)
+        return conv_as_matmul(image, conv.weight.to(image.dtype))
+    return conv._conv_forward(image, conv.weight, None)
+
+
+AS_MATMUL = beside.Way(
+    conv_as_matmul,
+    lambda gradient, image, weight: input_gradient(gradient, weight),
+    lambda gradient, image, weight: weight_gradient(gradient, image, weight.shape[-1]),
+)
 
 
 def is_wide(conv: nn.Conv2d) -> bool:

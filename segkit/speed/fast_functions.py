@@ -6,12 +6,15 @@ add up gradients in any order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from segkit.speed import beside
 
 
 class FastFunctions(TorchFunctionMode):
@@ -99,7 +102,39 @@ def _adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor | None:
     return result
 
 
+def _conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor | None:
+    """As torch's; None where it is torch's to compute, or nobody takes gradients of weights out of backward."""
+    taking = beside.in_force(weight)
+    if taking is None or not _applies(input) or bias is not None or isinstance(padding, str):
+        return None
+    stride, padding, dilation = (list(_two(value)) for value in (stride, padding, dilation))
+    given = (stride, padding, dilation, False, [0, 0], groups)
+
+    def forward(image: Tensor, weight: Tensor) -> Tensor:
+        return torch.ops.aten.convolution(image, weight, None, *given)
+
+    def gradients(gradient: Tensor, image: Tensor, weight: Tensor, *, of_image: bool) -> Tensor:
+        mask = [of_image, not of_image, False]
+        return torch.ops.aten.convolution_backward(gradient, image, weight, None, *given, mask)[0 if of_image else 1]
+
+    way = beside.Way(forward, partial(gradients, of_image=True), partial(gradients, of_image=False))
+    return beside.computed(taking, way, input, weight)
+
+
+def _two(value: Any) -> Any:
+    return value if isinstance(value, tuple | list) else (value, value)
+
+
 WAYS: Mapping[Any, Callable[..., Tensor | None]] = {
+    F.conv2d: _conv2d,
     F.max_pool2d: _max_pool2d,
     torch.max_pool2d: _max_pool2d,
     F.interpolate: _interpolate,

@@ -55,6 +55,12 @@ def is_usual(norm: nn.Module) -> bool:
     return norm.running_mean is not None and norm.weight.dtype == norm.running_mean.dtype == torch.float32
 
 
+def _is_small(values: Tensor) -> bool:
+    from segkit.speed import triton_small_norm
+
+    return values.numel() <= triton_small_norm.ROWS * values.shape[1]
+
+
 class _Normalised(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
@@ -67,14 +73,18 @@ class _Normalised(torch.autograd.Function):
         norm: nn.BatchNorm2d,
         relu: bool,
     ) -> tuple[Tensor, Tensor | None]:
-        from segkit.speed import triton_norm as kernels
+        from segkit.speed import triton_norm, triton_small_norm
 
         assert norm.momentum is not None
         running = norm.running_mean, norm.running_var, norm.num_batches_tracked
         if values.numel() == values.shape[1]:
             raise ValueError("batch normalisation of a single value per channel: give larger pictures or batches")
-        found = kernels.statistics(values, weight, bias, *running, offset, norm.momentum, norm.eps)  # type: ignore[arg-type]
-        result = kernels.normalise(values, found, added, relu)
+        given = (values, weight, bias, *running, offset, norm.momentum, norm.eps)
+        if _is_small(values):
+            result, found = triton_small_norm.normalise_at_once(*given, added, relu)  # type: ignore[arg-type]
+        else:
+            found = triton_norm.statistics(*given)  # type: ignore[arg-type]
+            result = triton_norm.normalise(values, found, added, relu)
         kept = result if relu and added is not None else None
         ctx.save_for_backward(values, kept, weight, offset, *found)
         ctx.relu, ctx.added = relu, added is not None
@@ -85,8 +95,9 @@ class _Normalised(torch.autograd.Function):
     def backward(  # type: ignore[override]
         ctx: Any, gradient: Tensor | None, other: Tensor | None = None
     ) -> tuple[Tensor | None, ...]:
-        from segkit.speed import triton_norm as kernels
+        from segkit.speed import triton_norm, triton_small_norm
         from segkit.speed.triton_kernels import in_rows
+        from segkit.speed.triton_norm_sums import Statistics
 
         values, result, weight, offset, *found = ctx.saved_tensors
         if gradient is None:
@@ -95,8 +106,10 @@ class _Normalised(torch.autograd.Function):
         gradient = in_rows(gradient)
         if other is not None:
             other = other.contiguous(memory_format=torch.channels_last)
-        before, of_weight, of_bias, of_added = kernels.normalise_backward(
-            gradient, other, values, result, weight, kernels.Statistics(*found), ctx.relu
+        small = _is_small(values)
+        way = triton_small_norm.normalise_backward_at_once if small else triton_norm.normalise_backward
+        before, of_weight, of_bias, of_added = way(
+            gradient, other, values, result, weight, Statistics(*found), ctx.relu
         )
         if ctx.added and of_added is None:
             of_added = gradient

@@ -5,7 +5,7 @@ copy in bfloat16 takes part in forward and backward in the weight's place, its g
 update of the weight sets it anew. What is computed is the same, and so is the optimiser's state.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -72,7 +72,11 @@ class HalfPrecisionWeights:
         taking_part = {weight: copy for weight, copy in self.pairs.items() if copy.grad is not None}
         if self.one_pass:
             self.optimizer.step()  # the other weights: these have no gradient of their own
-            self._update_in_one_pass(taking_part)
+            if taking_part:
+                self.begin({*taking_part.values()})
+            for copy in taking_part.values():
+                assert copy.grad is not None
+                self.update(copy, copy.grad)
             return
         for weight, copy in taking_part.items():
             weight.grad = torch.empty_like(weight).copy_(copy.grad)  # type: ignore[arg-type]
@@ -81,14 +85,36 @@ class HalfPrecisionWeights:
             weight.grad = None
         self.refresh()
 
-    def _update_in_one_pass(self, pairs: Mapping[nn.Parameter, Tensor]) -> None:
-        states = [self._state(weight) for weight in pairs]
+    @torch.no_grad()
+    def begin(self, copies: Collection[Tensor]) -> None:
+        """Count a step of the weights that have these copies; `update` takes it for each. In one pass alone."""
+        states = [self._state(weight) for weight in self.pairs if self.pairs[weight] in copies]
         if states:
             torch._foreach_add_([state["step"] for state in states], 1)
+        self._begun: dict[Tensor, tuple[nn.Parameter, Tensor, Tensor, dict[str, Any]]] = {}
         for group in self.optimizer.param_groups:
-            weights = [weight for weight in group["params"] if weight in pairs]
-            if weights:
-                self._update(weights, group)
+            weights = [weight for weight in group["params"] if weight in self.pairs and self.pairs[weight] in copies]
+            if not weights:
+                continue
+            # In float64, as torch has it: 1 − 0.999^t is small.
+            steps = torch.stack([self.optimizer.state[weight]["step"] for weight in weights]).double()
+            steps = steps.to(weights[0].device)
+            corrections = torch.stack([1 - beta**steps for beta in group["betas"]], 1).float()
+            rate = torch.as_tensor(group["lr"], dtype=torch.float32, device=steps.device)
+            for weight, correction in zip(weights, corrections, strict=True):
+                self._begun[self.pairs[weight]] = weight, rate, correction, group
+
+    @torch.no_grad()
+    def update(self, copy: Tensor, gradient: Tensor) -> None:
+        """Update the weight that has this copy, in one pass over memory, after `begin`."""
+        from segkit.speed.triton_adam import adam_update
+
+        weight, rate, correction, group = self._begun[copy]
+        state = self.optimizer.state[weight]
+        adam_update(
+            weight, copy, _ordered_as(weight, gradient), state["exp_avg"], state["exp_avg_sq"], rate, correction,
+            group["betas"], group["eps"], group["weight_decay"], group["decoupled_weight_decay"],
+        )  # fmt: skip
 
     def _state(self, weight: Tensor) -> dict[str, Any]:
         """The optimiser's state of a weight, begun where there is none, its moments in the weight's order in memory."""
@@ -99,22 +125,6 @@ class HalfPrecisionWeights:
         for name in ("exp_avg", "exp_avg_sq"):
             state[name].data = _ordered_as(weight, state[name])  # the tensor stays the same for who holds it
         return state
-
-    def _update(self, weights: list[nn.Parameter], group: dict[str, Any]) -> None:
-        from segkit.speed.triton_adam import adam_update
-
-        # In float64, as torch has it: 1 − 0.999^t is small.
-        steps = torch.stack([self.optimizer.state[weight]["step"] for weight in weights]).double()
-        steps = steps.to(weights[0].device)
-        corrections = torch.stack([1 - beta**steps for beta in group["betas"]], 1).float()
-        rate = torch.as_tensor(group["lr"], dtype=torch.float32, device=steps.device)
-        for weight, correction in zip(weights, corrections, strict=True):
-            copy, state = self.pairs[weight], self.optimizer.state[weight]
-            assert copy.grad is not None
-            adam_update(
-                weight, copy, _ordered_as(weight, copy.grad), state["exp_avg"], state["exp_avg_sq"], rate, correction,
-                group["betas"], group["eps"], group["weight_decay"], group["decoupled_weight_decay"],
-            )  # fmt: skip
 
 
 def _ordered_as(weight: Tensor, values: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from segkit.speed import trial
 from segkit.speed.accelerate import accelerate, idle_biases, restore
+from segkit.speed.beside import Beside
 from segkit.speed.capturable import RecordedRates, keep_counters_on
 from segkit.speed.cuda_graph import CudaGraph
 from segkit.speed.fast_functions import FastFunctions
@@ -130,6 +132,7 @@ class RecordedStep:
         if self.recorded is not None:
             self.recorded.close()
         self.recorded, self.trying = None, False
+        self.beside: Beside | None = None
         self.weights.zero_grad()
         self.weights = HalfPrecisionWeights({}, self.optimizer)
         restore(self.network)
@@ -144,6 +147,8 @@ class RecordedStep:
             value = loss(image, label, self.weights.copies)
         with torch.autocast(image.device.type, enabled=False):
             (value / self.processes).backward()
+            if self.beside is not None:
+                self.beside.finish()
             copies = self.weights.copies
             others = [weight for name, weight in self.network.named_parameters() if name not in copies]
             if self.gradients is not None:
@@ -154,7 +159,7 @@ class RecordedStep:
         return value.detach()
 
     def _fast_loss(self, image: Tensor, label: Tensor, replaced: Mapping[str, Tensor]) -> Tensor:
-        with FastFunctions():
+        with FastFunctions(), self.beside or nullcontext():
             return self.compute_loss(image, label, replaced)
 
     def _take(self, image: Tensor, label: Tensor) -> Tensor:
@@ -247,6 +252,9 @@ class RecordedStep:
         )
         if self.gradients is not None:
             self.gradients.send_early(self.weights.copies.values())
+        else:
+            early = self.clip is None and self.weights.one_pass  # a clipped gradient waits for all others
+            self.beside = Beside(self.weights, self.weights.copies.values()) if early else Beside()
         self.rates = RecordedRates(self.optimizer, first.image.device)
         with self.rates.read():
             self.recorded = self.record(partial(self._step, self.fast_loss), first.image, first.label)

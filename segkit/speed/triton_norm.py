@@ -6,14 +6,13 @@ programs' sums in the same order every time. What is computed is :func:`torch.nn
 Szegedy 2015), in fewer passes: forward reads a map twice and writes once, backward reads map and gradient twice.
 """
 
-from typing import NamedTuple
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from segkit.speed.triton_kernels import WIDTH, place, row_stride, tiles
+from segkit.speed.triton_norm_sums import Statistics, keep_gradients, keep_moments
 
 PROGRAMS = 528
 """Programs of a kernel that leaves partial sums: four for each multiprocessor of an H200, and always as many."""
@@ -23,15 +22,6 @@ WIDEST = 2 * WIDTH
 
 SUMS = {"TILE": 512, "LANES": 8, "num_warps": 8}
 """Programs and channels that a program takes at a time which adds up partial sums, and how many threads do."""
-
-
-class Statistics(NamedTuple):
-    """Of a batch, float32 (C,) each: mean, 1 / √(variance + eps); the normalised map is values · scale + shift."""
-
-    mean: Tensor
-    deviation: Tensor
-    scale: Tensor
-    shift: Tensor
 
 
 def statistics(
@@ -124,29 +114,11 @@ def _finish_moments(
     momentum, eps, OFFSET: tl.constexpr, TILE: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
     channel = tl.program_id(0) * LANES + tl.arange(0, LANES)
-    there = channel < channels
     total, squares = _add_up(partial, channel, channels, programs, TILE, LANES)
-    apart = total / rows
-    variance = tl.maximum(squares / rows - apart * apart, 0.0, propagate_nan=tl.PropagateNan.ALL)
-    mean = tl.load(values + channel, mask=there, other=0).to(tl.float32) + apart
-    deviation = 1 / tl.sqrt(variance + eps)
-    scale = tl.load(weight + channel, mask=there, other=0) * deviation
-    shift = tl.load(bias + channel, mask=there, other=0) - mean * scale
-    at = found + channel
-    tl.store(at, mean, mask=there)
-    tl.store(at + channels, deviation, mask=there)
-    tl.store(at + 2 * channels, scale, mask=there)
-    tl.store(at + 3 * channels, shift, mask=there)
-    if OFFSET:
-        mean += tl.load(offset + channel, mask=there, other=0).to(tl.float32)
-    # As torch has it: the running variance is that of a sample.
-    variance = variance * (rows / (rows - 1.0))
-    before = tl.load(running_mean + channel, mask=there, other=0)
-    tl.store(running_mean + channel, before + momentum * (mean - before), mask=there)
-    before = tl.load(running_var + channel, mask=there, other=0)
-    tl.store(running_var + channel, before + momentum * (variance - before), mask=there)
-    if tl.program_id(0) == 0:
-        tl.store(batches, tl.load(batches) + 1)
+    keep_moments(
+        total, squares, values, weight, bias, running_mean, running_var, batches, offset, found, rows, channel,
+        channels, momentum, eps, OFFSET,
+    )  # fmt: skip
 
 
 def normalise(values: Tensor, found: Statistics, added: Tensor | None, relu: bool) -> Tensor:
@@ -265,16 +237,9 @@ def _finish_gradients(
     partial, weight, mean, deviation, sums, factors, rows, channels, programs, TILE: tl.constexpr, LANES: tl.constexpr
 ):
     channel = tl.program_id(0) * LANES + tl.arange(0, LANES)
-    there = channel < channels
     total, products = _add_up(partial, channel, channels, programs, TILE, LANES)
-    over = tl.load(deviation + channel, mask=there, other=0)
-    of_weight = products * over
-    tl.store(sums + channel, of_weight, mask=there)
-    tl.store(sums + channels + channel, total, mask=there)
-    # The gradient before is one · gradient + other · value + rest.
-    one = tl.load(weight + channel, mask=there, other=0) * over
-    other = -one * over * of_weight / rows
-    rest = -one * total / rows - tl.load(mean + channel, mask=there, other=0) * other
+    one, other, rest = keep_gradients(total, products, weight, mean, deviation, sums, rows, channel, channels)
+    there = channel < channels
     tl.store(factors + channel, one, mask=there)
     tl.store(factors + channels + channel, other, mask=there)
     tl.store(factors + 2 * channels + channel, rest, mask=there)

@@ -18,6 +18,7 @@ from segkit.speed import (
     triton_kernels,
     triton_maps,
     triton_norm,
+    triton_small_norm,
 )
 
 HOPPER = GPUTarget("cuda", 90, 32)
@@ -53,6 +54,11 @@ def kernels() -> Iterator[tuple[Any, dict[str, Any]]]:
         yield first._first_layer_gradients, layer
     for passed, other in ((0, False), (1, False), (2, False), (2, True)):
         yield norm._sum_gradients, {"OTHER": other, "PASSED": passed, **TILE}
+        small = {"PASSED": passed, "TILE": 1024, "LANES": 8}
+        yield triton_small_norm._normalise_backward_at_once, {"OTHER": other, **small}
+    for offset, added, relu in itertools.product((True, False), repeat=3):
+        small = {"ADDED": added, "RELU": relu, "TILE": 1024, "LANES": 8}
+        yield triton_small_norm._normalise_at_once, {"OFFSET": offset, **small}
     for size, stride, padding in ((2, 2, 0), (3, 2, 1)):
         for kernel in (maps._max_pool, maps._max_pool_backward):
             yield kernel, {"KERNEL": size, "STRIDE": stride, "PADDING": padding, **TILE}

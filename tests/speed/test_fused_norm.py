@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segkit.speed import fused_norm
+from segkit.speed import fused_norm, triton_small_norm
 from segkit.speed.fused_norm import conv_norm, twin
 
 pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alone")
@@ -22,10 +22,12 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that each program takes several tiles."""
+@pytest.fixture(autouse=True, params=["in several kernels", "in one"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways, each program taking several tiles."""
     monkeypatch.setattr("segkit.speed.triton_norm.PROGRAMS", 3)
+    monkeypatch.setattr("segkit.speed.triton_small_norm.ROWS", 0 if request.param == "in several kernels" else 1 << 20)
+    monkeypatch.setitem(triton_small_norm.TILE, "TILE", 32)
 
 
 def layers(inside: int, out: int, bias: bool) -> tuple[nn.Conv2d, nn.BatchNorm2d]:

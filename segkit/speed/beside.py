@@ -1,0 +1,150 @@
+"""Gradients of weights, and the updates of these weights, beside the rest of backward: in a second queue of the GPU.
+
+Backward goes from layer to layer by the gradients of maps alone. Nothing waits for a weight's gradient but its update,
+and nothing for that but the next step. Small kernels leave most of a GPU idle, and updates all of its arithmetic: run
+beside others, both take less time of their own. Which numbers are computed does not change.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+FILLS = 1 << 22
+"""Values of a map from which the kernels of its gradients fill a GPU: those of weights stay in their place then, or
+maps would be kept for them until the end."""
+
+
+class Updates(Protocol):
+    """Who updates weights one at a time; see `HalfPrecisionWeights`."""
+
+    def begin(self, copies: Collection[Tensor]) -> None: ...
+
+    def update(self, copy: Tensor, gradient: Tensor) -> None: ...
+
+
+class Way(NamedTuple):
+    """How something is computed of an image and a weight of one dtype, and the gradients of both."""
+
+    forward: Callable[[Tensor, Tensor], Tensor]
+    image_gradient: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """``image_gradient(gradient, image, weight)``."""
+    weight_gradient: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """The same of the weight."""
+
+
+class Beside:
+    """Takes the gradients of weights out of backward; in force as a context, for what is computed within.
+
+    From the second step on it updates weights as soon as their gradients are there, those that the first step has shown
+    to get one gradient each, and that from here.
+
+    Args:
+        updates: who updates weights, by the tensors that are given here; None = nobody before `finish`.
+        updated: the weights for which that holds.
+    """
+
+    def __init__(self, updates: Updates | None = None, updated: Collection[Tensor] = ()) -> None:
+        self.updates, self.updated = updates, {*updated}
+        self.early: set[Tensor] = set()
+        self.queue: torch.cuda.Stream | None = None
+        self._gradients: dict[Tensor, list[Tensor]] = {}
+        self._held: list[Tensor] = []
+        self._done: set[Tensor] = set()
+
+    def __enter__(self) -> "Beside":
+        _in_force.append(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _in_force.pop()
+
+    def take(self, weight: Tensor, compute: Callable[[], Tensor], *read: Tensor) -> None:
+        """``compute()`` is the gradient of ``weight``, or a part of it; ``read`` are the maps that it reads.
+
+        Raises:
+            RuntimeError: the weight has been updated: it is used more often than in the first step.
+        """
+        if weight in self._done:
+            raise RuntimeError("a weight gets another gradient after its update")
+        small = max(tensor.numel() for tensor in read) < FILLS
+        with self._aside(weight.device, small):
+            gradient = compute()
+        if small:
+            self._held += read  # or their memory would be given to what runs beside
+        if self.updates is None or weight not in self.early:
+            self._gradients.setdefault(weight, []).append(gradient)
+            return
+        with self._aside(weight.device):
+            if not self._done:
+                self.updates.begin(self.early)
+            self.updates.update(weight, gradient)
+        self._done.add(weight)
+        self._held.append(gradient)
+
+    def finish(self) -> None:
+        """Wait for what runs beside, and hand over the gradients of weights that are not updated yet.
+
+        Raises:
+            RuntimeError: a weight that has been updated has got a gradient from elsewhere.
+        """
+        if self.queue is not None:
+            torch.cuda.current_stream(self.queue.device).wait_stream(self.queue)
+        if any(weight.grad is not None for weight in self._done):
+            raise RuntimeError("a weight gets a gradient from elsewhere after its update")
+        if not self.early:
+            alone = {weight for weight, parts in self._gradients.items() if len(parts) == 1 and weight.grad is None}
+            self.early = alone & self.updated
+        for weight, parts in self._gradients.items():
+            for part in parts:
+                weight.grad = part if weight.grad is None else weight.grad + part
+        self._gradients, self._held, self._done = {}, [], set()
+
+    @contextmanager
+    def _aside(self, device: torch.device, aside: bool = True) -> Iterator[None]:
+        if not aside or device.type != "cuda":
+            yield
+            return
+        if self.queue is None:
+            self.queue = torch.cuda.Stream(device)
+        self.queue.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(self.queue):
+            yield
+
+
+_in_force: list[Beside] = []
+
+
+def in_force(weight: Tensor) -> Beside | None:
+    """The innermost one, if it can take the gradient of ``weight``."""
+    return _in_force[-1] if _in_force and weight.is_leaf and weight.requires_grad else None
+
+
+def computed(beside: Beside, way: Way, image: Tensor, weight: Tensor) -> Tensor:
+    """``way.forward(image, weight)``, the weight in the image's dtype, its gradient taken by ``beside``."""
+    result: Tensor = _Computed.apply(image, weight, beside, way)
+    return result
+
+
+class _Computed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, weight: Tensor, beside: Beside, way: Way) -> Tensor:  # type: ignore[override]
+        cast = weight.to(image.dtype)
+        ctx.save_for_backward(image, cast)
+        ctx.weight, ctx.beside, ctx.way = weight, beside, way
+        return way.forward(image, cast)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        image, cast = ctx.saved_tensors
+        weight, way = ctx.weight, ctx.way
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        # The image's first: the weight changes with its update.
+        before = way.image_gradient(gradient, image, cast) if ctx.needs_input_grad[0] else None
+        if ctx.needs_input_grad[1]:
+            ctx.beside.take(
+                weight, lambda: way.weight_gradient(gradient, image, cast).to(weight.dtype), gradient, image
+            )
+        return before, None, None, None
