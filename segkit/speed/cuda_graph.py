@@ -3,12 +3,21 @@
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 WARM_UP = 3
 """Calls before recording, in which libraries choose their kernels, compile and allocate what they keep."""
+
+
+class Recorded(Protocol):
+    """What replays a function; see `CudaGraph`."""
+
+    def __call__(self, *inputs: Tensor) -> Tensor: ...
+
+    def close(self) -> None: ...
 
 
 class CudaGraph:

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segkit.speed.averages import Averages
+
 LARGE = 1 << 15
 """Values in a weight from which a copy pays: the kernels of VGG16 but the first layer's."""
 
@@ -33,6 +35,11 @@ def large_weights(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[
     }
 
 
+def updates_in_one_pass(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether it computes what the kernel does that updates a weight and all that belongs to it at once."""
+    return type(optimizer) in ONE_PASS and not any(g["amsgrad"] or g["maximize"] for g in optimizer.param_groups)
+
+
 class HalfPrecisionWeights:
     """bfloat16 copies of weights, updated with them.
 
@@ -41,17 +48,20 @@ class HalfPrecisionWeights:
         optimizer: any of torch's kind. `Adam` and `AdamW` update these weights in one pass over memory; with another
             one gradients are widened, it takes its own step, and the copies are made anew.
 
+        average: whose averages are brought up to date with every step. In one pass alone.
+
     Attributes:
         copies: name → the copy, which gets the gradient.
     """
 
-    def __init__(self, weights: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
-        self.optimizer = optimizer
+    def __init__(
+        self, weights: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, average: Averages | None = None
+    ) -> None:
+        self.optimizer, self.average = optimizer, average
         self.copies = {name: weight.detach().bfloat16().requires_grad_() for name, weight in weights.items()}
         self.pairs = {weight: self.copies[name] for name, weight in weights.items()}
-        self.one_pass = type(optimizer) in ONE_PASS and not any(
-            group["amsgrad"] or group["maximize"] for group in optimizer.param_groups
-        )
+        self.one_pass = updates_in_one_pass(optimizer)
+        self._averaged: set[Tensor] = set()
 
     def zero_grad(self) -> None:
         """Forget all gradients, those of the optimiser's other weights too."""
@@ -77,6 +87,9 @@ class HalfPrecisionWeights:
             for copy in taking_part.values():
                 assert copy.grad is not None
                 self.update(copy, copy.grad)
+            if self.average is not None:
+                self.average.update(self._averaged)
+                self._averaged = set()
             return
         for weight, copy in taking_part.items():
             weight.grad = torch.empty_like(weight).copy_(copy.grad)  # type: ignore[arg-type]
@@ -111,9 +124,15 @@ class HalfPrecisionWeights:
 
         weight, rate, correction, group = self._begun[copy]
         state = self.optimizer.state[weight]
+        average = None if self.average is None else self.average.of.get(weight)
+        if average is not None and _order(average) == _order(weight):
+            self._averaged.add(weight)
+        else:
+            average = None
+        share = None if self.average is None else self.average.share
         adam_update(
             weight, copy, _ordered_as(weight, gradient), state["exp_avg"], state["exp_avg_sq"], rate, correction,
-            group["betas"], group["eps"], group["weight_decay"], group["decoupled_weight_decay"],
+            average, share, group["betas"], group["eps"], group["weight_decay"], group["decoupled_weight_decay"],
         )  # fmt: skip
 
     def _state(self, weight: Tensor) -> dict[str, Any]:

@@ -3,20 +3,19 @@
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from segkit.speed import trial
 from segkit.speed.accelerate import accelerate, idle_biases, restore
+from segkit.speed.averages import Averages, buffer_name
 from segkit.speed.beside import Beside
 from segkit.speed.capturable import RecordedRates, keep_counters_on
-from segkit.speed.cuda_graph import CudaGraph
+from segkit.speed.cuda_graph import CudaGraph, Recorded
 from segkit.speed.fast_functions import FastFunctions
-from segkit.speed.mixed_precision import HalfPrecisionWeights, large_weights
+from segkit.speed.mixed_precision import HalfPrecisionWeights, large_weights, updates_in_one_pass
 from segkit.speed.summed_gradients import SummedGradients
 
 log = logging.getLogger(__name__)
@@ -30,25 +29,6 @@ LASTING = 100
 """Replays after which it is worth recording anew, where the loss or the optimiser has been given other settings."""
 
 Loss = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]
-
-
-class Recorded(Protocol):
-    """What `record` gives; see `CudaGraph`."""
-
-    def __call__(self, *inputs: Tensor) -> Tensor: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass
-class _Plain:
-    """A plain step that was taken: what it was given, where random numbers stood, and its loss."""
-
-    image: Tensor
-    label: Tensor
-    rates: list[float]
-    random: list[Tensor]
-    loss: Tensor
 
 
 class RecordedStep:
@@ -77,6 +57,7 @@ class RecordedStep:
         clip: largest norm of the gradients; None = no clipping.
         processes: how many take the steps together. Their batches have the same shapes at the same steps.
         loss: what ``compute_loss`` calls beside the network, if it is a module.
+        average: a moving average, which steps bring up to date from when `averages` says so.
     """
 
     record: Callable[..., Recorded] = CudaGraph
@@ -92,13 +73,16 @@ class RecordedStep:
         clip: float | None,
         processes: int = 1,
         loss: nn.Module | None = None,
+        average: Averages | None = None,
     ) -> None:
         self.network, self.compute_loss, self.plain_loss, self.optimizer = network, compute_loss, plain_loss, optimizer
         # A compiler has its own ways with functions.
         self.fast_loss = self._fast_loss if compute_loss is plain_loss else compute_loss
         self.bf16, self.clip, self.processes = bf16, clip, processes
         self.watched = {} if loss is None else {"loss": loss}
-        self.modules: trial.Modules = {"network": network, **self.watched}
+        self.average = average if updates_in_one_pass(optimizer) else None
+        averages = {} if self.average is None else {"average": self.average}
+        self.modules: trial.Modules = {"network": network, **self.watched, **averages}
         self.gradients = SummedGradients() if processes > 1 else None
         self.weights = HalfPrecisionWeights({}, optimizer)
         self.recorded: Recorded | None = None
@@ -118,13 +102,18 @@ class RecordedStep:
             return self._step(self.plain_loss, image, label)
         return self._take(image, label)
 
+    @property
+    def averages(self) -> bool:
+        """Whether the last step has brought the moving average up to date."""
+        return self.recorded is not None and self.average is not None
+
     def forget(self) -> None:
         """Give up what was recorded, and try anew with the next steps: what is trained has changed."""
         self.close()
         self.trying, self.replays = True, 0
         self.shape: torch.Size | None = None
         self.before: trial.Snapshot | None = None
-        self.plain_steps: list[_Plain] = []
+        self.plain_steps: list[trial.PlainStep] = []
         self.reason: str | None = None
 
     def close(self) -> None:
@@ -162,9 +151,11 @@ class RecordedStep:
         with FastFunctions(), self.beside or nullcontext():
             return self.compute_loss(image, label, replaced)
 
-    def _take(self, image: Tensor, label: Tensor) -> Tensor:
+    def _take(self, image: Tensor, label: Tensor, share: float | None = None) -> Tensor:
         """A step the fast way: replayed where it has the recorded shape."""
         assert self.recorded is not None
+        if self.average is not None:
+            self.average.set_share(self.average.next_share() if share is None else share)
         if image.shape != self.shape:
             return self._step(self.plain_loss, image, label)
         self.rates.set([group["lr"] for group in self.optimizer.param_groups])
@@ -181,10 +172,11 @@ class RecordedStep:
             keep_counters_on(self.optimizer, device)
             self.before = trial.Snapshot(self.modules, self.optimizer, device)
         rates = [group["lr"] for group in self.optimizer.param_groups]
+        share = 0.0 if self.average is None else self.average.next_share()
         state, drawn = trial.python_state(self.modules, self.optimizer), trial.host_random(device)
         random = trial.random_state(device)
         loss = self._step(self.plain_loss, image, label)
-        self.plain_steps.append(_Plain(image.clone(), label.clone(), rates, random, loss))
+        self.plain_steps.append(trial.PlainStep(image.clone(), label.clone(), rates, share, random, loss))
         counted = trial.changed(state, trial.python_state(self.modules, self.optimizer))
         if counted is not None:
             self.reason = f"{counted} changes from step to step"
@@ -239,6 +231,7 @@ class RecordedStep:
             if reason is None and trial.loss_differs(plain, loss, self.bf16):
                 reason = f"the recorded loss {loss:.4g} differs from the plain step's {plain:.4g} (step {number})"
         idle = [f"network.{name}" for name in idle_biases(self.network)]
+        idle += [f"average.{buffer_name(name)}" for name in idle]
         reason = reason or trial.updates_differ(before, after, idle)
         return None if self._agreed(reason is None) else reason or ELSEWHERE
 
@@ -248,7 +241,7 @@ class RecordedStep:
         before.restore()
         self.swapped = self._swap(self.plain_steps[0])
         self.weights = HalfPrecisionWeights(
-            large_weights(self.network, self.optimizer) if self.bf16 else {}, self.optimizer
+            large_weights(self.network, self.optimizer) if self.bf16 else {}, self.optimizer, self.average
         )
         if self.gradients is not None:
             self.gradients.send_early(self.weights.copies.values())
@@ -259,7 +252,7 @@ class RecordedStep:
         with self.rates.read():
             self.recorded = self.record(partial(self._step, self.fast_loss), first.image, first.label)
 
-    def _swap(self, step: _Plain) -> list[str]:
+    def _swap(self, step: trial.PlainStep) -> list[str]:
         """Swap layers if the loss stays the same: the network may take a map from between those that become one."""
         swapped = accelerate(self.network)
         if swapped:
@@ -271,7 +264,7 @@ class RecordedStep:
                 return []
         return swapped
 
-    def _replayed(self, step: _Plain) -> float:
+    def _replayed(self, step: trial.PlainStep) -> float:
         """The loss of a step taken the fast way, with the rates and random numbers of the plain one."""
         groups = self.optimizer.param_groups
         now = [group["lr"] for group in groups]
@@ -279,7 +272,7 @@ class RecordedStep:
         for group, rate in zip(groups, step.rates, strict=True):
             group["lr"] = rate
         try:
-            return float(self._take(step.image, step.label))
+            return float(self._take(step.image, step.label, step.share))
         finally:
             for group, rate in zip(groups, now, strict=True):
                 group["lr"] = rate

@@ -13,6 +13,7 @@ apart; one that was taken twice, or not at all, has another length.
 
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from math import inf
 from typing import Any
@@ -38,6 +39,18 @@ IN_OPTIMIZER = "in the optimizer"
 
 Modules = Mapping[str, nn.Module]
 """By the name under which a message speaks of them: those whose forward the step calls."""
+
+
+@dataclass
+class PlainStep:
+    """A plain step that was taken: what it was given, where random numbers stood, its share in averages, its loss."""
+
+    image: Tensor
+    label: Tensor
+    rates: list[float]
+    share: float
+    random: list[Tensor]
+    loss: Tensor
 
 
 class Snapshot:

@@ -22,6 +22,7 @@ from segkit.metrics.flatten import flatten_scores
 from segkit.models.full_size import full_size_logits, to_confidence
 from segkit.models.trained import describe
 from segkit.optim.recipe import Optimization
+from segkit.training.callbacks.ema import ExponentialMovingAverage
 
 if TYPE_CHECKING:
     from segkit.speed.recorded_step import RecordedStep
@@ -123,6 +124,7 @@ class SegmentationTask(LightningModule):
         return self.device.type == "cuda"
 
     def _build_step(self) -> "RecordedStep":
+        from segkit.speed.averages import Averages
         from segkit.speed.recorded_step import RecordedStep
 
         trainer, optimizer = self.trainer, self.trainer.optimizers[0]
@@ -130,7 +132,9 @@ class SegmentationTask(LightningModule):
         compiled = self.compute_loss != self._compute_loss
         losses = partial(self._part_of_loss, self.compute_loss) if compiled else plain, plain
         bf16, clip = trainer.precision == "bf16-mixed", trainer.gradient_clip_val
-        return RecordedStep(self.network, *losses, optimizer, bf16, clip, trainer.world_size, self.loss)  # type: ignore[arg-type]
+        found = [callback for callback in trainer.callbacks if type(callback) is ExponentialMovingAverage]  # type: ignore[attr-defined]
+        average = Averages(found[0].by_name(), found[0].next_share) if len(found) == 1 else None
+        return RecordedStep(self.network, *losses, optimizer, bf16, clip, trainer.world_size, self.loss, average)  # type: ignore[arg-type]
 
     def forget_recorded_step(self) -> None:
         """Record the step anew with the next batches: what is trained has changed."""

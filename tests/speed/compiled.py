@@ -27,7 +27,9 @@ MAPS = ("values", "result", "added", "gradient", "other", "image", "before", "wi
 TYPES = dict.fromkeys(MAPS, MAP) | {"which": "*u8", "batches": COUNT} | dict.fromkeys(("momentum", "eps"), NUMBER)
 TYPES |= dict.fromkeys(("scale_y", "scale_x", "beta2", "new1", "new2", "decay"), NUMBER)
 OF_CHANNELS = ("bias", "scale", "shift", "mean", "deviation", "factors", "sums", "partial", "found", "offset", "weight")
-TYPES |= dict.fromkeys((*OF_CHANNELS, "running_mean", "running_var", "square", "rate", "corrections"), SUM)
+TYPES |= dict.fromkeys(
+    (*OF_CHANNELS, "running_mean", "running_var", "square", "rate", "corrections", "average", "share"), SUM
+)
 TILE = {"TILE": 64, "WIDTH": 64}
 
 
@@ -48,7 +50,8 @@ def kernels() -> Iterator[tuple[Any, dict[str, Any]]]:
         yield norm._gradient_before, {"MASKED": flag, **TILE}
         yield maps._enlarge, {"NEAREST": flag, **TILE}
         yield maps._enlarge_backward, {"NEAREST": flag, "DOWN": 8, "ACROSS": 4, "TILE": 512, "WIDTH": 2}
-        yield triton_adam._adam_update, {"DECOUPLED": flag, "BLOCK": 1024}
+        for averaged in (True, False):
+            yield triton_adam._adam_update, {"DECOUPLED": flag, "AVERAGED": averaged, "BLOCK": 1024}
         layer = {"CHANNELS": 3, "OUT": 64, "RELU": flag, "TILE": 128}
         yield first._first_layer, layer
         yield first._first_layer_gradients, layer

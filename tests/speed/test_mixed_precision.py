@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from segkit.speed import mixed_precision
+from segkit.speed.averages import Averages
 from segkit.speed.mixed_precision import HalfPrecisionWeights, large_weights
 
 pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alone")
@@ -50,6 +51,29 @@ def test_updates_as_torchs_optimizer_does(optimizer) -> None:
     assert ours.state[weight].keys() == reference.state[expected].keys()
     for name, value in reference.state[expected].items():
         torch.testing.assert_close(ours.state[weight][name], value)
+
+
+def test_averages_are_brought_up_to_date_with_the_weights() -> None:
+    torch.manual_seed(0)
+    large, small = nn.Parameter(torch.randn(5, 7, 3, 3)), nn.Parameter(torch.randn(9))
+    counter = torch.zeros((), dtype=torch.int64)
+    shares = iter([0.5, 0.125, 0.125])
+    held = {"a.large": large, "small": small, "counter": counter}
+    average = Averages({name: (tensor, tensor.detach().clone()) for name, tensor in held.items()}, lambda: next(shares))
+    weights = HalfPrecisionWeights({"large": large}, torch.optim.AdamW([large, small], lr=0.1), average)
+    expected = {name: tensor.detach().clone() for name, tensor in held.items()}
+    for share in (0.5, 0.125, 0.125):
+        for weight in (weights.copies["large"], small):
+            weight.grad = torch.randn_like(weight)
+        counter += 3
+        average.set_share(average.next_share())
+        weights.step()
+        for name in ("a.large", "small"):
+            expected[name].lerp_(held[name].detach(), share)
+    assert average.a_large is average.of[large]
+    torch.testing.assert_close(average.a_large, expected["a.large"])
+    torch.testing.assert_close(average.small, expected["small"])
+    assert average.counter == 9
 
 
 def test_goes_on_from_torchs_state_and_hands_it_back() -> None:

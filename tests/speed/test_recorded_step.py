@@ -4,7 +4,7 @@ import copy
 import inspect
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,15 +12,17 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import Callback, Trainer, seed_everything
 from torch import Tensor, nn
 
 from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
 from segkit.optim.recipe import Optimization
 from segkit.speed import mixed_precision, recorded_step, trial
+from segkit.speed.averages import Averages
 from segkit.speed.cuda_graph import CudaGraph
 from segkit.speed.recorded_step import RecordedStep
+from segkit.training.callbacks.ema import ExponentialMovingAverage
 from segkit.training.callbacks.seeding import EpochSeed
 from segkit.training.task import SegmentationTask
 
@@ -107,6 +109,7 @@ def trained(
     checkpoint: Path | None = None,
     callback: EpochSeed | None = None,
     loss: nn.Module | None = None,
+    others: Sequence[Callback] = (),
     **rest: Any,
 ) -> tuple[SegmentationTask, Trainer]:
     seed_everything(0, verbose=False)
@@ -114,7 +117,9 @@ def trained(
     quiet: dict[str, Any] = dict.fromkeys(
         ("logger", "enable_checkpointing", "enable_model_summary", "enable_progress_bar"), False
     )
-    trainer = Trainer(max_epochs=epochs, accelerator="cpu", callbacks=[callback or EpochSeed(0)], **quiet, **rest)
+    trainer = Trainer(
+        max_epochs=epochs, accelerator="cpu", callbacks=[callback or EpochSeed(0), *others], **quiet, **rest
+    )
     trainer.fit(task, Batches(), ckpt_path=checkpoint, weights_only=False)
     return task, trainer
 
@@ -155,6 +160,20 @@ def test_lightnings_loop_comes_to_the_same_weights(steps_taken, monkeypatch, cli
     assert plain.global_step == 6
     assert differing(ours, lightnings) == {}
     assert differing(ours, a_task())
+
+
+def test_an_average_is_that_of_lightnings_loop(steps_taken, monkeypatch) -> None:
+    updated: list[Averages] = []
+    update = Averages.update
+    monkeypatch.setattr(Averages, "update", lambda self, done: (updated.append(self), update(self, done))[1])
+    ours, _ = trained(3, others=[ExponentialMovingAverage(0.6)])
+    assert len(updated) > 3  # it is part of the steps that are recorded, and of those of other shapes
+    monkeypatch.undo()
+    lightnings, _ = trained(3, others=[ExponentialMovingAverage(0.6)])
+    for name, value in lightnings.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-5, atol=1e-7)
+    without, _ = trained(3)
+    assert "network.layers.0.weight" in differing(ours, without)
 
 
 def test_a_resumed_run_comes_to_the_weights_of_an_uncut_one(steps_taken, tmp_path) -> None:

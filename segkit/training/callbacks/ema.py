@@ -56,12 +56,23 @@ class ExponentialMovingAverage(Callback):
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs, batch, batch_idx) -> None:  # type: ignore[no-untyped-def]
         if trainer.global_step == self.steps:  # a step of several batches is not complete
             return
+        share = self.next_share()
         self.steps = trainer.global_step
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        if getattr(getattr(module, "step", None), "averages", False):  # it has done so
+            return
         # On a GPU a few launches for all, not one for each.
-        torch._foreach_lerp_([average for _, average in self.blended], [held for held, _ in self.blended], 1 - decay)
+        torch._foreach_lerp_([average for _, average in self.blended], [held for held, _ in self.blended], share)
         if self.copied:
             torch._foreach_copy_([average for _, average in self.copied], [held for held, _ in self.copied])
+
+    def by_name(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """The module's tensors, each with its average."""
+        return {name: (held, self.average[name]) for name, held in self.trained.items()}
+
+    def next_share(self) -> float:
+        """1 - d of the next step."""
+        step = self.steps + 1
+        return 1 - min(self.decay, (1 + step) / (10 + step))
 
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._share(trainer)
