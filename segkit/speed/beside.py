@@ -1,4 +1,4 @@
-"""Gradients of weights, and the updates of these weights, beside the rest of backward: in a second queue of the GPU.
+"""Gradients of weights, and the updates of these weights, beside the rest of backward: in queues of their own.
 
 Backward goes from layer to layer by the gradients of maps alone. Nothing waits for a weight's gradient but its update,
 and nothing for that but the next step. Small kernels leave most of a GPU idle, and updates all of its arithmetic: run
@@ -6,7 +6,7 @@ beside others, both take less time of their own. Which numbers are computed does
 """
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -49,7 +49,7 @@ class Beside:
     def __init__(self, updates: Updates | None = None, updated: Collection[Tensor] = ()) -> None:
         self.updates, self.updated = updates, {*updated}
         self.early: set[Tensor] = set()
-        self.queue: torch.cuda.Stream | None = None
+        self._queues: dict[str, torch.cuda.Stream] = {}
         self._gradients: dict[Tensor, list[Tensor]] = {}
         self._held: list[Tensor] = []
         self._done: set[Tensor] = set()
@@ -70,14 +70,14 @@ class Beside:
         if weight in self._done:
             raise RuntimeError("a weight gets another gradient after its update")
         small = max(tensor.numel() for tensor in read) < FILLS
-        with self._aside(weight.device, small):
+        with self._aside(weight.device, "gradients") if small else nullcontext():
             gradient = compute()
         if small:
             self._held += read  # or their memory would be given to what runs beside
         if self.updates is None or weight not in self.early:
             self._gradients.setdefault(weight, []).append(gradient)
             return
-        with self._aside(weight.device):
+        with self._aside(weight.device, "updates", after="gradients" if small else None):
             if not self._done:
                 self.updates.begin(self.early)
             self.updates.update(weight, gradient)
@@ -90,8 +90,8 @@ class Beside:
         Raises:
             RuntimeError: a weight that has been updated has got a gradient from elsewhere.
         """
-        if self.queue is not None:
-            torch.cuda.current_stream(self.queue.device).wait_stream(self.queue)
+        for queue in self._queues.values():
+            torch.cuda.current_stream(queue.device).wait_stream(queue)
         if any(weight.grad is not None for weight in self._done):
             raise RuntimeError("a weight gets a gradient from elsewhere after its update")
         if not self.early:
@@ -103,14 +103,16 @@ class Beside:
         self._gradients, self._held, self._done = {}, [], set()
 
     @contextmanager
-    def _aside(self, device: torch.device, aside: bool = True) -> Iterator[None]:
-        if not aside or device.type != "cuda":
+    def _aside(self, device: torch.device, name: str, after: str | None = None) -> Iterator[None]:
+        """Launch in the queue of that name, after all that is in the current one, or in another one by now."""
+        if device.type != "cuda":
             yield
             return
-        if self.queue is None:
-            self.queue = torch.cuda.Stream(device)
-        self.queue.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(self.queue):
+        if name not in self._queues:
+            self._queues[name] = torch.cuda.Stream(device)
+        queue = self._queues[name]
+        queue.wait_stream(torch.cuda.current_stream(device) if after is None else self._queues[after])
+        with torch.cuda.stream(queue):
             yield
 
 
