@@ -5,16 +5,16 @@ and nothing for that but the next step. Small kernels leave most of a GPU idle, 
 beside others, both take less time of their own. Which numbers are computed does not change.
 """
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-FILLS = 1 << 22
-"""Values of a map from which the kernels of its gradients fill a GPU: those of weights stay in their place then, or
-maps would be kept for them until the end."""
+HELD = 1 << 28
+"""Bytes of maps that are kept at most for what runs beside: beyond it, backward waits."""
 
 
 class Updates(Protocol):
@@ -35,6 +35,14 @@ class Way(NamedTuple):
     """The same of the weight."""
 
 
+class _Held(NamedTuple):
+    """Maps that something reads, the end of that, and their bytes."""
+
+    read: Sequence[Tensor]
+    end: torch.cuda.Event | None
+    size: int
+
+
 class Beside:
     """Takes the gradients of weights out of backward; in force as a context, for what is computed within.
 
@@ -51,7 +59,8 @@ class Beside:
         self.early: set[Tensor] = set()
         self._queues: dict[str, torch.cuda.Stream] = {}
         self._gradients: dict[Tensor, list[Tensor]] = {}
-        self._held: list[Tensor] = []
+        self._held: deque[_Held] = deque()
+        self._updating: list[Tensor] = []
         self._done: set[Tensor] = set()
 
     def __enter__(self) -> "Beside":
@@ -69,20 +78,18 @@ class Beside:
         """
         if weight in self._done:
             raise RuntimeError("a weight gets another gradient after its update")
-        small = max(tensor.numel() for tensor in read) < FILLS
-        with self._aside(weight.device, "gradients") if small else nullcontext():
+        with self._aside(weight.device, "gradients"):
             gradient = compute()
-        if small:
-            self._held += read  # or their memory would be given to what runs beside
+        self._hold(read, "gradients")
         if self.updates is None or weight not in self.early:
             self._gradients.setdefault(weight, []).append(gradient)
             return
-        with self._aside(weight.device, "updates", after="gradients" if small else None):
+        with self._aside(weight.device, "updates", after="gradients"):
             if not self._done:
                 self.updates.begin(self.early)
             self.updates.update(weight, gradient)
         self._done.add(weight)
-        self._held.append(gradient)
+        self._updating.append(gradient)
 
     def finish(self) -> None:
         """Wait for what runs beside, and hand over the gradients of weights that are not updated yet.
@@ -100,7 +107,18 @@ class Beside:
         for weight, parts in self._gradients.items():
             for part in parts:
                 weight.grad = part if weight.grad is None else weight.grad + part
-        self._gradients, self._held, self._done = {}, [], set()
+        self._gradients, self._done = {}, set()
+        self._held.clear()
+        self._updating.clear()
+
+    def _hold(self, read: Sequence[Tensor], name: str) -> None:
+        """Keep what a queue still reads: else its memory would be given to what runs beside."""
+        end = self._queues[name].record_event() if name in self._queues else None
+        self._held.append(_Held(read, end, sum(tensor.nbytes for tensor in read)))
+        while sum(held.size for held in self._held) > HELD:
+            first = self._held.popleft()
+            if first.end is not None:
+                torch.cuda.current_stream(first.read[0].device).wait_event(first.end)
 
     @contextmanager
     def _aside(self, device: torch.device, name: str, after: str | None = None) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Functions of torch that pool and enlarge maps, on a GPU in half precision by kernels of our own.
+"""Functions of torch that pool, enlarge and score maps, on a GPU by kernels of our own.
 
 Whichever module calls them, a network's own or one of a library: a mode of torch's is in force while a step is
 recorded, which costs its calls once. Torch's functions keep wide indices of maxima, enlarge in fp32 under autocast, and
@@ -133,11 +133,40 @@ def _two(value: Any) -> Any:
     return value if isinstance(value, tuple | list) else (value, value)
 
 
+MOST = 64
+"""Classes up to which all logits of a pixel are in one program."""
+
+
+def _cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor | None:
+    """As torch's, of each pixel; None where it is torch's to compute."""
+    if (weight, size_average, reduce, reduction, label_smoothing) != (None, None, None, "none", 0.0):
+        return None
+    fits = input.ndim == 4 and input.shape[1] <= MOST and target.shape == input[:, 0].shape
+    if not (fits and _counts(input) and input.dtype == torch.float32 and target.dtype == torch.int64):
+        return None
+    result: Tensor = _CrossEntropy.apply(input, target, ignore_index)
+    return result
+
+
+def _counts(logits: Tensor) -> bool:
+    return logits.is_cuda
+
+
 WAYS: Mapping[Any, Callable[..., Tensor | None]] = {
     F.conv2d: _conv2d,
     F.max_pool2d: _max_pool2d,
     torch.max_pool2d: _max_pool2d,
     F.interpolate: _interpolate,
+    F.cross_entropy: _cross_entropy,
     F.adaptive_avg_pool2d: _adaptive_avg_pool2d,
 }
 
@@ -176,6 +205,24 @@ class _Enlarged(torch.autograd.Function):
 
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         return triton_maps.enlarge_backward(gradient, *ctx.given), None, None
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, label: Tensor, ignored: int) -> Tensor:  # type: ignore[override]
+        from segkit.speed import triton_loss
+
+        losses, sums = triton_loss.cross_entropy(logits, label, ignored)
+        ctx.save_for_backward(logits, label, sums)
+        ctx.ignored = ignored
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        from segkit.speed import triton_loss
+
+        logits, label, sums = ctx.saved_tensors
+        return triton_loss.cross_entropy_backward(gradient, logits, label, sums, ctx.ignored), None, None
 
 
 class _Mean(torch.autograd.Function):

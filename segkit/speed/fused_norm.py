@@ -89,7 +89,8 @@ class _Normalised(torch.autograd.Function):
         ctx.save_for_backward(values, kept, weight, offset, *found)
         ctx.relu, ctx.added = relu, added is not None
         ctx.set_materialize_grads(False)
-        return result, None if kept is None else result.view_as(result)
+        # Not a view: that would hold the result, which holds it, and all of the graph for ever.
+        return result, None if kept is None else result.data
 
     @staticmethod
     def backward(  # type: ignore[override]

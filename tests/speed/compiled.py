@@ -16,6 +16,7 @@ from segkit.speed import (
     triton_adam,
     triton_first_layer,
     triton_kernels,
+    triton_loss,
     triton_maps,
     triton_norm,
     triton_small_norm,
@@ -31,6 +32,9 @@ TYPES |= dict.fromkeys(
     (*OF_CHANNELS, "running_mean", "running_var", "square", "rate", "corrections", "average", "share"), SUM
 )
 TILE = {"TILE": 64, "WIDTH": 64}
+LOSS = ("gradient", "logits", "losses", "sums", "result")
+OTHER_TYPES = {"_first_layer": {"weight": MAP}, "_cross_entropy": {"label": COUNT, **dict.fromkeys(LOSS, SUM)}}
+"""Of arguments that some kernels call as others do."""
 
 
 def kernels() -> Iterator[tuple[Any, dict[str, Any]]]:
@@ -43,6 +47,8 @@ def kernels() -> Iterator[tuple[Any, dict[str, Any]]]:
         yield kernel, TILE
     yield plain._sum_windows, {"SIZE": 7, "BLOCK": 512}
     yield norm._moments, TILE
+    for kernel in (triton_loss._cross_entropy, triton_loss._cross_entropy_backward):
+        yield kernel, {"TILE": 1024, "WIDTH": 2}
     sums = {"TILE": 512, "LANES": 8}
     yield norm._finish_gradients, sums
     for flag in (True, False):
@@ -57,10 +63,10 @@ def kernels() -> Iterator[tuple[Any, dict[str, Any]]]:
         yield first._first_layer_gradients, layer
     for passed, other in ((0, False), (1, False), (2, False), (2, True)):
         yield norm._sum_gradients, {"OTHER": other, "PASSED": passed, **TILE}
-        small = {"PASSED": passed, "TILE": 1024, "LANES": 8}
+        small = {"PASSED": passed, "TILE": 2048, "LANES": 8}
         yield triton_small_norm._normalise_backward_at_once, {"OTHER": other, **small}
     for offset, added, relu in itertools.product((True, False), repeat=3):
-        small = {"ADDED": added, "RELU": relu, "TILE": 1024, "LANES": 8}
+        small = {"ADDED": added, "RELU": relu, "TILE": 512, "LANES": 8}
         yield triton_small_norm._normalise_at_once, {"OFFSET": offset, **small}
     for size, stride, padding in ((2, 2, 0), (3, 2, 1)):
         for kernel in (maps._max_pool, maps._max_pool_backward):
@@ -70,7 +76,7 @@ def kernels() -> Iterator[tuple[Any, dict[str, Any]]]:
 if __name__ == "__main__":
     names = set()
     for kernel, fixed in kernels():
-        types = {**TYPES, "weight": MAP} if kernel.__name__.startswith("_first_layer") else TYPES
+        types = TYPES | OTHER_TYPES.get(kernel.__name__.removesuffix("_backward").removesuffix("_gradients"), {})
         signature = {name: "constexpr" if name in fixed else types.get(name, "i32") for name in kernel.arg_names}
         constants = {(kernel.arg_names.index(name),): value for name, value in fixed.items()}
         triton.compile(ASTSource(kernel, signature, constants), target=HOPPER)

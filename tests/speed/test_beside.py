@@ -31,7 +31,7 @@ def gradients(network: nn.Module, loss: Callable[[], Tensor]) -> list[Tensor | N
     return [weight.grad for weight in network.parameters()]
 
 
-@pytest.mark.parametrize("fills", [0, 1 << 40])
+@pytest.mark.parametrize("held", [0, 1 << 40])
 @pytest.mark.parametrize(
     "conv",
     [
@@ -43,9 +43,9 @@ def gradients(network: nn.Module, loss: Callable[[], Tensor]) -> list[Tensor | N
         lambda: nn.Conv2d(8, 6, 3, padding=1),
     ],
 )
-def test_gradients_are_torchs(conv, fills, monkeypatch) -> None:
+def test_gradients_are_torchs(conv, held, monkeypatch) -> None:
     torch.manual_seed(0)
-    monkeypatch.setattr(beside, "FILLS", fills)
+    monkeypatch.setattr(beside, "HELD", held)
     network = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.ReLU(), conv()).to(memory_format=LAST)  # type: ignore[call-overload]
     image = torch.randn(2, 3, 12, 10).contiguous(memory_format=LAST)
     wanted = gradients(network, lambda: network(image).square().sum())

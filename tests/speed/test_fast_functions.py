@@ -27,7 +27,9 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Has the kernels used in fp32 and on the CPU too; the names of those that were used."""
     monkeypatch.setattr(fast_functions, "_applies", lambda image: True)
     names: list[str] = []
-    for kind in (fast_functions._Pooled, fast_functions._Enlarged, fast_functions._Mean):
+    monkeypatch.setattr(fast_functions, "_counts", lambda logits: True)
+    kinds = (fast_functions._Pooled, fast_functions._Enlarged, fast_functions._Mean, fast_functions._CrossEntropy)
+    for kind in kinds:
 
         def forward(ctx, *given, _kind=kind, _plain=kind.forward) -> Tensor:
             names.append(_kind.__name__)
@@ -136,3 +138,45 @@ def test_in_fp32_and_on_a_cpu_all_is_torchs() -> None:
     image = torch.randn(1, 3, 6, 8)
     with FastFunctions():
         assert torch.equal(F.max_pool2d(image, 2), nn.MaxPool2d(2)(image))
+
+
+@pytest.mark.parametrize("memory", [LAST, torch.contiguous_format])
+@pytest.mark.parametrize("classes", [1, 2, 11, 64])
+def test_cross_entropy(taken, classes, memory) -> None:
+    torch.manual_seed(0)
+    logits = (100 * torch.randn(2, classes, 5, 7)).contiguous(memory_format=memory).requires_grad_()
+    label = torch.randint(0, classes, (2, 5, 7))
+    label[0, :2] = 255
+    expected = F.cross_entropy(logits, label, ignore_index=255, reduction="none")
+    with FastFunctions():
+        result = F.cross_entropy(logits, label, ignore_index=255, reduction="none")
+    assert taken == ["_CrossEntropy"]
+    torch.testing.assert_close(result, expected)
+    into = torch.randn_like(expected)
+    (wanted,) = torch.autograd.grad(expected, logits, into)
+    (found,) = torch.autograd.grad(result, logits, into)
+    torch.testing.assert_close(found, wanted)
+    assert found.stride() == logits.stride()
+
+
+def test_a_class_that_there_is_not_has_no_cross_entropy(taken) -> None:
+    label = torch.tensor([[[0, 1, 2, -1, 255]]])
+    with FastFunctions():
+        result = F.cross_entropy(torch.zeros(1, 2, 1, 5), label, ignore_index=255, reduction="none")
+    assert result.isnan().tolist() == [[[False, False, True, True, False]]]
+
+
+@pytest.mark.parametrize(
+    "given", [{"reduction": "mean"}, {"label_smoothing": 0.1}, {"weight": torch.ones(3)}, {"target": "probabilities"}]
+)
+def test_other_cross_entropies_are_torchs(given, taken) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 4, 4)
+    target = logits.softmax(1) if given.get("target") else torch.randint(0, 3, (2, 4, 4))
+    settings = {"reduction": "none", **{k: v for k, v in given.items() if k != "target"}}
+    if "weight" in settings:
+        settings["weight"] = settings["weight"].to(logits.device)
+    expected = F.cross_entropy(logits, target, **settings)
+    with FastFunctions():
+        assert torch.equal(F.cross_entropy(logits, target, **settings), expected)
+    assert taken == []

@@ -1,13 +1,14 @@
 """Batch normalisation in few passes, held against torch's."""
 
 import copy
+import weakref
 from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from segkit.speed import fused_norm, triton_small_norm
+from segkit.speed import fused_norm
 from segkit.speed.fused_norm import conv_norm, twin
 
 pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alone")
@@ -27,7 +28,6 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     """Both ways, each program taking several tiles."""
     monkeypatch.setattr("segkit.speed.triton_norm.PROGRAMS", 3)
     monkeypatch.setattr("segkit.speed.triton_small_norm.ROWS", 0 if request.param == "in several kernels" else 1 << 20)
-    monkeypatch.setitem(triton_small_norm.TILE, "TILE", 32)
 
 
 def layers(inside: int, out: int, bias: bool) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
@@ -84,6 +84,16 @@ def test_the_gradients_of_a_map_and_of_its_twin_are_added(used) -> None:
         torch.autograd.grad(mine, [*conv.parameters(), *norm.parameters()], into), wanted, strict=True
     ):
         torch.testing.assert_close(found, its, rtol=1e-3, atol=2e-4)
+
+
+def test_a_map_and_its_twin_are_given_up_with_the_graph() -> None:
+    conv, norm = layers(8, 16, bias=False)
+    image, added = (torch.randn(2, c, 5, 4).contiguous(memory_format=LAST) for c in (8, 16))
+    result = conv_norm(image, conv, norm, added)
+    held = weakref.ref(result)
+    (result + twin(result)).sum().backward()
+    del result
+    assert held() is None
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4), (2, 1, 4), (2, 3, 1), (1, 1, 4), (2, 1, 1)])

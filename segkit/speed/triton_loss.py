@@ -1,0 +1,99 @@
+"""The cross-entropy of each pixel on a GPU, in one pass each way, in Triton. Imported where a GPU is used.
+
+Torch's takes five: two for the logarithm of the softmax, which it keeps, two to pick a class's, one to fill with 0.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+VALUES = 2048
+"""Logits that a program takes at a time."""
+
+
+def cross_entropy(logits: Tensor, label: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
+    """-ln of the probability of each pixel's class, and what `cross_entropy_backward` asks for.
+
+    Args:
+        logits: float32 (B, C, H, W), in any order in memory.
+        label: int64 (B, H, W): a class, or ``ignored``, where the loss is 0. Of other values it is no number.
+
+    Returns:
+        float32 (B, H, W) each: the losses, and the logarithm of the sum of a pixel's exponentials.
+    """
+    losses, sums = (torch.empty(label.shape, device=logits.device) for _ in range(2))
+    _cross_entropy[_grid(logits)](logits, label.contiguous(), losses, sums, *_places(logits), ignored, **_tile(logits))
+    return losses, sums
+
+
+def cross_entropy_backward(gradient: Tensor, logits: Tensor, label: Tensor, sums: Tensor, ignored: int) -> Tensor:
+    """The gradient of `cross_entropy` with respect to the logits, in their order in memory."""
+    result = torch.empty_like(logits)
+    _cross_entropy_backward[_grid(logits)](
+        gradient.contiguous(), logits, label.contiguous(), sums, result, *result.stride(), *_places(logits), ignored,
+        **_tile(logits),
+    )  # fmt: skip
+    return result
+
+
+def _tile(logits: Tensor) -> dict[str, int]:
+    width = triton.next_power_of_2(logits.shape[1])
+    return {"TILE": max(1, VALUES // width), "WIDTH": width}
+
+
+def _grid(logits: Tensor) -> tuple[int]:
+    return (triton.cdiv(logits.numel() // logits.shape[1], _tile(logits)["TILE"]),)
+
+
+def _places(logits: Tensor) -> tuple[int, ...]:
+    """How the kernels find a logit: number of pixels, sizes, strides."""
+    batch, classes, height, width = logits.shape
+    return batch * height * width, classes, height, width, *logits.stride()
+
+
+@triton.jit
+def _offset(pixel, channel, height, width, per_picture, per_class, per_row, per_column):
+    picture, row, column = pixel // (height * width), pixel // width % height, pixel % width
+    at = picture.to(tl.int64) * per_picture + row.to(tl.int64) * per_row + column * per_column
+    return at + channel * per_class
+
+
+@triton.jit(do_not_specialize=["pixels", "height", "width", "ignored"])
+def _cross_entropy(
+    logits, label, losses, sums, pixels, classes, height, width, per_picture, per_class, per_row, per_column, ignored,
+    TILE: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    place = tl.program_id(0) * TILE + tl.arange(0, TILE)
+    pixel, channel = place[:, None], tl.arange(0, WIDTH)[None]
+    inside = (pixel < pixels) & (channel < classes)
+    at = _offset(pixel, channel, height, width, per_picture, per_class, per_row, per_column)
+    value = tl.where(channel < classes, tl.load(logits + at, mask=inside, other=0), -float("inf"))
+    largest = tl.max(value, 1)
+    total = largest + tl.log(tl.sum(tl.exp(value - largest[:, None]), 1))
+    chosen = tl.load(label + place, mask=place < pixels, other=0)
+    of_class = tl.sum(tl.where(channel == chosen[:, None], value, 0), 1)
+    known = (chosen >= 0) & (chosen < classes)
+    loss = tl.where(chosen == ignored, 0.0, tl.where(known, total - of_class, float("nan")))
+    tl.store(losses + place, loss, mask=place < pixels)
+    tl.store(sums + place, total, mask=place < pixels)
+
+
+@triton.jit(do_not_specialize=["pixels", "height", "width", "ignored"])
+def _cross_entropy_backward(
+    gradient, logits, label, sums, result, to_picture, to_class, to_row, to_column,
+    pixels, classes, height, width, per_picture, per_class, per_row, per_column, ignored,
+    TILE: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    place = tl.program_id(0) * TILE + tl.arange(0, TILE)
+    pixel, channel = place[:, None], tl.arange(0, WIDTH)[None]
+    inside = (pixel < pixels) & (channel < classes)
+    at = _offset(pixel, channel, height, width, per_picture, per_class, per_row, per_column)
+    value = tl.load(logits + at, mask=inside, other=0)
+    total = tl.load(sums + place, mask=place < pixels, other=0)[:, None]
+    chosen = tl.load(label + place, mask=place < pixels, other=0)[:, None]
+    given = tl.load(gradient + place, mask=place < pixels, other=0)[:, None]
+    found = given * (tl.exp(value - total) - tl.where(channel == chosen, 1.0, 0.0))
+    found = tl.where(chosen == ignored, 0.0, found)
+    at = _offset(pixel, channel, height, width, to_picture, to_class, to_row, to_column)
+    tl.store(result + at, found, mask=inside)
