@@ -83,7 +83,7 @@ def measure_case(spec: dict[str, Any], case: Sequence[int], device: torch.device
     smp = spec["smp"]
     network = smp_network(spec["model"]) if smp else build_network(spec["model"])
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[spec["optimizer"]]
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[spec["algorithm"]]
     optimizer = kind(network.parameters(), lr=1e-4, fused=on_gpu, capturable=on_gpu)
     weights = [parameter.detach() for parameter in network.parameters()]
     averages = [weight.clone() for weight in weights] if spec["ema"] else []

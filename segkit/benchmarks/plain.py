@@ -125,7 +125,7 @@ def measure_case(spec: dict[str, Any], case: Sequence[int], root: str) -> dict[s
         enable_checkpointing=False,  # the time that it takes lies between the epochs, and is no part of their figures
         callbacks=[clock, *([EMAWeightAveraging(decay=spec["ema"])] if spec["ema"] else [])],
     )
-    trainer.fit(PlainTask(build_network(spec["model"]), spec["optimizer"]), loader)
+    trainer.fit(PlainTask(build_network(spec["model"]), spec["algorithm"]), loader)
     memory = torch.cuda.max_memory_allocated(spec["gpu"]) / 2**30 if on_gpu else None
     return {"images_per_second": len(records) / median(clock.seconds[1:]), "peak_memory_gib": memory}
 

@@ -115,7 +115,7 @@ class Programs:
             "trainer.ema": self.settings["ema"],
             "predictions": 0,
         }
-        groups = ["model=measured", f"optimizer={self.settings['optimizer']}"]
+        groups = ["model=measured", f"optimizer={self.settings['algorithm']}"]
         return [f"--config-dir={self.scratch / 'conf'}", *groups, *starmap(override, words.items())]
 
     def bare(self, cases: Sequence[Case], smp: bool = False) -> list[Speed]:
@@ -146,7 +146,7 @@ class Programs:
     def _spec(self, cases: Sequence[Case]) -> dict[str, Any]:
         gpu = self.gpus[0] if self.gpus else None
         shown = [list(case) for case in cases]
-        names = ("seed", "model", "optimizer", "ema")
+        names = ("seed", "model", "algorithm", "ema")
         return {"gpu": gpu, "cases": shown, **{name: self.settings[name] for name in names}}
 
     def _repeated(self, per_step: int) -> Path:

@@ -67,7 +67,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         work.append(f"{tflop:.4g}")
     name = gpu_name(programs.gpus)
     remarks = [
-        f"{name or 'CPU'}, {cores()} cores; {network_name(settings['model'])}, {settings['optimizer']}, "
+        f"{name or 'CPU'}, {cores()} cores; {network_name(settings['model'])}, {settings['algorithm']}, "
         f"EMA {settings['ema'] or 'off'}; segkit and the bare loop in {programs.precision}",
         peak_text(peak, device, dtype),
         f"TFLOP of a step, by case: {', '.join(work)}",

@@ -179,7 +179,7 @@ class BenchSettings(Strict):
     seconds: Annotated[float, Gt(0)]
     checkpoint: str | None
     trust: Names
-    optimizer: Literal["adam", "adamw"]
+    algorithm: Literal["adam", "adamw"]
     ema: Annotated[float, Gt(0), Lt(1)] | None
     peers: list[Literal["compile", "onnxruntime", "openvino", "smp"]]
 

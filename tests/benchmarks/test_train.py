@@ -22,7 +22,7 @@ SETTINGS: dict[str, Any] = {
     "epochs": 3,
     "epoch_pictures": 5,
     "epoch_steps": 2,
-    "optimizer": "adamw",
+    "algorithm": "adamw",
     "ema": 0.9,
     "peers": [],
 }
@@ -113,7 +113,7 @@ def test_a_program_that_fails_is_told_with_its_last_words() -> None:
 def test_the_bare_loop_measures_on_the_cpu() -> None:
     spec = {"gpu": None, "precision": "fp32", "cases": [[32, 32, 1], [32, 64, 1]], "steps": 1, "seed": 0, "smp": False}
     model = {"_target_": "segkit.models.fcn.FCN", "encoder": "vgg16", "fc_channels": 2}
-    figures = bare.measure(spec | {"model": model, "optimizer": "adamw", "ema": 0.9})
+    figures = bare.measure(spec | {"model": model, "algorithm": "adamw", "ema": 0.9})
     assert len(figures["cases"]) == 2
     assert all(case["step_ms"] > 0 and case["peak_memory_gib"] is None for case in figures["cases"])
 
@@ -137,7 +137,7 @@ def test_a_peer_has_the_name_of_the_network(monkeypatch: pytest.MonkeyPatch) -> 
     assert not bare.has_smp_name(SETTINGS["model"])
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", Package)
     spec = {"gpu": None, "precision": "fp32", "cases": [[32, 32, 1]], "steps": 1, "seed": 0, "smp": True}
-    (figures,) = bare.measure(spec | {"model": FPN, "optimizer": "adam", "ema": None})["cases"]
+    (figures,) = bare.measure(spec | {"model": FPN, "algorithm": "adam", "ema": None})["cases"]
     assert figures["step_ms"] > 0
     assert asked == [(("fpn", "resnet34"), {"encoder_weights": None, "classes": 2})]
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
