@@ -15,6 +15,19 @@ def keep_counters_on(optimizer: torch.optim.Optimizer, device: torch.device) -> 
                 state["step"] = state["step"].to(device)
 
 
+@contextmanager
+def rates_of(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> Iterator[None]:
+    """Within, its groups have other learning rates."""
+    before = [group["lr"] for group in optimizer.param_groups]
+    try:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        yield
+    finally:
+        for group, rate in zip(optimizer.param_groups, before, strict=True):
+            group["lr"] = rate
+
+
 class RecordedRates:
     """Learning rates that a recorded step reads anew at each replay."""
 

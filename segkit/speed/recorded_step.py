@@ -1,7 +1,7 @@
 """The training step on a GPU, recorded and replayed: the plain step's numbers from fewer bytes and one launch."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 
@@ -12,7 +12,7 @@ from segkit.speed import trial
 from segkit.speed.accelerate import accelerate, idle_biases, restore
 from segkit.speed.averages import Averages, buffer_name
 from segkit.speed.beside import Beside
-from segkit.speed.capturable import RecordedRates, keep_counters_on
+from segkit.speed.capturable import RecordedRates, keep_counters_on, rates_of
 from segkit.speed.cuda_graph import CudaGraph, Recorded
 from segkit.speed.fast_functions import FastFunctions
 from segkit.speed.mixed_precision import HalfPrecisionWeights, large_weights, updates_in_one_pass
@@ -112,7 +112,6 @@ class RecordedStep:
         self.close()
         self.trying, self.replays = True, 0
         self.shape: torch.Size | None = None
-        self.before: trial.Snapshot | None = None
         self.plain_steps: list[trial.PlainStep] = []
         self.reason: str | None = None
 
@@ -168,15 +167,13 @@ class RecordedStep:
             self.shape = image.shape
             return self._step(self.plain_loss, image, label)
         device = image.device
-        if self.before is None:
-            keep_counters_on(self.optimizer, device)
-            self.before = trial.Snapshot(self.modules, self.optimizer, device)
+        keep_counters_on(self.optimizer, device)
+        before = self._noted_state(device, image.shape == self.shape)
         rates = [group["lr"] for group in self.optimizer.param_groups]
         share = 0.0 if self.average is None else self.average.next_share()
         state, drawn = trial.python_state(self.modules, self.optimizer), trial.host_random(device)
-        random = trial.random_state(device)
         loss = self._step(self.plain_loss, image, label)
-        self.plain_steps.append(trial.PlainStep(image.clone(), label.clone(), rates, share, random, loss))
+        self.plain_steps.append(trial.PlainStep(image.clone(), label.clone(), rates, share, loss, before))
         counted = trial.changed(state, trial.python_state(self.modules, self.optimizer))
         if counted is not None:
             self.reason = f"{counted} changes from step to step"
@@ -184,16 +181,26 @@ class RecordedStep:
             self.reason = "random numbers are drawn on the CPU, which a recorded step would repeat"
         return loss
 
+    def _noted_state(self, device: torch.device, to_try: bool) -> trial.Snapshot | None:
+        """What all values are now, where the last step led to it from a noted state, or the next one is ``to_try``."""
+        last = self.plain_steps[-1] if self.plain_steps else None
+        led = last is not None and last.before is not None
+        if not (led or to_try):
+            return None
+        now = trial.Snapshot(self.modules, self.optimizer, device)
+        if last is not None and led:
+            last.after = now
+        return now if to_try else None
+
     # ---- the trial ----
 
     def _try(self) -> None:
         """Take the plain steps a second time, recorded; go on from where they led to either way."""
-        assert self.before is not None
-        device = self.plain_steps[0].image.device
-        after = trial.Snapshot(self.modules, self.optimizer, device)
-        reason = self._refusal(self.before, after)
+        now = self._noted_state(self.plain_steps[0].image.device, to_try=True)
+        assert now is not None
+        reason = self._refusal([step for step in self.plain_steps if step.before is not None], now)
         self.weights.zero_grad()
-        after.restore()
+        now.restore()
         self.weights.refresh()
         self._end_trial(reason)
 
@@ -208,38 +215,47 @@ class RecordedStep:
             log.info("fast step: off, %s", reason)
         # The peak of memory, which a run reports, is not reset, though the trial's copies are in it: replays allocate
         # nothing that torch counts, so from here on it would leave out what a step needs for its maps.
-        self.trying, self.before, self.plain_steps, self.replays = False, None, [], 0
+        self.trying, self.plain_steps, self.replays = False, [], 0
 
-    def _refusal(self, before: trial.Snapshot, after: trial.Snapshot) -> str | None:
-        """Why steps are to stay plain, or None, from two states that the plain steps led from and to."""
-        reason = self.reason or trial.unfit(self.modules, self.optimizer, before, after)
-        if sum(step.image.shape == self.shape for step in self.plain_steps) < TRIED:
+    def _refusal(self, steps: Sequence[trial.PlainStep], now: trial.Snapshot) -> str | None:
+        """Why steps are to stay plain, or None, from those to try and the state that the last step led to."""
+        reason = self.reason
+        if len(steps) < TRIED:
             reason = "batches are of too many shapes"
+        elif steps[0].before is not None:
+            reason = reason or trial.unfit(self.modules, self.optimizer, steps[0].before, now)
         if not self._agreed(reason is None):
             return reason or ELSEWHERE
         try:
-            self._prepare(before)
+            self._prepare(steps[0])
         except Exception as error:  # whatever a network, a loss or a compiler comes up with
             reason = f"recording failed ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"
         if not self._agreed(reason is None):
             return reason or ELSEWHERE
-        before.restore()
-        self.weights.refresh()
-        for number, step in enumerate(self.plain_steps, 1):
-            loss = self._replayed(step)
-            plain = float(step.loss)
-            if reason is None and trial.loss_differs(plain, loss, self.bf16):
-                reason = f"the recorded loss {loss:.4g} differs from the plain step's {plain:.4g} (step {number})"
-        idle = [f"network.{name}" for name in idle_biases(self.network)]
-        idle += [f"average.{buffer_name(name)}" for name in idle]
-        reason = reason or trial.updates_differ(before, after, idle)
+        found = [self._difference(step) for step in steps]  # all of them: processes take them together
+        number, difference = next(((i, text) for i, text in enumerate(found, 1) if text), (0, ""))
+        reason = f"{difference} (step {number})" if number else None
         return None if self._agreed(reason is None) else reason or ELSEWHERE
 
-    def _prepare(self, before: trial.Snapshot) -> None:
+    def _difference(self, step: trial.PlainStep) -> str | None:
+        """How a recorded step differs from the plain one, both from the same values, or None."""
+        assert step.before is not None
+        assert step.after is not None
+        step.before.restore()
+        self.weights.refresh()
+        with rates_of(self.optimizer, step.rates):
+            loss, plain = float(self._take(step.image, step.label, step.share)), float(step.loss)
+        if trial.loss_differs(plain, loss, self.bf16):
+            return f"the recorded loss {loss:.4g} differs from the plain step's {plain:.4g}"
+        idle = [f"network.{name}" for name in idle_biases(self.network)]
+        idle += [f"average.{buffer_name(name)}" for name in idle]
+        return trial.updates_differ(step.before, step.after, idle)
+
+    def _prepare(self, first: trial.PlainStep) -> None:
         """Swap layers, hold weights twice, record."""
-        first = next(step for step in self.plain_steps if step.image.shape == self.shape)
-        before.restore()
-        self.swapped = self._swap(self.plain_steps[0])
+        assert first.before is not None
+        first.before.restore()
+        self.swapped = self._swap(first)
         self.weights = HalfPrecisionWeights(
             large_weights(self.network, self.optimizer) if self.bf16 else {}, self.optimizer, self.average
         )
@@ -256,26 +272,12 @@ class RecordedStep:
         """Swap layers if the loss stays the same: the network may take a map from between those that become one."""
         swapped = accelerate(self.network)
         if swapped:
-            trial.set_random_state(step.random, step.image.device)
             with torch.no_grad(), torch.autocast(step.image.device.type, torch.bfloat16, self.bf16, False):
                 loss = self.plain_loss(step.image, step.label, {})
             if not self._agreed(not trial.loss_differs(float(step.loss), float(loss), self.bf16)):
                 restore(self.network)
                 return []
         return swapped
-
-    def _replayed(self, step: trial.PlainStep) -> float:
-        """The loss of a step taken the fast way, with the rates and random numbers of the plain one."""
-        groups = self.optimizer.param_groups
-        now = [group["lr"] for group in groups]
-        trial.set_random_state(step.random, step.image.device)
-        for group, rate in zip(groups, step.rates, strict=True):
-            group["lr"] = rate
-        try:
-            return float(self._take(step.image, step.label, step.share))
-        finally:
-            for group, rate in zip(groups, now, strict=True):
-                group["lr"] = rate
 
     def _agreed(self, mine: bool) -> bool:
         """Whether it holds in every process: they record or do not record together."""

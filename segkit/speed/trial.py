@@ -32,25 +32,13 @@ LONGER = 1.5
 MOVED = 1e-5
 """A parameter that the plain way moves by this share of its largest value, the recorded way has to move too."""
 
-SHARE_OF_MEMORY = 0.25
-"""Of the GPU's free memory, the most that copies may take: a recording has to fit too."""
+SHARE_OF_MEMORY = 0.125
+"""Of the GPU's free memory, the most that a copy may take: there are three or four, and a recording has to fit too."""
 
 IN_OPTIMIZER = "in the optimizer"
 
 Modules = Mapping[str, nn.Module]
 """By the name under which a message speaks of them: those whose forward the step calls."""
-
-
-@dataclass
-class PlainStep:
-    """A plain step that was taken: what it was given, where random numbers stood, its share in averages, its loss."""
-
-    image: Tensor
-    label: Tensor
-    rates: list[float]
-    share: float
-    random: list[Tensor]
-    loss: Tensor
 
 
 class Snapshot:
@@ -72,11 +60,27 @@ class Snapshot:
         set_random_state(self.random, self.device)
 
 
+@dataclass
+class PlainStep:
+    """A plain step that was taken: what it was given, its share in averages, its loss.
+
+    ``before`` and ``after`` are the states that it led from and to, where it is to be tried.
+    """
+
+    image: Tensor
+    label: Tensor
+    rates: list[float]
+    share: float
+    loss: Tensor
+    before: Snapshot | None
+    after: Snapshot | None = None
+
+
 def has_room(tensors: Iterable[Tensor], device: torch.device) -> bool:
-    """Whether two copies of ``tensors``, those from before and after plain steps, leave a GPU enough for recording."""
+    """Whether a copy of ``tensors``, one of three or four, leaves a GPU enough for recording."""
     if device.type != "cuda":
         return True
-    needed = 2 * sum(tensor.nbytes for tensor in tensors if tensor.is_cuda)
+    needed = sum(tensor.nbytes for tensor in tensors if tensor.is_cuda)
     return needed <= SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
 
 
