@@ -1,6 +1,5 @@
 """What all tests share: generated data sets and the real recordings, where they are."""
 
-import copy
 import gc
 import os
 import shutil
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-import yaml
 
 # Where there is no GPU, its kernels are tested in Triton's interpreter. Triton asks for it when it is imported.
 if not torch.cuda.is_available():
@@ -89,23 +87,6 @@ def _networks_are_measured_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (trained, room):
             patch.setattr(module, "activation_bytes", once)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _config_files_are_parsed_once() -> Iterator[None]:
-    """Hydra reads all files of conf/ again for each command, and parsing them is a third of composing."""
-    parse, found = yaml.load, dict[Any, Any]()
-
-    def once(stream: Any, Loader: Any) -> Any:  # noqa: N803 - yaml's own name
-        text = stream if isinstance(stream, str | bytes) else stream.read()
-        key = Loader.__name__, text
-        if key not in found:
-            found[key] = parse(text, Loader=Loader)
-        return copy.deepcopy(found[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(yaml, "load", once)
         yield
 
 
