@@ -55,10 +55,15 @@ def fail(how: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def launched() -> dict[str, float]:
+    result: dict[str, float] = launch(2, work_together, 100, open_ports())
+    return result
+
+
 def test_rank_0_tells_what_all_have_done() -> None:
     expected = {"total": 201.0, "running_mean": 0.5, "running_var": 6.0, "num_batches_tracked": 7.0}
     # One port: torch's store of the ranks' addresses. What it unpickles lies in a file.
-    assert launch(2, work_together, 100, open_ports()) == expected | {"ports": 1}
+    assert call(launched, spawns=2) == expected | {"ports": 1}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,10 @@ IMAGE = np.full((30, 40, 3), 200, np.uint8)
 
 
 def colours(picture: np.ndarray) -> set[tuple[int, ...]]:
-    return {tuple(colour) for colour in np.unique(picture.reshape(-1, 3), axis=0).tolist()}
+    numbers = np.unique(
+        picture.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    )  # rows take 100 times as long
+    return {(number >> 16, number >> 8 & 255, number & 255) for number in numbers.tolist()}
 
 
 @pytest.mark.parametrize("classes", [2, 11, 19])

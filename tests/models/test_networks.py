@@ -63,6 +63,20 @@ def outputs(result: Tensor | tuple[Tensor, list[Tensor]]) -> list[Tensor]:
     return [result] if isinstance(result, Tensor) else [result[0], *result[1]]
 
 
+def shortened(network: nn.Module) -> nn.Module:
+    """Without the blocks of a stage that are as the one before: the same operators again."""
+    for module in network.modules():
+        if isinstance(module, nn.Sequential):
+            for (_, before), (name, block) in list(pairwise(module.named_children())):
+                if len(list(block.children())) > 0 and _shapes(block) == _shapes(before):
+                    setattr(module, name, nn.Identity())
+    return network
+
+
+def _shapes(block: nn.Module) -> tuple[type, list[torch.Size]]:
+    return type(block), [value.shape for value in block.state_dict().values()]
+
+
 def close(result: Tensor, expected: Tensor, share: float) -> None:
     """Within a share of the largest logit."""
     assert (result.float() - expected).abs().max() <= share * expected.abs().max()
@@ -98,8 +112,8 @@ def test_evaluation_gives_logits_alone_and_the_same_in_every_layout_and_from_its
 
     other.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     close(other(image.contiguous(memory_format=torch.channels_last)), logits, 1e-4)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert network(image).isfinite().all()
+    with torch.autocast("cpu", torch.bfloat16):  # of few pixels: processors without bfloat16 take 40 times as long
+        assert network(image[..., :32, :32]).isfinite().all()
 
 
 class Steps(nn.Module):

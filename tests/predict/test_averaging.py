@@ -37,10 +37,10 @@ def averaged(average: list, network: Any, picture: np.ndarray, shown: PictureInp
 def checkpoint(seed: int = 0, shape: tuple[int, int] = (32, 64), names: str = "background road") -> dict[str, Any]:
     torch.manual_seed(seed)
     names = names.split()
-    model = {"encoder": "vgg16_bn", "fc_channels": 8, "skip_scale": [1.0, 1.0]}
-    state = FCN(len(names), encoder="vgg16_bn", fc_channels=8, skip_scale=(1, 1)).state_dict()
+    model = {"encoder": "mobilenet_v3_large", "fc_channels": None, "skip_scale": [1.0, 1.0]}
+    state = FCN(len(names), encoder="mobilenet_v3_large", fc_channels=None, skip_scale=(1, 1)).state_dict()
     # As they are, random weights say one half of every pixel.
-    state = {name: 20 * value if name.startswith("decoder") else value for name, value in state.items()}
+    state = {name: 400 * value if name.startswith("decoder") else value for name, value in state.items()}
     classes = [SegmentationClass(name, None) for name in names]
     about = describe({"_target_": "segkit.models.fcn.FCN", **model}, classes, PictureInput.of(shape))
     return {"state_dict": {f"network.{name}": value for name, value in state.items()}, "segkit": about}

@@ -59,8 +59,9 @@ LastCheckpoint.on_train_epoch_end = wait
     assert "going on from" in resumed.stdout
     folder = second / "outputs" / "train" / "cut"
     assert [epoch["epoch"] for epoch in json.loads((folder / "result.json").read_text())["epochs"]] == [1, 2, 3]
+    resumed_weights = weights(folder)
     for name, value in weights(whole).items():
-        assert torch.equal(weights(folder)[name], value), name
+        assert torch.equal(resumed_weights[name], value), name
     assert json.loads(bucket.get("runs/train/cut/result.json"))["status"] == "finished"
 
     whole_sweep = segkit("report", "sweep=s3://roads/runs/train", "pictures=1", cwd=second)

@@ -1,11 +1,14 @@
 """A training job's container as far as a test needs it: its folders, and a process that is process 1 in it."""
 
+import ctypes
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,15 @@ TRAIN = ["python", str(REPOSITORY / "train.py")]
 
 # /opt/ml is put there in a mount namespace of the container's own; the machine has none.
 NAMESPACES = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-ENTER = 'mount -t tmpfs none /opt && mkdir /opt/ml && mount --bind "$0" /opt/ml && exec "$@"'
+USER, MOUNT, PID = 0x10000000, 0x00020000, 0x20000000  # CLONE_NEW… of <sched.h>: os.unshare came with Python 3.12
+MOUNTS = """
+mount --make-rprivate /
+mount -t proc proc /proc
+mount -t tmpfs none /opt
+mkdir /opt/ml
+mount --bind "$0" /opt/ml
+"""
+DIES_WITH_ITS_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 
 SMALL = {
     "data.image_shape": "[32,64]",
@@ -94,11 +105,11 @@ class Container:
         work.mkdir(exist_ok=True)
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path} | variables
-        self.process: subprocess.Popen[bytes] | Program
         with (base / "printed").open("ab") as out:
             if isolated:
-                words = [*NAMESPACES, "sh", "-ec", ENTER, str(base), *command]
-                self.process = subprocess.Popen(words, cwd=work, env=environment, stdout=out, stderr=subprocess.STDOUT)
+                _, script, *words = command
+                program = partial(_as_process_1, base, script)
+                self.process = Program(program, words, work, environment, out.fileno(), out.fileno())
             else:
                 self.process = _begun(command, work, environment | {"SAGEMAKER_BASE_DIR": str(base)}, out.fileno())
 
@@ -118,6 +129,24 @@ class Container:
     @property
     def printed(self) -> str:
         return (self.base / "printed").read_text()
+
+
+def _as_process_1(base: Path, script: str) -> None:
+    """Run a script as `NAMESPACES` would, in this process's only child."""
+    user, group = os.getuid(), os.getgid()
+    system = ctypes.CDLL(None)
+    assert system.unshare(USER | MOUNT | PID) == 0
+    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
+        Path(f"/proc/self/{name}").write_text(text)
+    if child := os.fork():
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os._exit(code if code >= 0 else 128 - code)
+    system.prctl(DIES_WITH_ITS_PARENT, signal.SIGKILL)
+    subprocess.run(["sh", "-ec", MOUNTS, str(base)], check=True)
+    assert os.getpid() == 1
+    sys.argv[0] = script
+    sys.path.insert(0, str(Path(script).parent))
+    runpy.run_path(script, run_name="__main__")
 
 
 def _begun(command: Sequence[str], work: Path, environment: Mapping[str, str], out: int) -> Program:
