@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from segkit.benchmarks.timing import median_step_ms
 from segkit.config.instantiate import build
 from segkit.errors import UserError
+from segkit.losses.auxiliary import with_auxiliary
 
 WARM_UP = 20
 """Steps before the first that is timed: compiling, choosing kernels and filling the allocator's pools are over then."""
@@ -60,6 +61,10 @@ class _Scaled(nn.Module):
         return image.float() / 255
 
 
+def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    return F.cross_entropy(logits.float(), label.long())
+
+
 def measure(spec: dict[str, Any]) -> dict[str, Any]:
     """Under ``cases`` what ``measure_case`` says of each."""
     device = torch.device("cpu" if spec["gpu"] is None else f"cuda:{spec['gpu']}")
@@ -93,8 +98,8 @@ def measure_case(spec: dict[str, Any], case: Sequence[int], device: torch.device
     def loss_of(image: Tensor, label: Tensor) -> Tensor:
         # A graph's memory cannot hold what autocast would keep from one call to the next.
         with torch.autocast(device.type, torch.bfloat16, spec["precision"] == "bf16", cache_enabled=False):
-            logits = network(image)
-        return F.cross_entropy(logits.float(), label.long())
+            outputs = network(image)
+        return with_auxiliary(cross_entropy, outputs, label)
 
     compute_loss = torch.compile(loss_of) if on_gpu and not smp else loss_of
 

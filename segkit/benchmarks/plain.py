@@ -19,7 +19,6 @@ import albumentations as A
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import EMAWeightAveraging
@@ -29,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 from segkit.benchmarks.bare import build_network
 from segkit.data.records import IGNORE_INDEX, Record
 from segkit.distributed.cores import cores
+from segkit.losses.auxiliary import with_auxiliary
 from segkit.road.dataset import KittiRoadDataModule
 
 
@@ -65,7 +65,7 @@ class PlainTask(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         image, label = batch
-        loss = F.cross_entropy(self.network(image), label, ignore_index=IGNORE_INDEX)
+        loss = with_auxiliary(nn.CrossEntropyLoss(ignore_index=IGNORE_INDEX), self.network(image), label)
         self.log("train_loss", loss, prog_bar=True)
         return loss
 

@@ -61,6 +61,9 @@ class Programs:
         settings: of ``conf/bench.yaml``.
         scratch: folder for pictures, caches and run folders.
         gpus: those that may be used; none for the CPU.
+
+    Attributes:
+        steps: by case, what ``train.py`` has logged of its steps: whether they were recorded, or why not.
     """
 
     def __init__(self, settings: dict[str, Any], scratch: Path, gpus: Sequence[int]) -> None:
@@ -72,6 +75,7 @@ class Programs:
         chosen.write_text(yaml.safe_dump(settings["model"]))
         lightning = lightning_precision(settings["precision"], bool(gpus))
         self.precision = "bf16" if lightning == "bf16-mixed" else "fp32"
+        self.steps: dict[str, str] = {}
 
     def epoch_pictures(self, per_step: int) -> int:
         """Pictures of an epoch whose steps take ``per_step`` each: whole batches, so that no step is a smaller one."""
@@ -96,6 +100,7 @@ class Programs:
         place = override("hydra.run.dir", str(folder))
         try:
             _run([*TRAIN, *self.words(case, processes, epochs), place, *more], "train.py")
+            self.steps[case_text(case)] = _kind_of_steps(folder)
             return read_result(folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)  # its checkpoints are of gigabytes
@@ -138,8 +143,8 @@ class Programs:
             ProgramError: it failed.
         """
         place = {"roots": [str(self._repeated(case[2])) for case in cases], "scratch": str(self.scratch)}
-        # One epoch that does not count is enough for it: it compiles nothing and keeps no cache.
-        spec = self._spec(cases) | place | {"epochs": self.settings["epochs"] - 1}
+        # One epoch that does not count, and one that does: it compiles nothing, keeps no cache, and takes long.
+        spec = self._spec(cases) | place | {"epochs": 2}
         figures = _measured("segkit.benchmarks.plain", spec)
         return [Speed(found["images_per_second"], found["peak_memory_gib"]) for found in figures["cases"]]
 
@@ -155,6 +160,13 @@ class Programs:
         if not root.exists():
             repeat(self.records, root, count)
         return root
+
+
+def _kind_of_steps(folder: Path) -> str:
+    """What a run's log says of its steps: ``recorded (18 layers fused)``, ``off, …``; on a CPU nothing."""
+    log = folder / "train.log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return next((line.partition("fast step: ")[2] for line in reversed(lines) if "fast step: " in line), "")
 
 
 def _speed(result: dict[str, Any]) -> Speed:

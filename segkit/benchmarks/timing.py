@@ -70,5 +70,7 @@ def count_flops(network: nn.Module, image: torch.Tensor) -> int:
     Of network and image shapes alone matter: on the meta device nothing is computed.
     """
     with FlopCounterMode(display=False) as counter:
-        network(image).sum().backward()
+        outputs = network(image)
+        logits, heads = (outputs, []) if isinstance(outputs, torch.Tensor) else outputs  # with auxiliary heads
+        sum((head.sum() for head in heads), logits.sum()).backward()
     return counter.get_total_flops()

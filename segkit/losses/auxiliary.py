@@ -1,11 +1,15 @@
 """The loss of networks that have auxiliary heads in training."""
 
-from torch import Tensor, nn
+from collections.abc import Callable
+
+from torch import Tensor
 
 Outputs = Tensor | tuple[Tensor, list[Tensor]]
 
 
-def with_auxiliary(loss: nn.Module, outputs: Outputs, label: Tensor, weight: float = 0.4) -> Tensor:
+def with_auxiliary(
+    loss: Callable[[Tensor, Tensor], Tensor], outputs: Outputs, label: Tensor, weight: float = 0.4
+) -> Tensor:
     """``loss`` of the logits, and ``weight`` times that of each auxiliary head's (Zhao et al. 2017).
 
     Args:

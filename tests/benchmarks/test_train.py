@@ -83,12 +83,14 @@ def test_train_py_is_given_the_case_and_leaves_nothing(some: Programs, monkeypat
         command.extend(words)
         (some.scratch / "run" / "checkpoints").mkdir(parents=True)
         (some.scratch / "run" / "result.json").write_text('{"epochs": []}')
+        (some.scratch / "run" / "train.log").write_text("[12:00] fast step: off, of this\nfast step: recorded\nend\n")
         return ""
 
     command: list[str] = []
     monkeypatch.setattr(programs, "_run", train_py)
     some.gpus = [2, 5]
     assert some.train([32, 64, 4], 2, 7, ["+more=1"]) == {"epochs": []}
+    assert some.steps == {"32×64, batch 4": "recorded"}
     assert tuple(command[:2]) == programs.TRAIN
     expected = {"data.image_shape=[32,64]", "data.batch_size=4", "trainer.gpus=[2,5]"}
     chosen = {f"--config-dir={some.scratch / 'conf'}", "model=measured", "optimizer=adamw", "trainer.ema=0.9"}
@@ -116,6 +118,23 @@ def test_the_bare_loop_measures_on_the_cpu() -> None:
     figures = bare.measure(spec | {"model": model, "algorithm": "adamw", "ema": 0.9})
     assert len(figures["cases"]) == 2
     assert all(case["step_ms"] > 0 and case["peak_memory_gib"] is None for case in figures["cases"])
+
+
+def test_auxiliary_heads_are_trained_and_counted() -> None:
+    decoder = {"_target_": "segkit.models.decoders.fpn.FPNDecoder", "_partial_": True, "width": 8, "head_width": 8}
+    plain, auxiliary = (
+        {
+            "_target_": "segkit.models.base.EncoderDecoder",
+            "encoder": "mobilenet_v3_large",
+            "weights": None,
+            "decoder": decoder | {"auxiliary": flag},
+        }
+        for flag in (False, True)
+    )
+    assert train.step_tflop([32, 32, 2], auxiliary) > train.step_tflop([32, 32, 2], plain)
+    spec = {"gpu": None, "precision": "fp32", "cases": [[32, 32, 2]], "steps": 1, "seed": 0, "smp": False}
+    (figures,) = bare.measure(spec | {"model": auxiliary, "algorithm": "adamw", "ema": None})["cases"]
+    assert figures["step_ms"] > 0
 
 
 def test_a_peer_has_the_name_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,9 @@ def bench(*arguments: str, cwd: Path) -> Ended:
 def test_three_programs_are_trained_one_after_the_other(tmp_path: Path) -> None:
     """The whole command: three processes, their figures in a table, a CSV and result.json, and nothing else left."""
     small = ["cases=[[32,32,1]]", "model.fc_channels=2", "epochs=3", "epoch_pictures=1", "epoch_steps=1", "pictures=1"]
-    done = bench("what=train", "gpus=0", *small, "into=measured", "hydra.run.dir=run", cwd=tmp_path)
+    done = bench(
+        "what=train", "gpus=0", "algorithm=adamw", "ema=0.9", *small, "into=measured", "hydra.run.dir=run", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "measured").glob("*.csv")
     assert path.name in (tmp_path / "measured" / "README.md").read_text()
