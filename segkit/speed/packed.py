@@ -8,13 +8,14 @@ from itertools import pairwise
 from typing import TypeGuard
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from segkit.speed.accelerate import has_hooks
 
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.Hardswish: "hardswish"}
-"""oneDNN's names of what it computes on a convolution's result before it is written."""
+"""What oneDNN computes on a convolution's result before it is written, by names that torch's functions have too."""
 
 Swap = tuple[nn.Module, str, nn.Module]
 """A module, the name of a child, and what that was."""
@@ -47,6 +48,9 @@ class PackedConvolution(nn.Module):
         given = self._weight, self._bias, *self._geometry
         if added is None:
             return torch.ops.mkldnn._convolution_pointwise(image, *given, self._activation, [], "")
+        if added.shape[-2:] == (1, 1):  # oneDNN "could not create a memory" for such a sum
+            result = torch.ops.mkldnn._convolution_pointwise(image, *given, "none", [], "") + added
+            return result if self._activation == "none" else getattr(F, self._activation)(result)
         added = added.to(self._weight.dtype, memory_format=torch.channels_last)
         activation = None if self._activation == "none" else self._activation
         return torch.ops.mkldnn._convolution_pointwise.binary(image, added, *given, "add", 1.0, activation, [], "")

@@ -199,7 +199,7 @@ def test_the_plain_programs_samples(tmp_path: Path) -> None:
 
 def test_a_program_that_fails_costs_its_own_figures_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Some:
-        gpus, precision = (), "fp32"
+        gpus, precision, steps = (), "fp32", {"32×32, batch 1": "off, of that"}
 
         def __init__(self, *given: object) -> None:
             pass
@@ -219,4 +219,4 @@ def test_a_program_that_fails_costs_its_own_figures_alone(tmp_path: Path, monkey
     assert [row["images_per_second"] for row in table.rows][::2] == [10, 20]
     assert table.rows[0]["ratio_to_bare"] == 0.5
     assert table.rows[0]["ratio_to_plain"] != table.rows[0]["ratio_to_plain"]  # NaN
-    assert table.remarks[-1] == "plain Lightning: no memory"
+    assert table.remarks[-2:] == ["segkit's steps, 32×32, batch 1: off, of that", "plain Lightning: no memory"]

@@ -88,6 +88,18 @@ def test_a_network_without_fc_layers() -> None:
     assert error_of(InferenceNetwork(network, CPU, bf16=False)(image), expected) < 1e-5
 
 
+@pytest.mark.parametrize("size", [(2, 4), (1, 2), (1, 1)])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_sum_within_a_convolution_is_of_maps_of_any_size(size: tuple[int, int], batch: int) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(8, 8, 3, padding=1)
+    packed = PackedConvolution(conv, "relu")
+    with torch.inference_mode():
+        for shape in ((1, 8, 4, 4), (batch, 8, *size)):
+            image, added = torch.randn(2, *shape)
+            torch.testing.assert_close(packed(image, added), (conv(image) + added).relu())
+
+
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenet_v3_large"])
 def test_encoders_of_torchvision(name: str, bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
