@@ -51,16 +51,24 @@ class Beside:
 
     Args:
         updates: who updates weights, by the tensors that are given here; None = nobody before `finish`.
-        updated: the weights for which that holds.
+        large: the weights for which that holds.
+        send: sends a gradient to other processes, and gives what lets the GPU wait for the sum. Called for ``large``
+            weights; those of others are summed by who asks for it.
     """
 
-    def __init__(self, updates: Updates | None = None, updated: Collection[Tensor] = ()) -> None:
-        self.updates, self.updated = updates, {*updated}
+    def __init__(
+        self,
+        updates: Updates | None = None,
+        large: Collection[Tensor] = (),
+        send: Callable[[Tensor], Callable[[], object]] | None = None,
+    ) -> None:
+        self.updates, self.large, self.send = updates, {*large}, send
         self.early: set[Tensor] = set()
         self._queues: dict[str, torch.cuda.Stream] = {}
         self._gradients: dict[Tensor, list[Tensor]] = {}
         self._held: deque[_Held] = deque()
         self._updating: list[Tensor] = []
+        self._sent: list[Callable[[], object]] = []
         self._done: set[Tensor] = set()
 
     def __enter__(self) -> "Beside":
@@ -80,11 +88,15 @@ class Beside:
             raise RuntimeError("a weight gets another gradient after its update")
         with self._aside(weight.device, "gradients"):
             gradient = compute()
+            summed = self.send(gradient) if self.send is not None and weight in self.large else None
         self._hold(read, "gradients")
         if self.updates is None or weight not in self.early:
             self._gradients.setdefault(weight, []).append(gradient)
+            self._sent += [] if summed is None else [summed]
             return
         with self._aside(weight.device, "updates", after="gradients"):
+            if summed is not None:
+                summed()
             if not self._done:
                 self.updates.begin(self.early)
             self.updates.update(weight, gradient)
@@ -97,19 +109,21 @@ class Beside:
         Raises:
             RuntimeError: a weight that has been updated has got a gradient from elsewhere.
         """
+        for summed in self._sent:
+            summed()
         for queue in self._queues.values():
             torch.cuda.current_stream(queue.device).wait_stream(queue)
         if any(weight.grad is not None for weight in self._done):
             raise RuntimeError("a weight gets a gradient from elsewhere after its update")
         if not self.early:
             alone = {weight for weight, parts in self._gradients.items() if len(parts) == 1 and weight.grad is None}
-            self.early = alone & self.updated
+            self.early = alone & self.large
         for weight, parts in self._gradients.items():
             for part in parts:
                 weight.grad = part if weight.grad is None else weight.grad + part
         self._gradients, self._done = {}, set()
-        self._held.clear()
-        self._updating.clear()
+        for kept in (self._held, self._updating, self._sent):
+            kept.clear()
 
     def _hold(self, read: Sequence[Tensor], name: str) -> None:
         """Keep what a queue still reads: else its memory would be given to what runs beside."""

@@ -259,11 +259,12 @@ class RecordedStep:
         self.weights = HalfPrecisionWeights(
             large_weights(self.network, self.optimizer) if self.bf16 else {}, self.optimizer, self.average
         )
+        copies, send = self.weights.copies.values(), None
         if self.gradients is not None:
-            self.gradients.send_early(self.weights.copies.values())
-        else:
-            early = self.clip is None and self.weights.one_pass  # a clipped gradient waits for all others
-            self.beside = Beside(self.weights, self.weights.copies.values()) if early else Beside()
+            self.gradients.send_early(copies)
+            send = self.gradients.send
+        early = self.clip is None and self.weights.one_pass  # a clipped gradient waits for all others
+        self.beside = Beside(self.weights if early else None, copies, send)
         self.rates = RecordedRates(self.optimizer, first.image.device)
         with self.rates.read():
             self.recorded = self.record(partial(self._step, self.fast_loss), first.image, first.label)

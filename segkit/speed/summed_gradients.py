@@ -1,7 +1,6 @@
 """Gradients of several processes, summed while backward goes on."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -11,16 +10,21 @@ class SummedGradients:
     """Gradients, summed over the processes in place."""
 
     def __init__(self) -> None:
-        self.sent: list[Any] = []
+        self.sent: list[Callable[[], object]] = []
 
     def send_early(self, tensors: Iterable[Tensor]) -> None:
         """From now on, send the gradient of each of ``tensors`` as soon as backward has it."""
         for tensor in tensors:
             tensor.register_post_accumulate_grad_hook(self._send)
 
+    def send(self, gradient: Tensor) -> Callable[[], object]:
+        """Send a gradient after what is launched by now; what is given lets the GPU wait for the sum."""
+        wait: Callable[[], object] = torch.distributed.all_reduce(gradient, async_op=True).wait
+        return wait
+
     def _send(self, tensor: Tensor) -> None:
-        assert tensor.grad is not None
-        self.sent.append(torch.distributed.all_reduce(tensor.grad, async_op=True))
+        if tensor.grad is not None:  # else it is computed beside backward
+            self.sent.append(self.send(tensor.grad))
 
     def finish(self, others: Iterable[Tensor]) -> None:
         """Send the gradients of ``others`` as one, and let the GPU wait for all."""
@@ -31,6 +35,6 @@ class SummedGradients:
             parts = together.split([gradient.numel() for gradient in gradients])
             for gradient, part in zip(gradients, parts, strict=True):
                 gradient.copy_(part.view(gradient.shape))
-        for work in self.sent:
-            work.wait()
+        for wait in self.sent:
+            wait()
         self.sent.clear()
