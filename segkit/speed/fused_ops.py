@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segkit.speed import beside
+from segkit.speed.beside import Beside
+
 
 def applies(image: Tensor, layer: nn.Conv2d) -> bool:
     """Whether a map is on a GPU and ``layer`` computes in half precision there."""
@@ -41,7 +44,7 @@ def with_bias(values: Tensor, bias: Tensor) -> Tensor:
     """``values + bias``, bias (C,), of a convolution's ``values`` that nobody else holds: they may be changed."""
     if torch.compiler.is_compiling():
         return values + bias.to(values.dtype)[:, None, None]
-    result: Tensor = _Biased.apply(values.contiguous(memory_format=torch.channels_last), bias)
+    result: Tensor = _Biased.apply(values.contiguous(memory_format=torch.channels_last), bias, beside.in_force(bias))
     return result
 
 
@@ -59,19 +62,23 @@ def finished(values: Tensor, layer: nn.Conv2d, added: Tensor | None) -> Tensor:
 
 class _Biased(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, bias: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, values: Tensor, bias: Tensor, taking: Beside | None) -> Tensor:  # type: ignore[override]
         from segkit.speed import triton_kernels as kernels
 
         ctx.mark_dirty(values)
-        ctx.bias_dtype = bias.dtype
+        ctx.bias, ctx.taking = bias, taking
         kernels.add_in_place(values, bias, None, relu=False)
         return values
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:  # type: ignore[override]
         from segkit.speed import triton_kernels as kernels
 
-        return gradient, kernels.sum_rows(_ordered(gradient)).to(ctx.bias_dtype)
+        bias, ordered = ctx.bias, _ordered(gradient)
+        if ctx.taking is None or not ctx.needs_input_grad[1]:
+            return gradient, kernels.sum_rows(ordered).to(bias.dtype), None
+        ctx.taking.take(bias, lambda: kernels.sum_rows(ordered).to(bias.dtype), ordered)
+        return gradient, None, None
 
 
 # The kernels as operations that autograd and torch.compile know. They are imported with the first use, on a GPU.

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from segkit.speed import fused_ops as fused
+from segkit.speed.beside import Beside
 
 pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alone")
 
@@ -51,6 +52,13 @@ def test_with_bias(shape) -> None:
     values = torch.randn(shape).contiguous(memory_format=LAST).requires_grad_()
     bias = torch.randn(shape[1], requires_grad=True)
     same(fused.with_bias(values * 1, bias), values + bias[:, None, None], (values, bias))
+    with Beside() as taking:
+        result = fused.with_bias(values * 1, bias)
+    into = torch.randn_like(result)
+    result.backward(into)
+    assert bias.grad is None
+    taking.finish()
+    torch.testing.assert_close(bias.grad, into.sum((0, 2, 3)), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(2, 16, 6, 4), (1, 24, 2, 2), (3, 512, 4, 6)])
