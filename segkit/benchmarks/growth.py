@@ -16,7 +16,7 @@ import torch
 from segkit.benchmarks.datasets import vary
 from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, case_text
 from segkit.benchmarks.scaling import layers_of_model, model_table
-from segkit.benchmarks.table import Table, file_name, named, rounded
+from segkit.benchmarks.table import Table, file_name, named, network_name, rounded
 from segkit.data.records import Record
 from segkit.distributed.cores import cores
 from segkit.distributed.devices import gpu_indices
@@ -95,8 +95,9 @@ def training_table(programs: Programs, along: str, points: Sequence[tuple[Case, 
             }
         )
     name = gpu_name(programs.gpus if along == "gpus" else programs.gpus[:1])
-    remarks = [f"{name or 'CPU'}, {cores()} cores, {programs.precision}", *failures]
-    stem = file_name(f"growth-{along}", programs.precision, "nhwc", name)
+    model = programs.settings["model"]
+    remarks = [f"{name or 'CPU'}, {cores()} cores; {network_name(model)}, {programs.precision}", *failures]
+    stem = file_name(named(f"growth-{along}", model), programs.precision, "nhwc", name)
     return Table(stem, f"Growth: training, along {along}", rows, remarks)
 
 

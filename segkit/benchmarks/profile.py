@@ -18,7 +18,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.profiler import ProfilerActivity, profile, schedule, tensorboard_trace_handler
 
 from segkit.benchmarks.programs import Programs, case_text
-from segkit.benchmarks.table import Table, file_name
+from segkit.benchmarks.table import Table, file_name, named
 from segkit.benchmarks.train import CASES
 from segkit.config.overrides import override
 from segkit.distributed.devices import one_gpu
@@ -98,7 +98,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         os.path.relpath(path),
         os.path.relpath(folder),
     )
-    name = file_name("profile", programs.precision, "nhwc", gpu_name(programs.gpus))
+    name = file_name(named("profile", settings["model"]), programs.precision, "nhwc", gpu_name(programs.gpus))
     return [Table(name, "Profile: the largest costs of a training step", found.rows(), remarks)]
 
 

@@ -17,7 +17,7 @@ class FakePrograms:
     precision = "bf16"
 
     def __init__(self, settings: dict[str, Any], scratch: Path, gpus: Sequence[int]) -> None:
-        self.gpus, self.records = gpus, []
+        self.settings, self.gpus, self.records = settings, gpus, []
 
     def segkit(self, case: Sequence[int], processes: int = 1) -> Speed:
         height, width, batch = case
@@ -38,6 +38,18 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def by_name(tables: list[Table]) -> dict[str, Table]:
     return {table.name.split("-bf16")[0]: table for table in tables}
+
+
+@pytest.mark.usefixtures("faked")
+def test_another_network_has_tables_of_its_own(tmp_path: Path) -> None:
+    model = resolved(composed("bench", ["model=fpn"]))["model"]
+    settings = {"gpus": "auto", "cases": None, "cache_pictures": [5], "model": model}
+    tables = growth.run(settings, tmp_path)
+    assert {table.name.split("-bf16")[0] for table in tables} == {
+        *(f"growth-{along}-fpn-resnet34" for along in ("area", "batch", "gpus", "model")),
+        "cache",
+    }
+    assert "fpn resnet34" in tables[0].remarks[0]
 
 
 @pytest.mark.usefixtures("faked")
@@ -72,7 +84,9 @@ def test_tables_along_area_batch_and_gpus(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("faked")
 def test_given_cases_take_the_place_of_areas_and_batches(tmp_path: Path) -> None:
-    tables = by_name(growth.run({"gpus": 0, "cases": [[32, 64, 2]], "cache_pictures": [5], "model": {}}, tmp_path))
+    model = resolved(composed("bench", []))["model"]
+    settings = {"gpus": 0, "cases": [[32, 64, 2]], "cache_pictures": [5], "model": model}
+    tables = by_name(growth.run(settings, tmp_path))
     assert list(tables) == ["growth-cases", "cache"]
     assert [(row["gpus"], row["batch_per_gpu"]) for row in tables["growth-cases"].rows] == [(0, 2)]
 
