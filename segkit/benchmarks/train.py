@@ -71,6 +71,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         f"EMA {settings['ema'] or 'off'}; segkit and the bare loop in {programs.precision}",
         peak_text(peak, device, dtype),
         f"TFLOP of a step, by case: {', '.join(work)}",
+        "plain Lightning: one epoch, after one that does not count",
         *(f"segkit's steps, {case}: {text}" for case, text in programs.steps.items() if text),
         *failures,
     ]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 def buffer_name(name: str) -> str:
     """Of the average of a tensor of that name."""
-    return name.replace(".", "_")
+    return "/" + name.replace(".", "/")  # no two names become one, and none that of something else
 
 
 class Averages(nn.Module):

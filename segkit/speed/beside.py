@@ -1,4 +1,4 @@
-"""Gradients of weights, and the updates of these weights, beside the rest of backward: in queues of their own.
+"""Gradients of weights, and the updates of these weights, beside the rest of backward: in CUDA streams of their own.
 
 Backward goes from layer to layer by the gradients of maps alone. Nothing waits for a weight's gradient but its update,
 and nothing for that but the next step. Small kernels leave most of a GPU idle, and updates all of its arithmetic: run
@@ -64,7 +64,7 @@ class Beside:
     ) -> None:
         self.updates, self.large, self.send = updates, {*large}, send
         self.early: set[Tensor] = set()
-        self._queues: dict[str, torch.cuda.Stream] = {}
+        self._streams: dict[str, torch.cuda.Stream] = {}
         self._gradients: dict[Tensor, list[Tensor]] = {}
         self._held: deque[_Held] = deque()
         self._updating: list[Tensor] = []
@@ -79,13 +79,7 @@ class Beside:
         _in_force.pop()
 
     def take(self, weight: Tensor, compute: Callable[[], Tensor], *read: Tensor) -> None:
-        """``compute()`` is the gradient of ``weight``, or a part of it; ``read`` are the maps that it reads.
-
-        Raises:
-            RuntimeError: the weight has been updated: it is used more often than in the first step.
-        """
-        if weight in self._done:
-            raise RuntimeError("a weight gets another gradient after its update")
+        """``compute()`` is the gradient of ``weight``, or a part of it; ``read`` are the maps that it reads."""
         with self._aside(weight.device, "gradients"):
             gradient = compute()
             summed = self.send(gradient) if self.send is not None and weight in self.large else None
@@ -100,6 +94,7 @@ class Beside:
             if not self._done:
                 self.updates.begin(self.early)
             self.updates.update(weight, gradient)
+        torch.autograd.graph.increment_version(weight)  # who has yet to read it is told, and nothing is recorded
         self._done.add(weight)
         self._updating.append(gradient)
 
@@ -109,10 +104,21 @@ class Beside:
         Raises:
             RuntimeError: a weight that has been updated has got a gradient from elsewhere.
         """
+        try:
+            self._hand_over()
+        finally:
+            self.clear()
+
+    def clear(self) -> None:
+        """Give up what is kept for a backward pass: it would keep that pass's maps for ever, as they know of this."""
+        for kept in (self._gradients, self._held, self._updating, self._sent, self._done):
+            kept.clear()
+
+    def _hand_over(self) -> None:
         for summed in self._sent:
             summed()
-        for queue in self._queues.values():
-            torch.cuda.current_stream(queue.device).wait_stream(queue)
+        for stream in self._streams.values():
+            torch.cuda.current_stream(stream.device).wait_stream(stream)
         if any(weight.grad is not None for weight in self._done):
             raise RuntimeError("a weight gets a gradient from elsewhere after its update")
         if not self.early:
@@ -121,13 +127,10 @@ class Beside:
         for weight, parts in self._gradients.items():
             for part in parts:
                 weight.grad = part if weight.grad is None else weight.grad + part
-        self._gradients, self._done = {}, set()
-        for kept in (self._held, self._updating, self._sent):
-            kept.clear()
 
     def _hold(self, read: Sequence[Tensor], name: str) -> None:
-        """Keep what a queue still reads: else its memory would be given to what runs beside."""
-        end = self._queues[name].record_event() if name in self._queues else None
+        """Keep what a stream still reads: else its memory would be given to what runs beside."""
+        end = self._streams[name].record_event() if name in self._streams else None
         self._held.append(_Held(read, end, sum(tensor.nbytes for tensor in read)))
         while sum(held.size for held in self._held) > HELD:
             first = self._held.popleft()
@@ -136,15 +139,15 @@ class Beside:
 
     @contextmanager
     def _aside(self, device: torch.device, name: str, after: str | None = None) -> Iterator[None]:
-        """Launch in the queue of that name, after all that is in the current one, or in another one by now."""
+        """Launch in the stream of that name, after all that is in the current one, or in another one by now."""
         if device.type != "cuda":
             yield
             return
-        if name not in self._queues:
-            self._queues[name] = torch.cuda.Stream(device)
-        queue = self._queues[name]
-        queue.wait_stream(torch.cuda.current_stream(device) if after is None else self._queues[after])
-        with torch.cuda.stream(queue):
+        if name not in self._streams:
+            self._streams[name] = torch.cuda.Stream(device)
+        stream = self._streams[name]
+        stream.wait_stream(torch.cuda.current_stream(device) if after is None else self._streams[after])
+        with torch.cuda.stream(stream):
             yield
 
 

@@ -1,4 +1,4 @@
-"""Functions of torch that pool, enlarge and score maps, on a GPU by kernels of our own.
+"""Functions of torch that pool, enlarge, convolve and score maps, on a GPU by ways of our own.
 
 Whichever module calls them, a network's own or one of a library: a mode of torch's is in force while a step is
 recorded, which costs its calls once. Torch's functions keep wide indices of maxima, enlarge in fp32 under autocast, and
@@ -151,13 +151,13 @@ def _cross_entropy(
     if (weight, size_average, reduce, reduction, label_smoothing) != (None, None, None, "none", 0.0):
         return None
     fits = input.ndim == 4 and input.shape[1] <= MOST and target.shape == input[:, 0].shape
-    if not (fits and _counts(input) and input.dtype == torch.float32 and target.dtype == torch.int64):
+    if not (fits and _on_gpu(input) and input.dtype == torch.float32 and target.dtype == torch.int64):
         return None
     result: Tensor = _CrossEntropy.apply(input, target, ignore_index)
     return result
 
 
-def _counts(logits: Tensor) -> bool:
+def _on_gpu(logits: Tensor) -> bool:
     return logits.is_cuda
 
 
@@ -212,17 +212,16 @@ class _CrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, label: Tensor, ignored: int) -> Tensor:  # type: ignore[override]
         from segkit.speed import triton_loss
 
-        losses, sums = triton_loss.cross_entropy(logits, label, ignored)
-        ctx.save_for_backward(logits, label, sums)
+        ctx.save_for_backward(logits, label)
         ctx.ignored = ignored
-        return losses
+        return triton_loss.cross_entropy(logits, label, ignored)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         from segkit.speed import triton_loss
 
-        logits, label, sums = ctx.saved_tensors
-        return triton_loss.cross_entropy_backward(gradient, logits, label, sums, ctx.ignored), None, None
+        logits, label = ctx.saved_tensors
+        return triton_loss.cross_entropy_backward(gradient, logits, label, ctx.ignored), None, None
 
 
 class _Mean(torch.autograd.Function):

@@ -48,7 +48,7 @@ class HalfPrecisionWeights:
         optimizer: any of torch's kind. `Adam` and `AdamW` update these weights in one pass over memory; with another
             one gradients are widened, it takes its own step, and the copies are made anew.
 
-        average: whose averages are brought up to date with every step. In one pass alone.
+        average: with every step its averages are brought up to date, where `updates_in_one_pass` holds.
 
     Attributes:
         copies: name → the copy, which gets the gradient.

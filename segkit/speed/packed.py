@@ -48,10 +48,10 @@ class PackedConvolution(nn.Module):
         given = self._weight, self._bias, *self._geometry
         if added is None:
             return torch.ops.mkldnn._convolution_pointwise(image, *given, self._activation, [], "")
+        added = added.to(self._weight.dtype, memory_format=torch.channels_last)
         if added.shape[-2:] == (1, 1):  # oneDNN "could not create a memory" for such a sum
             result = torch.ops.mkldnn._convolution_pointwise(image, *given, "none", [], "") + added
             return result if self._activation == "none" else getattr(F, self._activation)(result)
-        added = added.to(self._weight.dtype, memory_format=torch.channels_last)
         activation = None if self._activation == "none" else self._activation
         return torch.ops.mkldnn._convolution_pointwise.binary(image, added, *given, "add", 1.0, activation, [], "")
 

@@ -86,6 +86,7 @@ class RecordedStep:
         self.gradients = SummedGradients() if processes > 1 else None
         self.weights = HalfPrecisionWeights({}, optimizer)
         self.recorded: Recorded | None = None
+        self.beside: Beside | None = None
         self.forget()
 
     def __call__(self, image: Tensor, label: Tensor) -> Tensor:
@@ -120,7 +121,10 @@ class RecordedStep:
         if self.recorded is not None:
             self.recorded.close()
         self.recorded, self.trying = None, False
-        self.beside: Beside | None = None
+        for pending in (self.beside, self.gradients):
+            if pending is not None:
+                pending.clear()
+        self.beside = None
         self.weights.zero_grad()
         self.weights = HalfPrecisionWeights({}, self.optimizer)
         restore(self.network)
@@ -135,14 +139,15 @@ class RecordedStep:
             value = loss(image, label, self.weights.copies)
         with torch.autocast(image.device.type, enabled=False):
             (value / self.processes).backward()
+            if self.gradients is not None:
+                self.gradients.wait()
             if self.beside is not None:
                 self.beside.finish()
-            copies = self.weights.copies
-            others = [weight for name, weight in self.network.named_parameters() if name not in copies]
+            others = [p for name, p in self.network.named_parameters() if name not in self.weights.copies]
             if self.gradients is not None:
                 self.gradients.finish(others)
             if self.clip is not None:
-                nn.utils.clip_grad_norm_([*others, *copies.values()], self.clip)
+                nn.utils.clip_grad_norm_([*others, *self.weights.copies.values()], self.clip)
             self.weights.step()
         return value.detach()
 
@@ -207,8 +212,8 @@ class RecordedStep:
     def _end_trial(self, reason: str | None) -> None:
         if reason is None:
             self.settings = trial.settings(self.watched, self.optimizer)
-            parts = [f"{len(self.swapped)} layers fused"] if self.swapped else []
-            parts = ["bf16 weights held twice"] * bool(self.weights.copies) + parts
+            parts = ["bf16 weights held twice"] * bool(self.weights.copies)
+            parts += [f"{len(self.swapped)} layers fused"] * bool(self.swapped)
             log.info("fast step: recorded%s", f" ({', '.join(parts)})" if parts else "")
         else:
             self.close()
@@ -222,7 +227,8 @@ class RecordedStep:
         reason = self.reason
         if len(steps) < TRIED:
             reason = "batches are of too many shapes"
-        elif steps[0].before is not None:
+        else:
+            assert steps[0].before is not None
             reason = reason or trial.unfit(self.modules, self.optimizer, steps[0].before, now)
         if not self._agreed(reason is None):
             return reason or ELSEWHERE
@@ -233,8 +239,7 @@ class RecordedStep:
         if not self._agreed(reason is None):
             return reason or ELSEWHERE
         found = [self._difference(step) for step in steps]  # all of them: processes take them together
-        number, difference = next(((i, text) for i, text in enumerate(found, 1) if text), (0, ""))
-        reason = f"{difference} (step {number})" if number else None
+        reason = next((f"{text} (step {number})" for number, text in enumerate(found, 1) if text), None)
         return None if self._agreed(reason is None) else reason or ELSEWHERE
 
     def _difference(self, step: trial.PlainStep) -> str | None:
@@ -289,8 +294,7 @@ class RecordedStep:
         return bool(all_of_them)
 
     def _settings_changed(self) -> None:
-        name = trial.changed(self.settings, trial.settings(self.watched, self.optimizer))
         if self.replays >= LASTING:
-            self.forget()
-        else:
-            self._end_trial(f"{name} changes all the time")
+            return self.forget()
+        name = trial.changed(self.settings, trial.settings(self.watched, self.optimizer))
+        self._end_trial(f"{name} changes all the time")

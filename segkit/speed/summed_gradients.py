@@ -26,8 +26,18 @@ class SummedGradients:
         if tensor.grad is not None:  # else it is computed beside backward
             self.sent.append(self.send(tensor.grad))
 
+    def wait(self) -> None:
+        """Let the GPU wait for what was sent early."""
+        for wait in self.sent:
+            wait()
+        self.clear()
+
+    def clear(self) -> None:
+        """Give up what was sent: the pass that it was part of has failed, or is over."""
+        self.sent.clear()
+
     def finish(self, others: Iterable[Tensor]) -> None:
-        """Send the gradients of ``others`` as one, and let the GPU wait for all."""
+        """Sum the gradients of ``others``, sent as one."""
         gradients = [tensor.grad for tensor in others if tensor.grad is not None]
         if gradients:
             together = torch.cat([gradient.flatten() for gradient in gradients])
@@ -35,6 +45,3 @@ class SummedGradients:
             parts = together.split([gradient.numel() for gradient in gradients])
             for gradient, part in zip(gradients, parts, strict=True):
                 gradient.copy_(part.view(gradient.shape))
-        for wait in self.sent:
-            wait()
-        self.sent.clear()

@@ -12,26 +12,24 @@ VALUES = 2048
 """Logits that a program takes at a time."""
 
 
-def cross_entropy(logits: Tensor, label: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
-    """-ln of the probability of each pixel's class, and what `cross_entropy_backward` asks for.
+def cross_entropy(logits: Tensor, label: Tensor, ignored: int) -> Tensor:
+    """-ln of the probability of each pixel's class: float32 (B, H, W).
 
     Args:
         logits: float32 (B, C, H, W), in any order in memory.
-        label: int64 (B, H, W): a class, or ``ignored``, where the loss is 0. Of other values it is no number.
-
-    Returns:
-        float32 (B, H, W) each: the losses, and the logarithm of the sum of a pixel's exponentials.
+        label: int64 (B, H, W): a class, or ``ignored``, where loss and gradient are 0 whatever the logits. Of other
+            values the loss is no number.
     """
-    losses, sums = (torch.empty(label.shape, device=logits.device) for _ in range(2))
-    _cross_entropy[_grid(logits)](logits, label.contiguous(), losses, sums, *_places(logits), ignored, **_tile(logits))
-    return losses, sums
+    losses = torch.empty(label.shape, device=logits.device)
+    _cross_entropy[_grid(logits)](logits, label.contiguous(), losses, *_places(logits), ignored, **_tile(logits))
+    return losses
 
 
-def cross_entropy_backward(gradient: Tensor, logits: Tensor, label: Tensor, sums: Tensor, ignored: int) -> Tensor:
+def cross_entropy_backward(gradient: Tensor, logits: Tensor, label: Tensor, ignored: int) -> Tensor:
     """The gradient of `cross_entropy` with respect to the logits, in their order in memory."""
     result = torch.empty_like(logits)
     _cross_entropy_backward[_grid(logits)](
-        gradient.contiguous(), logits, label.contiguous(), sums, result, *result.stride(), *_places(logits), ignored,
+        gradient.contiguous(), logits, label.contiguous(), result, *result.stride(), *_places(logits), ignored,
         **_tile(logits),
     )  # fmt: skip
     return result
@@ -61,7 +59,7 @@ def _offset(pixel, channel, height, width, per_picture, per_class, per_row, per_
 
 @triton.jit(do_not_specialize=["pixels", "height", "width", "ignored"])
 def _cross_entropy(
-    logits, label, losses, sums, pixels, classes, height, width, per_picture, per_class, per_row, per_column, ignored,
+    logits, label, losses, pixels, classes, height, width, per_picture, per_class, per_row, per_column, ignored,
     TILE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     place = tl.program_id(0) * TILE + tl.arange(0, TILE)
@@ -69,19 +67,18 @@ def _cross_entropy(
     inside = (pixel < pixels) & (channel < classes)
     at = _offset(pixel, channel, height, width, per_picture, per_class, per_row, per_column)
     value = tl.where(channel < classes, tl.load(logits + at, mask=inside, other=0), -float("inf"))
-    largest = tl.max(value, 1)
-    total = largest + tl.log(tl.sum(tl.exp(value - largest[:, None]), 1))
+    value -= tl.max(value, 1)[:, None]
+    total = tl.log(tl.sum(tl.exp(value), 1))
     chosen = tl.load(label + place, mask=place < pixels, other=0)
     of_class = tl.sum(tl.where(channel == chosen[:, None], value, 0), 1)
     known = (chosen >= 0) & (chosen < classes)
     loss = tl.where(chosen == ignored, 0.0, tl.where(known, total - of_class, float("nan")))
     tl.store(losses + place, loss, mask=place < pixels)
-    tl.store(sums + place, total, mask=place < pixels)
 
 
 @triton.jit(do_not_specialize=["pixels", "height", "width", "ignored"])
 def _cross_entropy_backward(
-    gradient, logits, label, sums, result, to_picture, to_class, to_row, to_column,
+    gradient, logits, label, result, to_picture, to_class, to_row, to_column,
     pixels, classes, height, width, per_picture, per_class, per_row, per_column, ignored,
     TILE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
@@ -89,11 +86,12 @@ def _cross_entropy_backward(
     pixel, channel = place[:, None], tl.arange(0, WIDTH)[None]
     inside = (pixel < pixels) & (channel < classes)
     at = _offset(pixel, channel, height, width, per_picture, per_class, per_row, per_column)
-    value = tl.load(logits + at, mask=inside, other=0)
-    total = tl.load(sums + place, mask=place < pixels, other=0)[:, None]
+    value = tl.where(channel < classes, tl.load(logits + at, mask=inside, other=0), -float("inf"))
+    share = tl.exp(value - tl.max(value, 1)[:, None])
+    share /= tl.sum(share, 1)[:, None]
     chosen = tl.load(label + place, mask=place < pixels, other=0)[:, None]
     given = tl.load(gradient + place, mask=place < pixels, other=0)[:, None]
-    found = given * (tl.exp(value - total) - tl.where(channel == chosen, 1.0, 0.0))
+    found = given * (share - tl.where(channel == chosen, 1.0, 0.0))
     found = tl.where(chosen == ignored, 0.0, found)
     at = _offset(pixel, channel, height, width, to_picture, to_class, to_row, to_column)
     tl.store(result + at, found, mask=inside)

@@ -12,6 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from segkit.speed.triton_kernels import WIDTH, place, row_stride, tiles
+from segkit.speed.triton_kernels import relu as relu_of
 from segkit.speed.triton_norm_sums import Statistics, keep_gradients, keep_moments
 
 PROGRAMS = 528
@@ -144,8 +145,8 @@ def _normalise(
     value = value * tl.load(scale + channel, mask=there, other=0) + tl.load(shift + channel, mask=there, other=0)
     if ADDED:
         value += tl.load(added + at, mask=inside, other=0).to(tl.float32)
-    if RELU:  # NaN stays NaN, as in torch: else a spoiled weight would be seen by nobody
-        value = tl.maximum(value, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    if RELU:
+        value = relu_of(value)
     tl.store(result + at, value.to(result.dtype.element_ty), mask=inside)
 
 

@@ -32,7 +32,7 @@ TYPES |= dict.fromkeys(
     (*OF_CHANNELS, "running_mean", "running_var", "square", "rate", "corrections", "average", "share"), SUM
 )
 TILE = {"TILE": 64, "WIDTH": 64}
-LOSS = ("gradient", "logits", "losses", "sums", "result")
+LOSS = ("gradient", "logits", "losses", "result")
 OTHER_TYPES = {"_first_layer": {"weight": MAP}, "_cross_entropy": {"label": COUNT, **dict.fromkeys(LOSS, SUM)}}
 """Of arguments that some kernels call as others do."""
 

@@ -1,6 +1,7 @@
 """Gradients of weights, taken out of backward and computed beside it, held against torch's."""
 
 import copy
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -123,8 +124,50 @@ def test_a_weight_used_more_often_after_its_update_is_an_error() -> None:
         conv.zero_grad()
     with FastFunctions(), taking:
         result = conv(conv(image)).sum()
-    with pytest.raises(RuntimeError, match="another gradient after its update"):
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         result.backward()
+
+
+def test_a_weight_that_is_read_again_after_its_update_is_an_error() -> None:
+    """Without a gradient of its own there, nothing but the reader can tell."""
+    conv, image = nn.Conv2d(4, 4, 3, padding=1, bias=False), torch.randn(1, 4, 5, 5)
+    inner = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+    taking = Beside(_Noted(), [conv.weight])
+
+    def loss() -> Tensor:
+        with FastFunctions(), taking:
+            first = torch.conv2d(inner(image), conv.weight.detach(), padding=1)
+            return conv(first).sum()
+
+    loss().backward()
+    taking.finish()
+    again = loss()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        again.backward()
+
+
+def test_nothing_is_kept_of_a_pass_that_fails() -> None:
+    class Failing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, image):
+            return image * 1
+
+        @staticmethod
+        def backward(ctx, gradient):
+            raise ValueError("out of memory")
+
+    first, second = (nn.Conv2d(4, 4, 3, padding=1, bias=False) for _ in range(2))
+    taking = Beside()
+    with FastFunctions(), taking:
+        image = first(torch.randn(1, 4, 5, 5)) * 2
+        held = weakref.ref(image)
+        result = second(Failing.apply(second(image))).sum()
+    with pytest.raises(ValueError, match="out of memory"):
+        result.backward()
+    del image, result
+    assert held() is not None
+    taking.clear()
+    assert held() is None
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])

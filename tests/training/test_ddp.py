@@ -41,15 +41,22 @@ class Halves:
 
 
 class Layers(nn.Module):
-    """Two that are held twice, of which the second one's gradient is computed beside the rest, and one that is not."""
+    """Two that are held twice, of which the second one's gradient is computed beside the rest, and one that is not.
+
+    Of another one, which is used twice, one gradient comes from beside and one from autograd.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         first, second = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1, bias=False)
         self.layers = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Conv2d(16, 2, 1))
 
+        self.both = nn.Conv2d(16, 16, 3, padding=1, bias=False)
+
     def forward(self, image: Tensor) -> Tensor:
-        return self.layers(image / 255)
+        image = self.layers[:2](image / 255)
+        image = self.both(image) + self.both(image.float())  # the latter is of a dtype that is not taken
+        return self.layers[2:](image)
 
 
 class Replay:
