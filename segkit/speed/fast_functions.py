@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.modules.utils import _pair
 from torch.overrides import TorchFunctionMode
 
 from segkit.speed import beside
@@ -29,8 +30,8 @@ class FastFunctions(TorchFunctionMode):
         return func(*args, **kwargs) if result is None else result
 
 
-def _applies(image: Tensor) -> bool:
-    return image.is_cuda and image.dtype in (torch.bfloat16, torch.float16) and image.ndim == 4
+def _applies(image: Tensor, *dtypes: torch.dtype) -> bool:
+    return image.is_cuda and image.dtype in (dtypes or (torch.bfloat16, torch.float16)) and image.ndim == 4
 
 
 def _max_pool2d(
@@ -115,7 +116,7 @@ def _conv2d(
     taking = beside.in_force(weight)
     if taking is None or not _applies(input) or bias is not None or isinstance(padding, str):
         return None
-    stride, padding, dilation = (list(_two(value)) for value in (stride, padding, dilation))
+    stride, padding, dilation = (_pair(value) for value in (stride, padding, dilation))
     given = (stride, padding, dilation, False, [0, 0], groups)
 
     def forward(image: Tensor, weight: Tensor) -> Tensor:
@@ -127,10 +128,6 @@ def _conv2d(
 
     way = beside.Way(forward, partial(gradients, of_image=True), partial(gradients, of_image=False))
     return beside.computed(taking, way, input, weight)
-
-
-def _two(value: Any) -> Any:
-    return value if isinstance(value, tuple | list) else (value, value)
 
 
 MOST = 64
@@ -150,15 +147,12 @@ def _cross_entropy(
     """As torch's, of each pixel; None where it is torch's to compute."""
     if (weight, size_average, reduce, reduction, label_smoothing) != (None, None, None, "none", 0.0):
         return None
-    fits = input.ndim == 4 and input.shape[1] <= MOST and target.shape == input[:, 0].shape
-    if not (fits and _on_gpu(input) and input.dtype == torch.float32 and target.dtype == torch.int64):
+    if not _applies(input, torch.float32) or input.shape[1] > MOST:
+        return None
+    if target.dtype != torch.int64 or target.shape != input[:, 0].shape:
         return None
     result: Tensor = _CrossEntropy.apply(input, target, ignore_index)
     return result
-
-
-def _on_gpu(logits: Tensor) -> bool:
-    return logits.is_cuda
 
 
 WAYS: Mapping[Any, Callable[..., Tensor | None]] = {

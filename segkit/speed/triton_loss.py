@@ -57,17 +57,26 @@ def _offset(pixel, channel, height, width, per_picture, per_class, per_row, per_
     return at + channel * per_class
 
 
+@triton.jit
+def _shifted(logits, place, channel, pixels, classes, height, width, per_picture, per_class, per_row, per_column):
+    """Logits of some pixels, less the largest of each, which exponentials neither overflow of nor lose digits by."""
+    pixel = place[:, None]
+    at = _offset(pixel, channel, height, width, per_picture, per_class, per_row, per_column)
+    value = tl.load(logits + at, mask=(pixel < pixels) & (channel < classes), other=0)
+    value = tl.where(channel < classes, value, -float("inf"))
+    return value - tl.max(value, 1)[:, None]
+
+
 @triton.jit(do_not_specialize=["pixels", "height", "width", "ignored"])
 def _cross_entropy(
     logits, label, losses, pixels, classes, height, width, per_picture, per_class, per_row, per_column, ignored,
     TILE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     place = tl.program_id(0) * TILE + tl.arange(0, TILE)
-    pixel, channel = place[:, None], tl.arange(0, WIDTH)[None]
-    inside = (pixel < pixels) & (channel < classes)
-    at = _offset(pixel, channel, height, width, per_picture, per_class, per_row, per_column)
-    value = tl.where(channel < classes, tl.load(logits + at, mask=inside, other=0), -float("inf"))
-    value -= tl.max(value, 1)[:, None]
+    channel = tl.arange(0, WIDTH)[None]
+    value = _shifted(
+        logits, place, channel, pixels, classes, height, width, per_picture, per_class, per_row, per_column
+    )
     total = tl.log(tl.sum(tl.exp(value), 1))
     chosen = tl.load(label + place, mask=place < pixels, other=0)
     of_class = tl.sum(tl.where(channel == chosen[:, None], value, 0), 1)
@@ -83,15 +92,15 @@ def _cross_entropy_backward(
     TILE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     place = tl.program_id(0) * TILE + tl.arange(0, TILE)
-    pixel, channel = place[:, None], tl.arange(0, WIDTH)[None]
-    inside = (pixel < pixels) & (channel < classes)
-    at = _offset(pixel, channel, height, width, per_picture, per_class, per_row, per_column)
-    value = tl.where(channel < classes, tl.load(logits + at, mask=inside, other=0), -float("inf"))
-    share = tl.exp(value - tl.max(value, 1)[:, None])
+    channel = tl.arange(0, WIDTH)[None]
+    value = _shifted(
+        logits, place, channel, pixels, classes, height, width, per_picture, per_class, per_row, per_column
+    )
+    share = tl.exp(value)
     share /= tl.sum(share, 1)[:, None]
     chosen = tl.load(label + place, mask=place < pixels, other=0)[:, None]
     given = tl.load(gradient + place, mask=place < pixels, other=0)[:, None]
     found = given * (share - tl.where(channel == chosen, 1.0, 0.0))
     found = tl.where(chosen == ignored, 0.0, found)
-    at = _offset(pixel, channel, height, width, to_picture, to_class, to_row, to_column)
-    tl.store(result + at, found, mask=inside)
+    at = _offset(place[:, None], channel, height, width, to_picture, to_class, to_row, to_column)
+    tl.store(result + at, found, mask=(place[:, None] < pixels) & (channel < classes))

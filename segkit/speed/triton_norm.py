@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segkit.speed.triton_kernels import WIDTH, place, row_stride, tiles
 from segkit.speed.triton_kernels import relu as relu_of
-from segkit.speed.triton_norm_sums import Statistics, keep_gradients, keep_moments
+from segkit.speed.triton_norm_sums import Statistics, keep_gradients, keep_moments, passed
 
 PROGRAMS = 528
 """Programs of a kernel that leaves partial sums: four for each multiprocessor of an H200, and always as many."""
@@ -177,13 +177,12 @@ def normalise_backward(
     grid, tile, partial = _partial_sums(values)
     programs = grid[0]
     added = None if result is None else torch.empty_like(values)
-    # 0: no ReLU; 1: what it passed is seen by the normalised value; 2: by the result. Other maps are not looked at.
-    passed = 0 if not relu else 1 if result is None else 2
+    seen = passed(relu, result)  # other maps are not looked at
     apart = row_stride(gradient)
     _sum_gradients[grid](
         gradient, apart, values if other is None else other, values, values if result is None else result,
         values if added is None else added, found.mean, found.scale, found.shift, partial, rows, channels, programs,
-        OTHER=other is not None, PASSED=passed, num_warps=8, **tile,
+        OTHER=other is not None, PASSED=seen, num_warps=8, **tile,
     )  # fmt: skip
     sums, factors = torch.empty(2, channels, device=values.device), torch.empty(3, channels, device=values.device)
     _finish_gradients[(triton.cdiv(channels, SUMS["LANES"]),)](
@@ -194,7 +193,7 @@ def normalise_backward(
     _gradient_before[grid](
         gradient if added is None else added, apart if added is None else channels,
         values, found.scale, found.shift, factors, before, rows, channels,
-        MASKED=passed == 1, num_warps=8, **tile,
+        MASKED=seen == 1, num_warps=8, **tile,
     )  # fmt: skip
     return before, sums[0], sums[1], added
 

@@ -16,6 +16,11 @@ class Statistics(NamedTuple):
     shift: Tensor
 
 
+def passed(relu: bool, result: Tensor | None) -> int:
+    """Which values tell backward what a ReLU passed: 0 = there was none, 1 = the normalised ones, 2 = the result's."""
+    return 0 if not relu else 1 if result is None else 2
+
+
 @triton.jit
 def keep_moments(
     total, squares, values, weight, bias, running_mean, running_var, batches, offset, found, rows, channel, channels,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from segkit.speed.triton_kernels import relu as relu_of
 from segkit.speed.triton_kernels import row_stride
-from segkit.speed.triton_norm_sums import Statistics, keep_gradients, keep_moments
+from segkit.speed.triton_norm_sums import Statistics, keep_gradients, keep_moments, passed
 
 ROWS = 2048
 """Positions of a map up to which it is small."""
@@ -90,12 +90,11 @@ def normalise_backward_at_once(
     channels = values.shape[1]
     before, sums = torch.empty_like(values), torch.empty(2, channels, device=values.device)
     added = None if result is None else torch.empty_like(values)
-    passed = 0 if not relu else 1 if result is None else 2
     grid, tile = _tile(values)
     _normalise_backward_at_once[grid](
         gradient, row_stride(gradient), values if other is None else other, values,
         values if result is None else result, values if added is None else added, weight, *found, sums, before,
-        values.numel() // channels, channels, OTHER=other is not None, PASSED=passed, **tile,
+        values.numel() // channels, channels, OTHER=other is not None, PASSED=passed(relu, result), **tile,
     )  # fmt: skip
     return before, sums[0], sums[1], added
 

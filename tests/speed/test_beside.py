@@ -21,7 +21,7 @@ LAST = torch.channels_last
 def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The GPU where there is one, its convolutions without TF32; all dtypes are taken."""
     monkeypatch.setattr("torch.backends.cudnn.allow_tf32", False)
-    monkeypatch.setattr(fast_functions, "_applies", lambda image: True)
+    monkeypatch.setattr(fast_functions, "_applies", lambda image, *dtypes: True)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         yield
 

@@ -87,7 +87,7 @@ def train_halves(precision: Any, clip: float | None, whole_steps: bool) -> tuple
     With bf16 they are whole only where a weight is updated within backward.
     """
     RecordedStep.record, mixed_precision.LARGE = Replay, 256  # type: ignore[assignment]
-    fast_functions._applies = lambda image: image.dtype == torch.bfloat16
+    fast_functions._applies = lambda image, *dtypes: not dtypes and image.dtype == torch.bfloat16  # on the CPU too
     SegmentationTask.takes_whole_steps = lambda self: whole_steps  # type: ignore[method-assign]
     together = torch.distributed.is_initialized()
     seed_everything(torch.distributed.get_rank() if together else 0, verbose=False)  # rank 0's weights are to count
