@@ -4,14 +4,13 @@ It is what a step costs when its kernels are all there is: bf16 autocast, channe
 together, fused Adam, and at batch 1 the whole step as one CUDA graph. Nothing of :mod:`segkit.speed` is in it. With
 ``smp`` the network is segmentation_models_pytorch's of the same name, and nothing is compiled: a plain loop.
 
-``python -m segkit.benchmarks.bare '{"gpu": 0, "precision": "bf16", "cases": [[160, 576, 16]], …}'`` prints its figures
-as JSON in its last line; :mod:`segkit.benchmarks.programs` says what it is given.
+:mod:`segkit.benchmarks.programs` starts it, and says what it is given.
 """
 
 import importlib
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -20,7 +19,6 @@ from torch import Tensor, nn
 
 from segkit.benchmarks.timing import median_step_ms
 from segkit.config.instantiate import build
-from segkit.errors import UserError
 from segkit.losses.auxiliary import with_auxiliary
 
 WARM_UP = 20
@@ -43,15 +41,8 @@ def has_smp_name(model: Mapping[str, Any]) -> bool:
 
 
 def smp_network(model: Mapping[str, Any]) -> nn.Module:
-    """segmentation_models_pytorch's network of a model's name, as it makes it, for pictures 0…255.
-
-    Raises:
-        UserError: the package is not installed.
-    """
-    try:
-        smp = importlib.import_module("segmentation_models_pytorch")
-    except ImportError as error:
-        raise UserError("peers=[smp]: it is not installed; pip install segmentation-models-pytorch") from error
+    """segmentation_models_pytorch's network of a model's name, as it makes it, for pictures 0…255."""
+    smp = importlib.import_module("segmentation_models_pytorch")
     name = SMP[model["decoder"]["_target_"].rpartition(".")[2]]
     return nn.Sequential(_Scaled(), smp.create_model(name, model["encoder"], encoder_weights=None, classes=2))
 
@@ -65,26 +56,16 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), label.long())
 
 
-def measure(spec: dict[str, Any]) -> dict[str, Any]:
-    """Under ``cases`` what ``measure_case`` says of each."""
+def measure(spec: dict[str, Any]) -> dict[str, float | None]:
+    """Median ``step_ms`` and ``peak_memory_gib`` (None on the CPU) of a case."""
     device = torch.device("cpu" if spec["gpu"] is None else f"cuda:{spec['gpu']}")
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    return {"cases": [measure_case(spec, case, device) for case in spec["cases"]]}
-
-
-def measure_case(spec: dict[str, Any], case: Sequence[int], device: torch.device) -> dict[str, float | None]:
-    """Median ``step_ms`` and ``peak_memory_gib`` (None on the CPU)."""
     on_gpu = device.type == "cuda"
-    height, width, batch = case
-    torch.manual_seed(spec["seed"])
     if on_gpu:
-        torch._dynamo.reset()  # or the second case would be compiled for any size
-        torch.cuda.init()
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.set_device(device)
+    height, width, batch = spec["case"]
+    torch.manual_seed(spec["seed"])
     smp = spec["smp"]
     network = smp_network(spec["model"]) if smp else build_network(spec["model"])
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -130,5 +111,6 @@ def as_graph(step: Callable[[], None]) -> Callable[[], None]:
     return graph.replay
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure what the command line's JSON says, and print the figures as JSON."""
     print(json.dumps(measure(json.loads(sys.argv[1]))))

@@ -3,8 +3,7 @@
 Eager, fp32, channels first; every epoch, the loader's workers decode each PNG with OpenCV, resize it, mirror it at
 random and turn it into floats. Nothing in it is slow on purpose: it follows Lightning's and PyTorch's documentation.
 
-``python -m segkit.benchmarks.plain '{"gpu": 0, "cases": [[160, 576, 16]], "roots": …}'`` prints its figures as JSON in
-its last line; :mod:`segkit.benchmarks.programs` says what it is given.
+:mod:`segkit.benchmarks.programs` starts it, and says what it is given.
 """
 
 import json
@@ -92,22 +91,12 @@ class EpochClock(Callback):
         return time.perf_counter()
 
 
-def measure(spec: dict[str, Any]) -> dict[str, Any]:
-    """Under ``cases`` what ``measure_case`` says of each."""
-    pairs = zip(spec["cases"], spec["roots"], strict=True)
-    return {"cases": [measure_case(spec, case, root) for case, root in pairs]}
-
-
-def measure_case(spec: dict[str, Any], case: Sequence[int], root: str) -> dict[str, float | None]:
-    """Median ``images_per_second`` of all epochs but the first, and ``peak_memory_gib`` (None on the CPU)."""
+def measure(spec: dict[str, Any]) -> dict[str, float | None]:
+    """Median ``step_ms`` of all epochs but the first, loader included, and ``peak_memory_gib`` (None on the CPU)."""
     on_gpu = spec["gpu"] is not None
-    height, width, batch = case
+    height, width, batch = spec["case"]
     seed_everything(spec["seed"])
-    if on_gpu:
-        torch.cuda.init()
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(spec["gpu"])
-    records = KittiRoadDataModule(root, [height, width], batch, split="none").records("train")
+    records = KittiRoadDataModule(spec["root"], [height, width], batch, split="none").records("train")
     loader = DataLoader(
         RoadPictures(records, height, width),
         batch_size=batch,
@@ -127,8 +116,10 @@ def measure_case(spec: dict[str, Any], case: Sequence[int], root: str) -> dict[s
     )
     trainer.fit(PlainTask(build_network(spec["model"]), spec["algorithm"]), loader)
     memory = torch.cuda.max_memory_allocated(spec["gpu"]) / 2**30 if on_gpu else None
-    return {"images_per_second": len(records) / median(clock.seconds[1:]), "peak_memory_gib": memory}
+    step_ms = 1000 * median(clock.seconds[1:]) / len(loader)
+    return {"step_ms": step_ms, "peak_memory_gib": memory}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure what the command line's JSON says, and print the figures as JSON in the last line."""
     print("\n" + json.dumps(measure(json.loads(sys.argv[1]))))

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import starmap
 from pathlib import Path
@@ -17,12 +18,26 @@ import yaml
 
 from segkit.benchmarks.datasets import labelled_pictures, repeat
 from segkit.config.overrides import override
+from segkit.distributed.cores import cores
 from segkit.distributed.devices import lightning_precision
 from segkit.errors import UserError
 from segkit.runs.read import read_result
 
 TRAIN = ("-c", "from segkit.cli import main; main(['train'])")
 """Words for Python that are ``train.py``, also where segkit is installed without it."""
+
+TRAIN_IMPORTS = ("segkit.training.fit", "segkit.training.task", "segkit.predict.predictor", "segkit.predict.writers")
+"""What ``train.py`` imports only once its settings are checked, with torch and Lightning among it."""
+
+SEGKIT, PLAIN, BARE = "segkit", "plain Lightning", "bare loop"
+SMP = "segmentation_models.pytorch, plain loop"
+
+IMPORTS = {
+    PLAIN: ("segkit.benchmarks.plain", ["torchvision"]),
+    BARE: ("segkit.benchmarks.bare", ["torchvision", "torch._inductor.compile_fx"]),
+    SMP: ("segkit.benchmarks.bare", ["segmentation_models_pytorch"]),
+}
+"""Of the other programs: their module, and what it imports only when it measures."""
 
 UNCOUNTED = 2
 """Epochs at the start of ``train.py`` that do not count: caches fill, kernels are compiled and chosen."""
@@ -44,6 +59,53 @@ def case_text(case: Case) -> str:
 
 class ProgramError(UserError):
     """A program that is measured has failed; the message ends with what it said last."""
+
+
+class Started:
+    """A Python program that has imported what takes long, and waits for its turn. Leaving it as a context ends it.
+
+    Args:
+        name: for messages.
+        imports: modules that it imports before it waits.
+        code: what it does then.
+        arguments: its command line.
+    """
+
+    def __init__(self, name: str, imports: Sequence[str], code: str, arguments: Sequence[str]) -> None:
+        self.name = name
+        program = f"import {', '.join(imports)}; print('ready', flush=True); input(); {code}"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", program, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=as_a_user() | ENVIRONMENT,
+        )
+
+    def __enter__(self) -> "Started":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def wait_until_ready(self) -> None:
+        """Return once it waits for its turn, or has ended."""
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+
+    def output(self) -> str:
+        """Let it go on; what it writes to its standard output until it ends.
+
+        Raises:
+            ProgramError: its exit code is not 0.
+        """
+        output, errors = self._process.communicate("\n")
+        if self._process.returncode:
+            last = "\n".join(errors.strip().splitlines()[-LAST_LINES:])
+            raise ProgramError(f"{self.name} failed (exit code {self._process.returncode}):\n{last}")
+        return output
 
 
 @dataclass(frozen=True)
@@ -96,10 +158,59 @@ class Programs:
         Raises:
             ProgramError: it failed.
         """
-        folder = self.scratch / "run"
-        place = override("hydra.run.dir", str(folder))
+        with self._started_train(case, processes, epochs, more) as started:
+            return self._trained(case, started)
+
+    def compared(self, cases: Sequence[Case], smp: bool) -> Iterator[tuple[str, Case, Speed | ProgramError]]:
+        """Each program in each case; with ``smp`` that package's network too.
+
+        One at a time, but as many as there are cores start together, before the first of them has its turn: starting
+        one takes longer than measuring it, and would disturb another that is measured.
+        """
+        # Ours first: it finds the pictures as little in memory as a user does.
+        plan = [(name, case) for name in (SEGKIT, PLAIN, BARE, *([SMP] if smp else [])) for case in cases]
+        while plan:
+            group, plan = plan[: cores()], plan[cores() :]
+            with ExitStack() as together:
+                started = [together.enter_context(self._started(name, case)) for name, case in group]
+                for program in started:
+                    program.wait_until_ready()
+                for (name, case), program in zip(group, started, strict=True):
+                    yield name, case, self._measured(name, case, program)
+
+    def _started(self, name: str, case: Case) -> Started:
+        if name == SEGKIT:
+            return self._started_train(case, 1, self.settings["epochs"])
+        gpu = self.gpus[0] if self.gpus else None
+        asked = {key: self.settings[key] for key in ("seed", "model", "algorithm", "ema")}
+        spec = asked | {"gpu": gpu, "case": list(case)}
+        if name == PLAIN:
+            # One epoch that does not count, and one that does: it compiles nothing, keeps no cache, and takes long.
+            spec |= {"root": str(self._repeated(case[2])), "scratch": str(self.scratch), "epochs": 2}
+        else:  # over as many steps as count of train.py
+            steps = (self.settings["epochs"] - UNCOUNTED) * self.settings["epoch_steps"]
+            spec |= {"precision": self.precision, "smp": name == SMP, "steps": steps}
+        module, more = IMPORTS[name]
+        return Started(name, [module, *more], f"{module}.main()", [json.dumps(spec)])
+
+    def _started_train(self, case: Case, processes: int, epochs: int, more: Sequence[str] = ()) -> Started:
+        place = override("hydra.run.dir", str(self.scratch / "run"))
+        words = [*self.words(case, processes, epochs), place, *more]
+        return Started("train.py", TRAIN_IMPORTS, TRAIN[1], words)
+
+    def _measured(self, name: str, case: Case, program: Started) -> Speed | ProgramError:
         try:
-            _run([*TRAIN, *self.words(case, processes, epochs), place, *more], "train.py")
+            if name == SEGKIT:
+                return _speed(self._trained(case, program))
+            figures = json.loads(program.output().splitlines()[-1])
+        except ProgramError as error:
+            return error
+        return Speed(1000 * case[2] / figures["step_ms"], figures["peak_memory_gib"])
+
+    def _trained(self, case: Case, program: Started) -> dict[str, Any]:
+        folder = self.scratch / "run"
+        try:
+            program.output()
             self.steps[case_text(case)] = _kind_of_steps(folder)
             return read_result(folder)
         finally:
@@ -123,37 +234,6 @@ class Programs:
         groups = ["model=measured", f"optimizer={self.settings['algorithm']}"]
         return [f"--config-dir={self.scratch / 'conf'}", *groups, *starmap(override, words.items())]
 
-    def bare(self, cases: Sequence[Case], smp: bool = False) -> list[Speed]:
-        """The bare loop in each case, over as many steps as count of ``train.py``; with ``smp`` that package's network.
-
-        Raises:
-            ProgramError: it failed.
-        """
-        counted = self.settings["epochs"] - UNCOUNTED
-        steps = {"steps": counted * self.settings["epoch_steps"]}
-        spec = self._spec(cases) | {"precision": self.precision, "smp": smp} | steps
-        figures = _measured("segkit.benchmarks.bare", spec)
-        pairs = zip(cases, figures["cases"], strict=True)
-        return [Speed(1000 * case[2] / found["step_ms"], found["peak_memory_gib"]) for case, found in pairs]
-
-    def plain(self, cases: Sequence[Case]) -> list[Speed]:
-        """The plain Lightning program in each case, on the same pictures as ``segkit``.
-
-        Raises:
-            ProgramError: it failed.
-        """
-        place = {"roots": [str(self._repeated(case[2])) for case in cases], "scratch": str(self.scratch)}
-        # One epoch that does not count, and one that does: it compiles nothing, keeps no cache, and takes long.
-        spec = self._spec(cases) | place | {"epochs": 2}
-        figures = _measured("segkit.benchmarks.plain", spec)
-        return [Speed(found["images_per_second"], found["peak_memory_gib"]) for found in figures["cases"]]
-
-    def _spec(self, cases: Sequence[Case]) -> dict[str, Any]:
-        gpu = self.gpus[0] if self.gpus else None
-        shown = [list(case) for case in cases]
-        names = ("seed", "model", "algorithm", "ema")
-        return {"gpu": gpu, "cases": shown, **{name: self.settings[name] for name in names}}
-
     def _repeated(self, per_step: int) -> Path:
         count = self.epoch_pictures(per_step)
         root = self.scratch / f"repeated-{count}"
@@ -175,20 +255,6 @@ def _speed(result: dict[str, Any]) -> Speed:
     return Speed(median(counted), result.get("gpu_memory_gib"))
 
 
-def _measured(module: str, spec: dict[str, Any]) -> dict[str, Any]:
-    said = _run(["-m", module, json.dumps(spec)], f"python -m {module}")
-    return json.loads(said.splitlines()[-1])
-
-
 def as_a_user() -> dict[str, str]:
     """The environment without what a command of segkit's sets for itself: errors would be shown as tracebacks."""
     return {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
-
-
-def _run(words: Sequence[str], name: str) -> str:
-    """What ``python <words>`` writes to its standard output."""
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=as_a_user() | ENVIRONMENT)
-    if done.returncode:
-        last = "\n".join(done.stderr.strip().splitlines()[-LAST_LINES:])
-        raise ProgramError(f"{name} failed (exit code {done.returncode}):\n{last}")
-    return done.stdout

@@ -7,14 +7,14 @@ second are those of its own epoch lines. Checkpoints are written between epochs 
 import logging
 import math
 from collections.abc import Mapping
-from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from segkit.benchmarks.bare import build_network, has_smp_name
-from segkit.benchmarks.programs import Case, ProgramError, Programs, Speed, case_text
+from segkit.benchmarks.programs import BARE, PLAIN, SEGKIT, Case, ProgramError, Programs, Speed, case_text
 from segkit.benchmarks.table import Table, file_name, named, network_name, rounded
 from segkit.benchmarks.timing import count_flops, matrix_peak, peak_text
 from segkit.distributed.cores import cores
@@ -26,9 +26,6 @@ CASES = [[160, 576, 64], [160, 576, 16], [160, 576, 1], [384, 1248, 16]]
 
 log = logging.getLogger(__name__)
 
-SEGKIT, PLAIN, BARE = "segkit", "plain Lightning", "bare loop"
-SMP = "segmentation_models.pytorch, plain loop"
-
 
 def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     """One table, three rows for each case, and a fourth where ``peers`` has ``smp`` and that a network of the name.
@@ -38,22 +35,23 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     """
     if other := [name for name in settings["peers"] if name != "smp"]:
         raise UserError(f"peers: {', '.join(other)} does not train; what=train knows smp")
+    if settings["peers"] and find_spec("segmentation_models_pytorch") is None:
+        raise UserError("peers=[smp]: it is not installed; pip install segmentation-models-pytorch")
     gpu = one_gpu(settings["gpus"], "gpus")
     programs = Programs(settings, folder / "scratch", [] if gpu is None else [gpu])
     cases = settings["cases"] or CASES
-    # Ours first: it finds the pictures as little in memory as a user does.
-    speeds = {SEGKIT: [_reported(SEGKIT, case, programs.segkit(case)) for case in cases]}
+    smp = "smp" in settings["peers"] and has_smp_name(settings["model"])
+    speeds: dict[tuple[int, ...], dict[str, Speed]] = {tuple(case): {} for case in cases}
     failures = []
-    others = {PLAIN: programs.plain, BARE: programs.bare}
-    if "smp" in settings["peers"] and has_smp_name(settings["model"]):
-        others[SMP] = partial(programs.bare, smp=True)
-    for program, measure in others.items():
-        try:
-            found = measure(cases)
-        except ProgramError as error:  # what has been measured by then is worth having
-            failures.append(f"{program}: {str(error).splitlines()[-1]}")
-            found = [Speed(math.nan, None) for _ in cases]
-        speeds[program] = [_reported(program, case, speed) for case, speed in zip(cases, found, strict=True)]
+    for program, case, found in programs.compared(cases, smp):
+        if isinstance(found, ProgramError):
+            if program == SEGKIT:
+                raise found
+            # What else is measured is worth having.
+            failures.append(f"{program}, {case_text(case)}: {str(found).splitlines()[-1]}")
+            found = Speed(math.nan, None)
+        log.info("%s, %s: %s images/s", case_text(case), program, rounded(found.images_per_second))
+        speeds[tuple(case)][program] = found
     device, dtype = (
         torch.device("cpu" if gpu is None else f"cuda:{gpu}"),
         torch.float32 if gpu is None else torch.bfloat16,
@@ -61,9 +59,9 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     peak = matrix_peak(device, dtype)
     rows: list[dict[str, Any]] = []
     work = []
-    for number, case in enumerate(cases):
+    for case in cases:
         tflop = step_tflop(case, settings["model"])
-        rows += compared(case, {name: found[number] for name, found in speeds.items()}, tflop, peak)
+        rows += compared(case, speeds[tuple(case)], tflop, peak)
         work.append(f"{tflop:.4g}")
     name = gpu_name(programs.gpus)
     remarks = [
@@ -78,11 +76,6 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     title = "Training: images per second of three programs, one after the other"
     what = named("train", settings["model"])
     return [Table(file_name(what, programs.precision, "nhwc", name), title, rows, remarks)]
-
-
-def _reported(program: str, case: Case, speed: Speed) -> Speed:
-    log.info("%s, %s: %s images/s", case_text(case), program, rounded(speed.images_per_second))
-    return speed
 
 
 def compared(case: Case, speeds: Mapping[str, Speed], tflop: float, peak: float) -> list[dict[str, Any]]:

@@ -1,4 +1,7 @@
+import os
+import signal
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,19 +82,22 @@ def test_of_train_py_the_median_of_the_later_epochs_counts(some: Programs, monke
 
 
 def test_train_py_is_given_the_case_and_leaves_nothing(some: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
-    def train_py(words: list[str], name: str) -> str:
-        command.extend(words)
-        (some.scratch / "run" / "checkpoints").mkdir(parents=True)
-        (some.scratch / "run" / "result.json").write_text('{"epochs": []}')
-        (some.scratch / "run" / "train.log").write_text("[12:00] fast step: off, of this\nfast step: recorded\nend\n")
-        return ""
+    class TrainPy(programs.Started):
+        def __init__(self, name: str, imports: object, code: str, arguments: Sequence[str]) -> None:
+            command.extend(arguments)
+            super().__init__(name, ["sys"], "", [])
+
+        def output(self) -> str:
+            (some.scratch / "run" / "checkpoints").mkdir(parents=True)
+            (some.scratch / "run" / "result.json").write_text('{"epochs": []}')
+            (some.scratch / "run" / "train.log").write_text("[12:00] fast step: off, of this\nfast step: recorded\n")
+            return super().output()
 
     command: list[str] = []
-    monkeypatch.setattr(programs, "_run", train_py)
+    monkeypatch.setattr(programs, "Started", TrainPy)
     some.gpus = [2, 5]
     assert some.train([32, 64, 4], 2, 7, ["+more=1"]) == {"epochs": []}
     assert some.steps == {"32×64, batch 4": "recorded"}
-    assert tuple(command[:2]) == programs.TRAIN
     expected = {"data.image_shape=[32,64]", "data.batch_size=4", "trainer.gpus=[2,5]"}
     chosen = {f"--config-dir={some.scratch / 'conf'}", "model=measured", "optimizer=adamw", "trainer.ema=0.9"}
     assert {*expected, *chosen, "trainer.max_epochs=7", "+more=1"} <= set(command)
@@ -101,6 +107,55 @@ def test_train_py_is_given_the_case_and_leaves_nothing(some: Programs, monkeypat
     assert not (some.scratch / "run").exists()
 
 
+def test_programs_start_together_and_have_their_turns_one_by_one(
+    some: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a group are ready before the first goes on, the next group starts then, and a failure is no other's."""
+    (tmp_path / "heavy.py").write_text(
+        "import json, sys\n"
+        "def say(what):\n"
+        f"    with open({str(tmp_path / 'log')!r}, 'a') as file:\n"
+        "        print(what, *sys.argv[1:], file=file)\n"
+        "def main():\n"
+        "    say('turn')\n"
+        "    if sys.argv[1:] == ['bare', '1']:\n"
+        "        sys.exit('no memory')\n"
+        "    print(json.dumps({'step_ms': 500.0, 'peak_memory_gib': None}))\n"
+        "say('ready')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr(programs, "cores", lambda: 2)
+
+    def started(name: str, case: programs.Case) -> programs.Started:
+        return programs.Started(name, ["heavy"], "heavy.main()", [name.split()[0], str(case[2])])
+
+    def trained(case: programs.Case, program: programs.Started) -> dict[str, Any]:
+        program.output()
+        return {"epochs": [{"images_per_second": 7}] * 3}
+
+    monkeypatch.setattr(some, "_started", started)
+    monkeypatch.setattr(some, "_trained", trained)
+    cases = [[32, 64, 1], [32, 64, 2]]
+    found = {(name, case[2]): speed for name, case, speed in some.compared(cases, smp=False)}
+    said = (tmp_path / "log").read_text().splitlines()
+    turns = [f"{name} {batch}" for name in ("segkit", "plain", "bare") for batch in (1, 2)]
+    for group in range(3):
+        first, second = turns[2 * group : 2 * group + 2]
+        lines = said[4 * group : 4 * group + 4]
+        assert {*lines[:2]} == {f"ready {first}", f"ready {second}"}
+        assert lines[2:] == [f"turn {first}", f"turn {second}"]
+    assert found["segkit", 1] == found["segkit", 2] == Speed(7, None)
+    assert found["plain Lightning", 1] == Speed(2, None)
+    assert found["plain Lightning", 2] == found["bare loop", 2] == Speed(4, None)
+    assert str(found["bare loop", 1]) == "bare loop failed (exit code 1):\nno memory"
+
+
+def test_a_program_that_waits_is_ended_with_the_others() -> None:
+    with programs.Started("some.py", ["sys"], "", []) as started:
+        started.wait_until_ready()
+    assert started._process.returncode == -signal.SIGKILL
+
+
 def test_a_gpu_that_is_not_there_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="gpus=99: this machine has"):
         train.run(SETTINGS | {"gpus": 99, "data": {"root": None}}, tmp_path)
@@ -108,16 +163,19 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_drawn(tmp_path: P
 
 
 def test_a_program_that_fails_is_told_with_its_last_words() -> None:
-    with pytest.raises(ProgramError, match=r"^some\.py failed \(exit code 1\):\nout of memory$"):
-        programs._run(["-c", "raise SystemExit('out of memory')"], "some.py")
+    code = "raise SystemExit('out of memory')"
+    told = r"^some\.py failed \(exit code 1\):\nout of memory$"
+    with programs.Started("some.py", ["sys"], code, []) as started, pytest.raises(ProgramError, match=told):
+        started.output()
 
 
 def test_the_bare_loop_measures_on_the_cpu() -> None:
-    spec = {"gpu": None, "precision": "fp32", "cases": [[32, 32, 1], [32, 64, 1]], "steps": 1, "seed": 0, "smp": False}
+    spec = {"gpu": None, "precision": "fp32", "case": [32, 64, 1], "steps": 1, "seed": 0, "smp": False}
     model = {"_target_": "segkit.models.fcn.FCN", "encoder": "vgg16", "fc_channels": 2}
     figures = bare.measure(spec | {"model": model, "algorithm": "adamw", "ema": 0.9})
-    assert len(figures["cases"]) == 2
-    assert all(case["step_ms"] > 0 and case["peak_memory_gib"] is None for case in figures["cases"])
+    assert figures["step_ms"] is not None
+    assert figures["step_ms"] > 0
+    assert figures["peak_memory_gib"] is None
 
 
 def test_auxiliary_heads_are_trained_and_counted() -> None:
@@ -132,9 +190,9 @@ def test_auxiliary_heads_are_trained_and_counted() -> None:
         for flag in (False, True)
     )
     assert train.step_tflop([32, 32, 2], auxiliary) > train.step_tflop([32, 32, 2], plain)
-    spec = {"gpu": None, "precision": "fp32", "cases": [[32, 32, 2]], "steps": 1, "seed": 0, "smp": False}
-    (figures,) = bare.measure(spec | {"model": auxiliary, "algorithm": "adamw", "ema": None})["cases"]
-    assert figures["step_ms"] > 0
+    spec = {"gpu": None, "precision": "fp32", "case": [32, 32, 2], "steps": 1, "seed": 0, "smp": False}
+    figures = bare.measure(spec | {"model": auxiliary, "algorithm": "adamw", "ema": None})
+    assert figures["step_ms"]
 
 
 def test_a_peer_has_the_name_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,13 +213,19 @@ def test_a_peer_has_the_name_of_the_network(monkeypatch: pytest.MonkeyPatch) -> 
     assert bare.has_smp_name(model)
     assert not bare.has_smp_name(SETTINGS["model"])
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", Package)
-    spec = {"gpu": None, "precision": "fp32", "cases": [[32, 32, 1]], "steps": 1, "seed": 0, "smp": True}
-    (figures,) = bare.measure(spec | {"model": FPN, "algorithm": "adam", "ema": None})["cases"]
-    assert figures["step_ms"] > 0
+    spec = {"gpu": None, "precision": "fp32", "case": [32, 32, 1], "steps": 1, "seed": 0, "smp": True}
+    figures = bare.measure(spec | {"model": FPN, "algorithm": "adam", "ema": None})
+    assert figures["step_ms"]
     assert asked == [(("fpn", "resnet34"), {"encoder_weights": None, "classes": 2})]
-    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
+
+
+def test_a_peer_that_is_not_installed_is_told_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"peers=\[smp\]: it is not installed"):
-        bare.smp_network(FPN)
+        train.run(SETTINGS | {"peers": ["smp"]}, tmp_path)
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("peer", "what"), [("openvino", "train"), ("smp", "predict")])
@@ -204,19 +268,19 @@ def test_a_program_that_fails_costs_its_own_figures_alone(tmp_path: Path, monkey
         def __init__(self, *given: object) -> None:
             pass
 
-        def segkit(self, case: object) -> Speed:
-            return Speed(10, None)
-
-        def plain(self, cases: object) -> list[Speed]:
-            raise ProgramError("plain failed:\nno memory")
-
-        def bare(self, cases: object) -> list[Speed]:
-            return [Speed(20, None)]
+        def compared(self, cases: Sequence[Sequence[int]], smp: bool) -> Iterator[tuple[object, ...]]:
+            for batch, case in enumerate(cases, 1):
+                yield "segkit", case, Speed(10, None)
+                yield "plain Lightning", case, Speed(5, None) if batch > 1 else ProgramError("it failed:\nno memory")
+                yield "bare loop", case, Speed(20, None)
 
     monkeypatch.setattr(train, "Programs", Some)
     monkeypatch.setitem(timing.PEAK_SIZE, "cpu", 64)
-    (table,) = train.run(SETTINGS | {"gpus": 0, "cases": [[32, 32, 1]]}, tmp_path)
-    assert [row["images_per_second"] for row in table.rows][::2] == [10, 20]
-    assert table.rows[0]["ratio_to_bare"] == 0.5
+    (table,) = train.run(SETTINGS | {"gpus": 0, "cases": [[32, 32, 1], [32, 32, 2]]}, tmp_path)
+    assert [row["ratio_to_bare"] for row in table.rows][::3] == [0.5, 0.5]
     assert table.rows[0]["ratio_to_plain"] != table.rows[0]["ratio_to_plain"]  # NaN
-    assert table.remarks[-2:] == ["segkit's steps, 32×32, batch 1: off, of that", "plain Lightning: no memory"]
+    assert table.rows[3]["ratio_to_plain"] == 2
+    assert table.remarks[-2:] == [
+        "segkit's steps, 32×32, batch 1: off, of that",
+        "plain Lightning, 32×32, batch 1: no memory",
+    ]

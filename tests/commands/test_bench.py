@@ -64,12 +64,13 @@ def test_mistakes_are_told_and_leave_nothing(argument: str, message: str, tmp_pa
 
 def test_sigterm_ends_the_program_that_is_being_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # It sends the signal itself, so that it is running then, and waits for one that nobody sends.
-    program = f"import os, signal; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
+    program = f"import os, signal; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); "
     program += "os.kill(os.getppid(), signal.SIGTERM); signal.pause()"
 
     def measured(settings: dict[str, Any], folder: Path) -> list[Table]:
         (folder / "scratch").mkdir()
-        programs._run(["-c", program], "program")
+        with programs.Started("program", ["sys"], program, []) as started:
+            started.output()
         return []
 
     monkeypatch.setitem(sys.modules, "segkit.benchmarks.train", SimpleNamespace(run=measured))
