@@ -6,7 +6,6 @@ add up gradients in any order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from torch.nn.modules.utils import _pair
 from torch.overrides import TorchFunctionMode
 
 from segkit.speed import beside
+from segkit.speed.reached_taps import reached
 
 
 class FastFunctions(TorchFunctionMode):
@@ -112,22 +112,35 @@ def _conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor | None:
-    """As torch's; None where it is torch's to compute, or nobody takes gradients of weights out of backward."""
-    taking = beside.in_force(weight)
-    if taking is None or not _applies(input) or bias is not None or isinstance(padding, str):
+    """As torch's; None where it is torch's to compute: all taps meet the map, and nobody takes weights' gradients."""
+    if not _applies(input) or isinstance(padding, str):
         return None
     stride, padding, dilation = (_pair(value) for value in (stride, padding, dilation))
-    given = (stride, padding, dilation, False, [0, 0], groups)
+    part = reached(input.shape[2:], weight.shape[2:], stride, padding, dilation)
+    taking = beside.in_force(weight) if bias is None else None
+    if taking is None:
+        if part is None:
+            return None
+        return F.conv2d(input, part.of(weight), bias, stride, part.padding, part.dilation, groups)
+    given = (stride, padding, dilation) if part is None else (stride, part.padding, part.dilation)
+    rest = (*given, False, [0, 0], groups)
+
+    def taps(weight: Tensor) -> Tensor:
+        return weight if part is None else part.of(weight)
 
     def forward(image: Tensor, weight: Tensor) -> Tensor:
-        return torch.ops.aten.convolution(image, weight, None, *given)
+        return torch.ops.aten.convolution(image, taps(weight), None, *rest)
 
-    def gradients(gradient: Tensor, image: Tensor, weight: Tensor, *, of_image: bool) -> Tensor:
-        mask = [of_image, not of_image, False]
-        return torch.ops.aten.convolution_backward(gradient, image, weight, None, *given, mask)[0 if of_image else 1]
+    def image_gradient(gradient: Tensor, image: Tensor, weight: Tensor) -> Tensor:
+        mask = [True, False, False]
+        return torch.ops.aten.convolution_backward(gradient, image, taps(weight), None, *rest, mask)[0]
 
-    way = beside.Way(forward, partial(gradients, of_image=True), partial(gradients, of_image=False))
-    return beside.computed(taking, way, input, weight)
+    def weight_gradient(gradient: Tensor, image: Tensor, weight: Tensor) -> Tensor:
+        mask = [False, True, False]
+        found = torch.ops.aten.convolution_backward(gradient, image, taps(weight), None, *rest, mask)[1]
+        return found if part is None else part.whole(found, weight.shape)
+
+    return beside.computed(taking, beside.Way(forward, image_gradient, weight_gradient), input, weight)
 
 
 MOST = 64
