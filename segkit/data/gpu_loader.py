@@ -13,7 +13,7 @@ from segkit.data.augment.base import BatchAugmentation, Key, check_made
 from segkit.data.augment.sending import sent
 from segkit.data.cache import Entry, entry_shape, load
 from segkit.data.records import IGNORE_INDEX
-from segkit.data.sampler import EpochSampler
+from segkit.data.sampler import EpochSampler, SampleKey
 
 SHARE_OF_MEMORY = 0.25
 """Of the GPU's free memory, the most that a set may take: the network has to fit too."""
@@ -26,6 +26,10 @@ def fits(entries: Sequence[Entry], device: torch.device) -> bool:
     if shape is None or shapes:
         return False
     return len(entries) * math.prod(shape) <= SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
+
+
+MADE_TOGETHER = 16
+"""Samples, of as many small batches as it takes: making one costs the processor as much as making all of them."""
 
 
 class ResidentLoader:
@@ -69,14 +73,23 @@ class ResidentLoader:
         Raises:
             UserError: the augmentation makes something else.
         """
-        assert self.pictures is not None
         keys = iter(self.sampler)
-        while part := list(islice(keys, self.batch_size)):
-            own = [Key(self.seed, key.epoch, key.number) for key in part]
-            made, count = self.augmentation.batch(self.pictures, own), len(own)
-            check_made(made, self.augmentation, (count, 3, *self.image_shape), (count, *self.image_shape))
-            image, label = made
-            if not all(key.counts for key in part):
-                unscored = sent(np.array([not key.counts for key in part]), label.device)
-                label = label.masked_fill(unscored[:, None, None], IGNORE_INDEX)
-            yield {"image": image, "label": label, "name": [self.names[key.number] for key in part]}
+        batches = iter(lambda: list(islice(keys, self.batch_size)), [])
+        while parts := list(islice(batches, max(1, MADE_TOGETHER // self.batch_size))):
+            sizes = [len(part) for part in parts]
+            image, label = self._made([key for part in parts for key in part])
+            for part, images, labels in zip(parts, image.split(sizes), label.split(sizes), strict=True):
+                yield {"image": images, "label": labels, "name": [self.names[key.number] for key in part]}
+
+    def _made(self, keys: Sequence[SampleKey]) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self.pictures is not None
+        made, count = (
+            self.augmentation.batch(self.pictures, [Key(self.seed, k.epoch, k.number) for k in keys]),
+            len(keys),
+        )
+        check_made(made, self.augmentation, (count, 3, *self.image_shape), (count, *self.image_shape))
+        image, label = made
+        if not all(key.counts for key in keys):
+            unscored = sent(np.array([not key.counts for key in keys]), label.device)
+            label = label.masked_fill(unscored[:, None, None], IGNORE_INDEX)
+        return image, label

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, Len, Lt
@@ -162,6 +162,12 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         if self.trainer is not None:
             loader.sampler.set_epoch(self.trainer.current_epoch)  # type: ignore[union-attr]
         return loader
+
+    def transfer_batch_to_device(self, batch: dict[str, Any], device: torch.device, dataloader_idx: int) -> Any:
+        image = batch["image"]
+        if isinstance(image, torch.Tensor) and image.device == device:  # Lightning would look at all of it
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self._evaluation_set("val"), False)

@@ -16,7 +16,8 @@ class RunLogger(TensorBoardLogger):
     """TensorBoard events in the run folder, without the epoch number that Lightning adds to every entry."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, name="tensorboard", version="", default_hp_metric=False)
+        # Training waits for the thread that writes when more events are in its queue; losses come 50 steps at a time.
+        super().__init__(folder, name="tensorboard", version="", default_hp_metric=False, max_queue=1000)
         threading.excepthook = _told_by_the_caller
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

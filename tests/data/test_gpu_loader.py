@@ -73,6 +73,28 @@ def test_samples_that_do_not_count_have_no_scored_pixel(kitti_root: Path, tmp_pa
     assert (batches[1]["label"] == 255).all()
 
 
+def test_small_batches_are_made_together(kitti_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is on its device already is not looked at again on its way to the network."""
+    asked: list[int] = []
+    plain = Augmentation.batch
+
+    def batch(self: Augmentation, pictures: torch.Tensor, keys: Sequence[Key]) -> tuple[torch.Tensor, torch.Tensor]:
+        asked.append(len(keys))
+        return plain(self, pictures, keys)
+
+    data = KittiRoadDataModule(kitti_root, (16, 32), 2, workers=0, cache_dir=tmp_path / "cache", split="none")
+    data.prepare()
+    entries = [data._entries["train"][number % 2] for number in range(11)]
+    monkeypatch.setattr(Augmentation, "batch", batch)
+    monkeypatch.setattr("segkit.data.gpu_loader.MADE_TOGETHER", 7)
+    device = torch.device("cpu")
+    loader = ResidentLoader(entries, data.augment, 0, (16, 32), 2, EpochSampler(11, 0, 0, 1, True), device)
+    batches = list(loader)
+    assert asked == [6, 5]
+    assert [len(batch["image"]) for batch in batches] == [2, 2, 2, 2, 2, 1]
+    assert data.transfer_batch_to_device(batches[0], device, 0) is batches[0]
+
+
 def test_a_set_of_one_size_fits_into_a_quarter_of_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def entries(*shapes: tuple[int, int]) -> list[Entry]:
         paths = [tmp_path / f"{number}.npy" for number in range(len(shapes))]
