@@ -1,5 +1,6 @@
 """The tables of results in README and docs say what the entries of the lab book say."""
 
+import csv
 import json
 import re
 from contextlib import suppress
@@ -173,3 +174,37 @@ def test_the_table_across_sets_is_that_of_the_lab_book() -> None:
 def test_the_table_of_results_is_that_of_the_lab_book() -> None:
     readme = (ROOT / "README.md").read_text().splitlines()
     assert [row for row in rows() if row not in readme] == []
+
+
+NETWORKS = {
+    "train": "FCN-8s, VGG16",
+    "train-fcn-vgg16-bn": "FCN-8s, VGG16-BN",
+    "train-fpn-resnet34": "FPN, ResNet-34",
+    "train-deeplabv3plus-resnet50": "DeepLabV3+, ResNet-50",
+}
+
+
+def speed_rows() -> list[str]:
+    """Of every table of training on an H200, those of segkit."""
+    rows = []
+    for path in (ROOT / "experiments" / "bench").glob("train*-bf16-nhwc-pt211-h200.csv"):
+        label = NETWORKS[path.name.removesuffix("-bf16-nhwc-pt211-h200.csv")]
+        with path.open() as file:
+            measured = {(row["batch"], row["program"]): row for row in csv.DictReader(file)}
+        for (batch, program), row in measured.items():
+            if program != "segkit":
+                continue
+            rate = float(row["images_per_second"])
+            smp = measured.get((batch, "segmentation_models.pytorch, plain loop"))
+            beside = "" if smp is None else smp["images_per_second"] or "it fails"
+            last = f"{rate / float(beside):.1f} times" if beside[:1].isdigit() else beside
+            ratios = f"{float(row['ratio_to_plain']):.1f} times | {float(row['ratio_to_bare']):.2f} times"
+            images = f"{rate:,.0f}".replace(",", " ")
+            rows.append(f"| {label} | {batch} | {images} images/s | {ratios} | {last} |")
+    return rows
+
+
+def test_the_table_of_training_speed_is_that_of_the_measurements() -> None:
+    page = (ROOT / "docs" / "speed.md").read_text().splitlines()
+    assert len(speed_rows()) >= 12
+    assert [row for row in speed_rows() if row not in page] == []
