@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from segkit.benchmarks.datasets import labelled_pictures, repeat
 from segkit.config.overrides import override
 from segkit.distributed.cores import cores
 from segkit.distributed.devices import lightning_precision
+from segkit.distributed.memory import free_memory
 from segkit.errors import UserError
 from segkit.runs.read import read_result
 
@@ -39,11 +41,16 @@ IMPORTS = {
 }
 """Of the other programs: their module, and what it imports only when it measures."""
 
+WAITING = 1 << 30
+"""Bytes of memory that a program has room for while others are measured; it takes half of it."""
+
 UNCOUNTED = 2
 """Epochs at the start of ``train.py`` that do not count: caches fill, kernels are compiled and chosen."""
 
 # A terminal as far as rich can tell, so that the progress bar is drawn, and no look for updates over the network.
 ENVIRONMENT = {"FORCE_COLOR": "1", "TERM": "xterm", "NO_ALBUMENTATIONS_UPDATE": "1"}
+
+READY = "ready for its turn"
 
 LAST_LINES = 15
 """Of a failed program's errors, these are shown."""
@@ -73,12 +80,14 @@ class Started:
 
     def __init__(self, name: str, imports: Sequence[str], code: str, arguments: Sequence[str]) -> None:
         self.name = name
-        program = f"import {', '.join(imports)}; print('ready', flush=True); input(); {code}"
+        # A file takes whatever is said while nobody reads; a pipe would hold the program up.
+        self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 -- closed with the context
+        program = f"import {', '.join(imports)}; print({READY!r}, flush=True); input(); {code}"
         self._process = subprocess.Popen(
             [sys.executable, "-c", program, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             env=as_a_user() | ENVIRONMENT,
         )
@@ -88,12 +97,17 @@ class Started:
 
     def __exit__(self, *error: object) -> None:
         self._process.kill()
-        self._process.communicate()
+        for pipe in (self._process.stdin, self._process.stdout, self._errors):
+            assert pipe is not None
+            pipe.close()
+        self._process.wait()
 
     def wait_until_ready(self) -> None:
         """Return once it waits for its turn, or has ended."""
         assert self._process.stdout is not None
-        self._process.stdout.readline()
+        for line in self._process.stdout:
+            if line.rstrip() == READY:
+                return
 
     def output(self) -> str:
         """Let it go on; what it writes to its standard output until it ends.
@@ -101,11 +115,24 @@ class Started:
         Raises:
             ProgramError: its exit code is not 0.
         """
-        output, errors = self._process.communicate("\n")
+        output, _ = self._process.communicate("\n")
         if self._process.returncode:
-            last = "\n".join(errors.strip().splitlines()[-LAST_LINES:])
+            self._errors.seek(0)
+            last = "\n".join(self._errors.read().strip().splitlines()[-LAST_LINES:])
             raise ProgramError(f"{self.name} failed (exit code {self._process.returncode}):\n{last}")
         return output
+
+    def figures(self) -> dict[str, float | None]:
+        """Let it go on; what the last line of its output says in JSON.
+
+        Raises:
+            ProgramError: it failed, or says nothing of the kind.
+        """
+        output = self.output()
+        try:
+            return dict(json.loads(output.splitlines()[-1]))
+        except (IndexError, TypeError, ValueError) as error:
+            raise ProgramError(f"{self.name} has ended without figures: {output[-100:]!r}") from error
 
 
 @dataclass(frozen=True)
@@ -161,22 +188,23 @@ class Programs:
         with self._started_train(case, processes, epochs, more) as started:
             return self._trained(case, started)
 
-    def compared(self, cases: Sequence[Case], smp: bool) -> Iterator[tuple[str, Case, Speed | ProgramError]]:
-        """Each program in each case; with ``smp`` that package's network too.
+    def compared(self, cases: Sequence[Case], smp: bool) -> Iterator[tuple[str, int, Speed | ProgramError]]:
+        """Each program in each case, by the case's number; with ``smp`` that package's network too.
 
-        One at a time, but as many as there are cores start together, before the first of them has its turn: starting
-        one takes longer than measuring it, and would disturb another that is measured.
+        One at a time, but as many as there are cores, and memory for, start together, before the first of them has its
+        turn: starting one takes longer than measuring it, and would disturb another that is measured.
         """
         # Ours first: it finds the pictures as little in memory as a user does.
-        plan = [(name, case) for name in (SEGKIT, PLAIN, BARE, *([SMP] if smp else [])) for case in cases]
+        plan = [(name, i) for name in (SEGKIT, PLAIN, BARE, *([SMP] if smp else [])) for i in range(len(cases))]
         while plan:
-            group, plan = plan[: cores()], plan[cores() :]
-            with ExitStack() as together:
-                started = [together.enter_context(self._started(name, case)) for name, case in group]
+            together = min(cores(), max(1, (free_memory() or 0) // WAITING))
+            group, plan = plan[:together], plan[together:]
+            with ExitStack() as stack:
+                started = [stack.enter_context(self._started(name, cases[i])) for name, i in group]
                 for program in started:
                     program.wait_until_ready()
-                for (name, case), program in zip(group, started, strict=True):
-                    yield name, case, self._measured(name, case, program)
+                for (name, i), program in zip(group, started, strict=True):
+                    yield name, i, self._measured(name, cases[i], program)
 
     def _started(self, name: str, case: Case) -> Started:
         if name == SEGKIT:
@@ -202,10 +230,12 @@ class Programs:
         try:
             if name == SEGKIT:
                 return _speed(self._trained(case, program))
-            figures = json.loads(program.output().splitlines()[-1])
+            figures = program.figures()
         except ProgramError as error:
             return error
-        return Speed(1000 * case[2] / figures["step_ms"], figures["peak_memory_gib"])
+        step_ms = figures["step_ms"]
+        assert step_ms is not None
+        return Speed(1000 * case[2] / step_ms, figures["peak_memory_gib"])
 
     def _trained(self, case: Case, program: Started) -> dict[str, Any]:
         folder = self.scratch / "run"

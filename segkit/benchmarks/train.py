@@ -41,17 +41,18 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     programs = Programs(settings, folder / "scratch", [] if gpu is None else [gpu])
     cases = settings["cases"] or CASES
     smp = "smp" in settings["peers"] and has_smp_name(settings["model"])
-    speeds: dict[tuple[int, ...], dict[str, Speed]] = {tuple(case): {} for case in cases}
+    speeds: list[dict[str, Speed]] = [{} for _ in cases]
     failures = []
-    for program, case, found in programs.compared(cases, smp):
+    for program, number, found in programs.compared(cases, smp):
+        text = case_text(cases[number])
         if isinstance(found, ProgramError):
             if program == SEGKIT:
                 raise found
             # What else is measured is worth having.
-            failures.append(f"{program}, {case_text(case)}: {str(found).splitlines()[-1]}")
+            failures.append(f"{program}, {text}: {str(found).splitlines()[-1]}")
             found = Speed(math.nan, None)
-        log.info("%s, %s: %s images/s", case_text(case), program, rounded(found.images_per_second))
-        speeds[tuple(case)][program] = found
+        log.info("%s, %s: %s images/s", text, program, rounded(found.images_per_second))
+        speeds[number][program] = found
     device, dtype = (
         torch.device("cpu" if gpu is None else f"cuda:{gpu}"),
         torch.float32 if gpu is None else torch.bfloat16,
@@ -59,9 +60,9 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     peak = matrix_peak(device, dtype)
     rows: list[dict[str, Any]] = []
     work = []
-    for case in cases:
+    for case, found_speeds in zip(cases, speeds, strict=True):
         tflop = step_tflop(case, settings["model"])
-        rows += compared(case, speeds[tuple(case)], tflop, peak)
+        rows += compared(case, found_speeds, tflop, peak)
         work.append(f"{tflop:.4g}")
     name = gpu_name(programs.gpus)
     remarks = [
@@ -73,7 +74,7 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
         *(f"segkit's steps, {case}: {text}" for case, text in programs.steps.items() if text),
         *failures,
     ]
-    title = "Training: images per second of three programs, one after the other"
+    title = "Training: images per second of each program, one after the other"
     what = named("train", settings["model"])
     return [Table(file_name(what, programs.precision, "nhwc", name), title, rows, remarks)]
 

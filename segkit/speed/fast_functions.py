@@ -115,7 +115,9 @@ def _conv2d(
     """As torch's; None where it is torch's to compute: all taps meet the map, and nobody takes weights' gradients."""
     if not _applies(input) or isinstance(padding, str):
         return None
-    stride, padding, dilation = (_pair(value) for value in (stride, padding, dilation))
+    stride, padding, dilation = pairs = [_pair(value) for value in (stride, padding, dilation)]
+    if any(len(pair) != 2 for pair in pairs):  # torch takes one number in a list for both axes
+        return None
     part = reached(input.shape[2:], weight.shape[2:], stride, padding, dilation)
     taking = beside.in_force(weight) if bias is None else None
     if taking is None:

@@ -121,10 +121,13 @@ def test_programs_start_together_and_have_their_turns_one_by_one(
         "    if sys.argv[1:] == ['bare', '1']:\n"
         "        sys.exit('no memory')\n"
         "    print(json.dumps({'step_ms': 500.0, 'peak_memory_gib': None}))\n"
+        "print('of an import')\n"
+        "print('and more ' * 40000, file=sys.stderr)\n"
         "say('ready')\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setattr(programs, "cores", lambda: 2)
+    monkeypatch.setattr(programs, "free_memory", lambda: 1 << 40)
 
     def started(name: str, case: programs.Case) -> programs.Started:
         return programs.Started(name, ["heavy"], "heavy.main()", [name.split()[0], str(case[2])])
@@ -136,7 +139,7 @@ def test_programs_start_together_and_have_their_turns_one_by_one(
     monkeypatch.setattr(some, "_started", started)
     monkeypatch.setattr(some, "_trained", trained)
     cases = [[32, 64, 1], [32, 64, 2]]
-    found = {(name, case[2]): speed for name, case, speed in some.compared(cases, smp=False)}
+    found = {(name, cases[i][2]): speed for name, i, speed in some.compared(cases, smp=False)}
     said = (tmp_path / "log").read_text().splitlines()
     turns = [f"{name} {batch}" for name in ("segkit", "plain", "bare") for batch in (1, 2)]
     for group in range(3):
@@ -147,7 +150,15 @@ def test_programs_start_together_and_have_their_turns_one_by_one(
     assert found["segkit", 1] == found["segkit", 2] == Speed(7, None)
     assert found["plain Lightning", 1] == Speed(2, None)
     assert found["plain Lightning", 2] == found["bare loop", 2] == Speed(4, None)
-    assert str(found["bare loop", 1]) == "bare loop failed (exit code 1):\nno memory"
+    assert str(found["bare loop", 1]).startswith("bare loop failed (exit code 1):\n")
+    assert str(found["bare loop", 1]).endswith("\nno memory")
+
+
+def test_a_program_without_figures_is_told_of() -> None:
+    with programs.Started("some.py", ["sys"], "print('all is well')", []) as started:
+        started.wait_until_ready()
+        with pytest.raises(ProgramError, match=r"some\.py has ended without figures: 'all is well"):
+            started.figures()
 
 
 def test_a_program_that_waits_is_ended_with_the_others() -> None:
@@ -269,10 +280,10 @@ def test_a_program_that_fails_costs_its_own_figures_alone(tmp_path: Path, monkey
             pass
 
         def compared(self, cases: Sequence[Sequence[int]], smp: bool) -> Iterator[tuple[object, ...]]:
-            for batch, case in enumerate(cases, 1):
-                yield "segkit", case, Speed(10, None)
-                yield "plain Lightning", case, Speed(5, None) if batch > 1 else ProgramError("it failed:\nno memory")
-                yield "bare loop", case, Speed(20, None)
+            for number in range(len(cases)):
+                yield "segkit", number, Speed(10, None)
+                yield "plain Lightning", number, Speed(5, None) if number else ProgramError("it failed:\nno memory")
+                yield "bare loop", number, Speed(20, None)
 
     monkeypatch.setattr(train, "Programs", Some)
     monkeypatch.setitem(timing.PEAK_SIZE, "cpu", 64)

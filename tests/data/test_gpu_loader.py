@@ -86,7 +86,7 @@ def test_small_batches_are_made_together(kitti_root: Path, tmp_path: Path, monke
     data.prepare()
     entries = [data._entries["train"][number % 2] for number in range(11)]
     monkeypatch.setattr(Augmentation, "batch", batch)
-    monkeypatch.setattr("segkit.data.gpu_loader.MADE_TOGETHER", 7)
+    monkeypatch.setattr("segkit.data.gpu_loader.MADE_TOGETHER", 7 * 16 * 32)
     device = torch.device("cpu")
     loader = ResidentLoader(entries, data.augment, 0, (16, 32), 2, EpochSampler(11, 0, 0, 1, True), device)
     batches = list(loader)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from segkit.speed import fast_functions
 from segkit.speed.beside import Beside
 from segkit.speed.fast_functions import FastFunctions
-from segkit.speed.reached_taps import reached
+from segkit.speed.reached_taps import Reached, reached
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +39,11 @@ CASES = [
     ((3, 3), 7, 1, 3, 1),  # a wide kernel
     ((2, 9), 5, 2, 4, 2),  # with a stride
     ((6, 6), 3, 1, (12, 2), (12, 2)),
-    ((2, 4), 4, 1, 3, 1),  # more to drop on one side
-    ((1, 1), 3, 3, 4, 2),  # nothing of it but padding
+    ((2, 4), 4, 1, 3, 1),  # an even kernel
+    ((1, 3), 2, 1, 2, 4),  # no tap meets a row: padding alone
 ]
+LISTED = ((9, 9), 3, (1,), (12,), (12,))
+"""Torch takes one number in a list for both axes."""
 
 
 @pytest.mark.parametrize(("size", "kernel", "stride", "padding", "dilation"), CASES)
@@ -63,7 +65,7 @@ def test_results_and_gradients_are_torchs(size, kernel, stride, padding, dilatio
     torch.testing.assert_close(conv.weight.grad, wanted[1])
 
 
-@pytest.mark.parametrize(("size", "kernel", "stride", "padding", "dilation"), CASES)
+@pytest.mark.parametrize(("size", "kernel", "stride", "padding", "dilation"), [*CASES, LISTED])
 def test_in_prediction_too_with_its_bias(size, kernel, stride, padding, dilation) -> None:
     torch.manual_seed(0)
     conv = nn.Conv2d(4, 6, kernel, stride, padding, dilation)
@@ -72,6 +74,23 @@ def test_in_prediction_too_with_its_bias(size, kernel, stride, padding, dilation
         expected = conv(image)
         with FastFunctions():
             torch.testing.assert_close(conv(image), expected)
+
+
+def test_gradients_of_taps_that_meet_nothing_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: list[tuple[int, ...]] = []
+    plain = Reached.whole
+
+    def noted(part: Reached, gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
+        shapes.append(tuple(gradient.shape))
+        return plain(part, gradient, shape)
+
+    monkeypatch.setattr(Reached, "whole", noted)
+    conv = nn.Conv2d(4, 6, 3, padding=12, dilation=12, bias=False)
+    taking = Beside()
+    with FastFunctions(), taking:
+        conv(torch.randn(1, 4, 10, 36)).sum().backward()
+    taking.finish()
+    assert shapes == [(6, 4, 1, 3)]
 
 
 def test_taps_that_meet_nothing_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,7 @@ class BatchAugmentation(SampleAugmentation):
 
         Args:
             pictures: all training pictures, uint8 (N, H, W, 4).
+            keys: of one batch, or of several small ones in a row.
         """
 
 
