@@ -28,8 +28,10 @@ def fits(entries: Sequence[Entry], device: torch.device) -> bool:
     return len(entries) * math.prod(shape) <= SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
 
 
-MADE_TOGETHER = 16 * 160 * 576
-"""Pixels of samples, of as many small batches as it takes: making one sample costs the processor as much as all."""
+MADE_TOGETHER = 16
+"""Samples at most, of as many small batches as it takes: making one costs the processor as much as making all."""
+PIXELS = MADE_TOGETHER * 160 * 576
+"""What these have at most: making them takes memory."""
 
 
 class ResidentLoader:
@@ -75,7 +77,8 @@ class ResidentLoader:
         """
         keys = iter(self.sampler)
         batches = iter(lambda: list(islice(keys, self.batch_size)), [])
-        together = max(1, MADE_TOGETHER // (self.batch_size * math.prod(self.image_shape)))
+        samples = min(MADE_TOGETHER, PIXELS // math.prod(self.image_shape))
+        together = max(1, samples // self.batch_size)
         while parts := list(islice(batches, together)):
             sizes = [len(part) for part in parts]
             image, label = self._made([key for part in parts for key in part])

@@ -86,11 +86,14 @@ def test_small_batches_are_made_together(kitti_root: Path, tmp_path: Path, monke
     data.prepare()
     entries = [data._entries["train"][number % 2] for number in range(11)]
     monkeypatch.setattr(Augmentation, "batch", batch)
-    monkeypatch.setattr("segkit.data.gpu_loader.MADE_TOGETHER", 7 * 16 * 32)
     device = torch.device("cpu")
     loader = ResidentLoader(entries, data.augment, 0, (16, 32), 2, EpochSampler(11, 0, 0, 1, True), device)
-    batches = list(loader)
-    assert asked == [6, 5]
+    for limits in ({"MADE_TOGETHER": 7}, {"PIXELS": 7 * 16 * 32}):
+        with monkeypatch.context() as limited:
+            for name, value in limits.items():
+                limited.setattr(f"segkit.data.gpu_loader.{name}", value)
+            batches = list(loader)
+    assert asked == [6, 5, 6, 5]
     assert [len(batch["image"]) for batch in batches] == [2, 2, 2, 2, 2, 1]
     assert data.transfer_batch_to_device(batches[0], device, 0) is batches[0]
 
