@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import starmap
@@ -188,7 +188,9 @@ class Programs:
         with self._started_train(case, processes, epochs, more) as started:
             return self._trained(case, started)
 
-    def compared(self, cases: Sequence[Case], smp: bool) -> Iterator[tuple[str, int, Speed | ProgramError]]:
+    def compared(
+        self, cases: Sequence[Case], smp: bool
+    ) -> Generator[tuple[str, int, Speed | ProgramError], None, None]:
         """Each program in each case, by the case's number; with ``smp`` that package's network too.
 
         One at a time, but as many as there are cores, and memory for, start together, before the first of them has its
@@ -197,7 +199,8 @@ class Programs:
         # Ours first: it finds the pictures as little in memory as a user does.
         plan = [(name, i) for name in (SEGKIT, PLAIN, BARE, *([SMP] if smp else [])) for i in range(len(cases))]
         while plan:
-            together = min(cores(), max(1, (free_memory() or 0) // WAITING))
+            free = free_memory()
+            together = cores() if free is None else min(cores(), max(1, free // WAITING))
             group, plan = plan[:together], plan[together:]
             with ExitStack() as stack:
                 started = [stack.enter_context(self._started(name, cases[i])) for name, i in group]

@@ -7,6 +7,7 @@ second are those of its own epoch lines. Checkpoints are written between epochs 
 import logging
 import math
 from collections.abc import Mapping
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -43,16 +44,17 @@ def run(settings: dict[str, Any], folder: Path) -> list[Table]:
     smp = "smp" in settings["peers"] and has_smp_name(settings["model"])
     speeds: list[dict[str, Speed]] = [{} for _ in cases]
     failures = []
-    for program, number, found in programs.compared(cases, smp):
-        text = case_text(cases[number])
-        if isinstance(found, ProgramError):
-            if program == SEGKIT:
-                raise found
-            # What else is measured is worth having.
-            failures.append(f"{program}, {text}: {str(found).splitlines()[-1]}")
-            found = Speed(math.nan, None)
-        log.info("%s, %s: %s images/s", text, program, rounded(found.images_per_second))
-        speeds[number][program] = found
+    with closing(programs.compared(cases, smp)) as results:  # or programs would wait on while an error is told
+        for program, number, found in results:
+            text = case_text(cases[number])
+            if isinstance(found, ProgramError):
+                if program == SEGKIT:
+                    raise found
+                # What else is measured is worth having.
+                failures.append(f"{program}, {text}: {str(found).splitlines()[-1]}")
+                found = Speed(math.nan, None)
+            log.info("%s, %s: %s images/s", text, program, rounded(found.images_per_second))
+            speeds[number][program] = found
     device, dtype = (
         torch.device("cpu" if gpu is None else f"cuda:{gpu}"),
         torch.float32 if gpu is None else torch.bfloat16,

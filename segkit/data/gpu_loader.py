@@ -87,10 +87,8 @@ class ResidentLoader:
 
     def _made(self, keys: Sequence[SampleKey]) -> tuple[torch.Tensor, torch.Tensor]:
         assert self.pictures is not None
-        made, count = (
-            self.augmentation.batch(self.pictures, [Key(self.seed, k.epoch, k.number) for k in keys]),
-            len(keys),
-        )
+        own, count = [Key(self.seed, key.epoch, key.number) for key in keys], len(keys)
+        made = self.augmentation.batch(self.pictures, own)
         check_made(made, self.augmentation, (count, 3, *self.image_shape), (count, *self.image_shape))
         image, label = made
         if not all(key.counts for key in keys):

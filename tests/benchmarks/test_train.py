@@ -1,7 +1,7 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -279,7 +279,7 @@ def test_a_program_that_fails_costs_its_own_figures_alone(tmp_path: Path, monkey
         def __init__(self, *given: object) -> None:
             pass
 
-        def compared(self, cases: Sequence[Sequence[int]], smp: bool) -> Iterator[tuple[object, ...]]:
+        def compared(self, cases: Sequence[Sequence[int]], smp: bool) -> Generator[tuple[object, ...], None, None]:
             for number in range(len(cases)):
                 yield "segkit", number, Speed(10, None)
                 yield "plain Lightning", number, Speed(5, None) if number else ProgramError("it failed:\nno memory")
