@@ -2,13 +2,13 @@
 
 import copy
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from segkit.speed import beside, fast_functions
+from segkit.speed import beside
 from segkit.speed.beside import Beside
 from segkit.speed.convolution import convolve
 from segkit.speed.fast_functions import FastFunctions
@@ -16,14 +16,7 @@ from segkit.speed.mixed_precision import HalfPrecisionWeights
 
 LAST = torch.channels_last
 
-
-@pytest.fixture(autouse=True)
-def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The GPU where there is one, its convolutions without TF32; all dtypes are taken."""
-    monkeypatch.setattr("torch.backends.cudnn.allow_tf32", False)
-    monkeypatch.setattr(fast_functions, "_applies", lambda image, *dtypes: True)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        yield
+pytestmark = pytest.mark.usefixtures("all_dtypes_taken")
 
 
 def gradients(network: nn.Module, loss: Callable[[], Tensor]) -> list[Tensor | None]:

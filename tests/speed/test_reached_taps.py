@@ -1,7 +1,5 @@
 """Kernels that reach beyond the map, cut to the taps that meet it, held against torch's whole ones."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,13 +10,7 @@ from segkit.speed.beside import Beside
 from segkit.speed.fast_functions import FastFunctions
 from segkit.speed.reached_taps import Reached, reached
 
-
-@pytest.fixture(autouse=True)
-def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("torch.backends.cudnn.allow_tf32", False)
-    monkeypatch.setattr(fast_functions, "_applies", lambda image, *dtypes: True)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        yield
+pytestmark = pytest.mark.usefixtures("all_dtypes_taken")
 
 
 def test_of_a_pyramid_over_a_small_map_columns_are_left() -> None:
