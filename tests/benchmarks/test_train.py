@@ -254,7 +254,7 @@ def test_tables_are_named_after_the_network() -> None:
     assert [table.named("train", model) for model in (SETTINGS["model"], FPN, whole)] == [
         "train",
         "train-fpn-resnet34",
-        "train-torchvisionnetwork-fcn-resnet50",
+        "train-torchvision-fcn-resnet50",
     ]
 
 
