@@ -1,6 +1,6 @@
 """The base of every data module: check, cache, batches. What is particular to a data set is left to its subclass."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 import torch
 from annotated_types import Ge, Gt, Le, Len, Lt
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from segkit.data.ahead import in_background
 from segkit.data.augment import Augmentation, SampleAugmentation
 from segkit.data.augment.base import BatchAugmentation, class_path
 from segkit.data.cache import Entry, PictureCache
@@ -28,6 +29,16 @@ from segkit.distributed.forkserver import server_context
 from segkit.errors import UserError
 
 
+class EvaluationLoader(DataLoader[Any]):
+    """Gives what ``collate_evaluation`` makes of pictures in the cache, read by a thread, a few batches ahead.
+
+    Processes would take longer to start, as training on a GPU needs none, than most sets take to be read.
+    """
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        return in_background(super().__iter__())
+
+
 class SegmentationDataModule(DataSet, LightningDataModule):
     """Batches as uint8: see ``collate_training`` and ``collate_evaluation`` for their shapes.
 
@@ -36,7 +47,8 @@ class SegmentationDataModule(DataSet, LightningDataModule):
         image_shape: height and width in pixels of the pictures that the network is trained on.
         batch_size: pictures per step and process.
         augment: what training pictures go through; None = nothing, where pictures are larger but a crop.
-        workers: loader processes per training process; ``None`` = one per core, at most 8, none on 2 cores or fewer.
+        workers: processes that load training pictures, for each training process; ``None`` = one per core, at most 8,
+            none on 2 cores or fewer. A set that lies on the GPU needs none.
         cache_dir: folder for decoded and resized pictures; may be shared between data sets and runs.
         seed: of the sample order and the augmentation.
         train_on: the labelled parts that are trained on; with ``val`` among them there is no validation.
@@ -157,7 +169,7 @@ class SegmentationDataModule(DataSet, LightningDataModule):
             shape = self.picture_input.image_shape
             loader = ResidentLoader(entries, augment, self.seed, shape, self.batch_size, sampler, device)
         else:
-            loader = self._loader(self.training_set(), True)
+            loader = self._training_loader()
         # Lightning starts the first iterator of a resumed run before it tells the sampler the epoch.
         if self.trainer is not None:
             loader.sampler.set_epoch(self.trainer.current_epoch)  # type: ignore[union-attr]
@@ -169,30 +181,33 @@ class SegmentationDataModule(DataSet, LightningDataModule):
             return batch
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
-    def val_dataloader(self) -> DataLoader:
-        return self._loader(self._evaluation_set("val"), False)
+    def val_dataloader(self) -> EvaluationLoader:
+        return self._evaluation_loader("val")
 
-    def test_dataloader(self) -> DataLoader:
-        return self._loader(self._evaluation_set("test"), False)
+    def test_dataloader(self) -> EvaluationLoader:
+        return self._evaluation_loader("test")
 
-    def _evaluation_set(self, part: str) -> EvaluationSet:
+    def _evaluation_loader(self, part: str) -> EvaluationLoader:
         entries = self._entries[part]
-        return EvaluationSet(entries, [self.context(entry.record) for entry in entries])
+        pictures = EvaluationSet(entries, [self.context(entry.record) for entry in entries])
+        sampler = self._sampler(len(pictures), False)
+        return EvaluationLoader(pictures, self.batch_size, sampler=sampler, collate_fn=collate_evaluation)
 
     def _prepare_once(self) -> None:
         if not self._entries:
             self.prepare()
 
-    def _loader(self, dataset: Dataset, training: bool) -> DataLoader:
+    def _training_loader(self) -> DataLoader:
+        pictures = self.training_set()
         world_size = self.trainer.world_size if self.trainer is not None else 1
         workers = worker_count(world_size) if self.workers is None else self.workers
         imports = ["segkit.data.dataset", *self.augment.imports]
         return DataLoader(
-            dataset,
+            pictures,
             batch_size=self.batch_size,
-            sampler=self._sampler(len(dataset), training),  # type: ignore[arg-type]
+            sampler=self._sampler(len(pictures), True),
             num_workers=workers,
-            collate_fn=collate_training if training else collate_evaluation,
+            collate_fn=collate_training,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=start_worker,
             persistent_workers=workers > 0,

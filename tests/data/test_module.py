@@ -1,3 +1,4 @@
+import multiprocessing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -83,7 +84,7 @@ def test_epochs_differ_and_each_repeats(kitti_root):
 
 @pytest.mark.parametrize("augment", [Augmentation(**AUGMENT), AlbumentationsList([{"name": "GaussNoise", "p": 1.0}])])
 def test_worker_processes_change_nothing(kitti_root, augment):
-    """Persistent ones, over two epochs, for training and for validation."""
+    """Persistent ones, over two epochs. Validation starts none."""
     alone, helped = module(kitti_root, augment=augment), module(kitti_root, augment=augment, workers=2)
     loaders = []
     for data in (alone, helped):
@@ -94,9 +95,11 @@ def test_worker_processes_change_nothing(kitti_root, augment):
             loader.sampler.set_epoch(epoch)
         assert_same(list(loaders[0]), list(loaders[1]))
     assert all(batch["image"].is_contiguous(memory_format=torch.channels_last) for batch in loaders[1])
+    processes = {child.pid for child in multiprocessing.active_children()}
     [expected], [batch] = list(alone.val_dataloader()), list(helped.val_dataloader())
     assert torch.equal(expected["image"], batch["image"])
     assert all(torch.equal(a, b) for a, b in zip(expected["label"], batch["label"], strict=True))
+    assert {child.pid for child in multiprocessing.active_children()} <= processes
 
 
 class Recorder(LightningModule):

@@ -1,6 +1,8 @@
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from segkit.data.records import SegmentationClass
 from segkit.errors import UserError
 from segkit.models.trained import describe, read_checkpoint
 from segkit.runs.find import find_checkpoint
+from segkit.training import checkpoints
 from segkit.training.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, epochs_done
 
 
@@ -36,6 +39,49 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
         AtomicCheckpointIO().save_checkpoint({"epoch": 2, "weights": torch.zeros(100_000)}, path)
     assert torch.load(path, weights_only=True)["epoch"] == 1
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_training_goes_on_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is what there was when it was to be kept, however late it is written."""
+    path, trained_on, save = tmp_path / "last.ckpt", threading.Event(), torch.save
+
+    def late(*arguments: object) -> None:
+        assert trained_on.wait(60)
+        save(*arguments)
+
+    monkeypatch.setattr(torch, "save", late)
+    writer, weights, epochs = AtomicCheckpointIO(beside=True), torch.zeros(3), [1]
+    writer.save_checkpoint({"weights": weights, "epochs": epochs}, path)
+    weights += 1
+    epochs.append(2)
+    assert not path.exists()
+    trained_on.set()
+    writer.teardown()
+    kept = torch.load(path, weights_only=True)
+    assert kept["weights"].tolist() == [0, 0, 0]
+    assert kept["epochs"] == [1]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_full_disk_is_told_of_by_the_next_checkpoint_or_at_the_end(tmp_path: Path, ends: bool) -> None:
+    path, writer = tmp_path / "last.ckpt", AtomicCheckpointIO(beside=True)
+    writer.save_checkpoint({"epoch": 1, "weights": torch.zeros(100)}, path)
+    writer.teardown()
+    with files_of_at_most(10_000):
+        writer.save_checkpoint({"epoch": 2, "weights": torch.zeros(100_000)}, path)
+        then = writer.teardown if ends else partial(writer.save_checkpoint, {"epoch": 3}, path)
+        with pytest.raises(UserError, match=r"last\.ckpt: could not be saved.*is kept"):
+            then()
+    assert torch.load(path, weights_only=True)["epoch"] == 1
+    writer.save_checkpoint({"epoch": 4, "weights": torch.zeros(100)}, path)
+    writer.teardown()
+    assert torch.load(path, weights_only=True)["epoch"] == 4
+
+
+def test_without_room_for_a_copy_it_is_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "free_memory", lambda: 100)
+    AtomicCheckpointIO(beside=True).save_checkpoint({"weights": torch.zeros(100)}, tmp_path / "last.ckpt")
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["weights"].shape == (100,)
 
 
 def test_a_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:

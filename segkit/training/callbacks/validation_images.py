@@ -2,8 +2,10 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor
 
 from segkit.data.overlay import Area, Painter
 from segkit.training.task import SegmentationTask
@@ -32,21 +34,14 @@ class ValidationPictures(Callback):
     def on_validation_batch_end(self, trainer, module, outputs, batch, batch_idx, *rest) -> None:  # type: ignore[no-untyped-def]
         chosen = [i for i in range(len(batch["name"])) if self.seen + i in self.wanted]
         self.seen += len(batch["name"])
-        if not chosen or not isinstance(trainer.logger, TensorBoardLogger):
+        predicted = (outputs or {}).get("predicted")  # a task of the user's own may give none
+        if not chosen or predicted is None or not isinstance(trainer.logger, TensorBoardLogger):
             return
         assert isinstance(module, SegmentationTask)
-        images = [batch["image"][i] for i in chosen]
-        with torch.inference_mode():
-            shapes = [tuple(image.shape[1:]) for image in images]
-            predicted = [one.argmax(0).byte().cpu().numpy() for one in module.full_size_logits(images, shapes)]
         painter = self.painter or Painter(module.class_list)
-        for image, classes, i in zip(images, predicted, chosen, strict=True):
-            picture, (height, width) = image.permute(1, 2, 0).cpu().numpy(), classes.shape
-            # Nearest pixel centre: labels are never blended.
-            label = batch["label"][i].cpu().numpy()
-            rows = ((np.arange(height) + 0.5) * label.shape[0] / height).astype(int)
-            columns = ((np.arange(width) + 0.5) * label.shape[1] / width).astype(int)
-            label = label[rows[:, None], columns]
+        for i in chosen:
+            picture = batch["image"][i].permute(1, 2, 0).cpu().numpy()
+            classes, label = (_sampled(map_, picture.shape) for map_ in (predicted[i], batch["label"][i]))
             pair = np.hstack([painter.paint(picture, classes), painter.paint_label(picture, label)])
             # The shares of the prediction in the label's order, which no epoch changes.
             shares = {area.number: 0.0 for area in painter.areas(label)} | dict(painter.areas(classes))
@@ -54,3 +49,13 @@ class ValidationPictures(Callback):
             trainer.logger.experiment.add_image(
                 f"validation/{batch['name'][i]}", shown, trainer.global_step, dataformats="HWC"
             )
+
+
+def _sampled(map_: Tensor, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Classes uint8 (H0, W0) at the height and width that ``shape`` begins with: of the nearest pixel centres, since
+    classes are never blended."""
+    rows, columns = (
+        ((torch.arange(length).double() + 0.5) * own / length).long()
+        for length, own in zip(shape, map_.shape, strict=False)
+    )
+    return map_.cpu()[rows[:, None], columns].numpy()
