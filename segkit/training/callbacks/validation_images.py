@@ -1,5 +1,9 @@
 """Painted validation pictures in TensorBoard: what the network has learnt, epoch by epoch."""
 
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,20 +14,26 @@ from torch import Tensor
 from segkit.data.overlay import Area, Painter
 from segkit.training.task import SegmentationTask
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
 
 class ValidationPictures(Callback):
     """``count`` validation pictures, evenly spread, painted with the prediction (left) and with the label (right).
 
     The label is striped where it is not scored. ``painter``: of the task's classes.
 
-    They are drawn at the network's input size, where they cost little, in every validation of number ``every``, and in
-    the last.
+    They are drawn at the network's input size, in every validation of number ``every``, and in the last. A thread does
+    so while training goes on: compressing four of them can take longer than all else of a validation.
     """
 
     def __init__(self, count: int = 4, every: int = 1, painter: Painter | None = None) -> None:
         self.count, self.every, self.painter = count, every, painter
+        self._thread = ThreadPoolExecutor(1)
+        self._running: list[Future[None]] = []
 
     def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._finish()
         done = trainer.current_epoch + 1
         due = done // trainer.check_val_every_n_epoch % self.every == 0 or done == trainer.max_epochs  # type: ignore[operator]
         total = len(trainer.val_dataloaders.sampler)  # type: ignore[union-attr]  # this process's share of them
@@ -39,19 +49,39 @@ class ValidationPictures(Callback):
             return
         assert isinstance(module, SegmentationTask)
         painter = self.painter or Painter(module.class_list)
+        paint = partial(_show, painter, trainer.logger.experiment, trainer.global_step)
         for i in chosen:
             picture = batch["image"][i].permute(1, 2, 0).cpu().numpy()
             classes, label = (_sampled(map_, picture.shape) for map_ in (predicted[i], batch["label"][i]))
-            pair = np.hstack([painter.paint(picture, classes), painter.paint_label(picture, label)])
-            # The shares of the prediction in the label's order, which no epoch changes.
-            shares = {area.number: 0.0 for area in painter.areas(label)} | dict(painter.areas(classes))
-            shown = painter.with_legend(pair, [Area(*item) for item in shares.items()])
-            trainer.logger.experiment.add_image(
-                f"validation/{batch['name'][i]}", shown, trainer.global_step, dataformats="HWC"
-            )
+            self._running.append(self._thread.submit(paint, f"validation/{batch['name'][i]}", picture, classes, label))
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._finish()
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        wait(self._running)
+
+    def _finish(self) -> None:
+        running, self._running = self._running, []
+        for each in running:
+            each.result()
 
 
-def _sampled(map_: Tensor, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+Pixels = NDArray[np.uint8]
+
+
+def _show(
+    painter: Painter, writer: "SummaryWriter", step: int, name: str, picture: Pixels, classes: Pixels, label: Pixels
+) -> None:
+    """Paint an RGB picture (H, W, 3) with predicted classes and label, both (H, W), and write it."""
+    pair = np.hstack([painter.paint(picture, classes), painter.paint_label(picture, label)])
+    # The shares of the prediction in the label's order, which no epoch changes.
+    shares = {area.number: 0.0 for area in painter.areas(label)} | dict(painter.areas(classes))
+    shown = painter.with_legend(pair, [Area(*item) for item in shares.items()])
+    writer.add_image(name, shown, step, dataformats="HWC")
+
+
+def _sampled(map_: Tensor, shape: tuple[int, ...]) -> Pixels:
     """Classes uint8 (H0, W0) at the height and width that ``shape`` begins with: of the nearest pixel centres, since
     classes are never blended."""
     rows, columns = (
