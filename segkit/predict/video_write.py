@@ -1,6 +1,7 @@
 """A video written picture by picture: through PyAV where it is installed, else through OpenCV.
 
-PyAV writes VP9 ten times as fast as OpenCV, which cannot choose that encoder's pace, and knows H.264 and sound.
+PyAV writes VP9, and knows H.264 and sound. OpenCV cannot choose an encoder's pace: VP9 would take it thirty times as
+long as PyAV, so it writes VP8, in a quarter of that time and at twice the size.
 """
 
 import os
@@ -142,13 +143,13 @@ class _Encoder(Protocol):
 
 
 class _OpenCV:
-    """VP9 through OpenCV, which says nothing of errors."""
+    """VP8 through OpenCV, which says nothing of errors."""
 
     def __init__(self, path: Path, rate: float, size: tuple[int, int]) -> None:
         if path.suffix != ".webm":
             raise UserError(f"{path.name}: without PyAV only .webm is written")
         with quiet():
-            self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP90"), rate, size)
+            self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), rate, size)
         if not self._writer.isOpened():
             raise UserError(f"{path}: OpenCV cannot write a video there")
 
