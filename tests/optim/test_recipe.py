@@ -119,10 +119,10 @@ def test_recipes_are_torchs_own(name: str, kind: Any, arguments: dict[str, float
     optimizer, scheduler = recipe(name, decay_all=True, schedule="constant").build(ours, 3)
     assert type(optimizer) is kind
     take_steps(ours, optimizer, scheduler, 3, penalty=0)
-    other = kind(torchs.parameters(), **arguments)
+    other = kind(torchs.parameters(), **arguments)  # as most people call it, which takes a pass for each operation
     take_steps(torchs, other, torch.optim.lr_scheduler.LambdaLR(other, lambda step: 1.0), 3, penalty=0)
     for one, two in zip(ours.parameters(), torchs.parameters(), strict=True):
-        assert torch.equal(one, two)
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
 
 
 def test_the_schedule_holds_for_every_group() -> None:
@@ -157,14 +157,14 @@ def test_mistakes_name_the_key_and_the_remedy(algorithm: Any, message: str) -> N
         Optimization(algorithm, decoder_decay=1e-3).build(network(), 1)
 
 
-def test_a_state_from_a_gpu_is_updated_as_this_device_does() -> None:
+def test_a_state_from_elsewhere_is_updated_as_this_device_does() -> None:
     model = network()
     optimizer, scheduler = recipe("adam").build(model, 5)
     take_steps(model, optimizer, scheduler, 2, penalty=0)
     state = optimizer.state_dict()
     for group in state["param_groups"]:
-        group["fused"] = True
+        group["fused"] = None
     other, _ = recipe("adam").build(model, 5)
     other.load_state_dict(state)
-    assert [group["fused"] for group in other.param_groups] == [None, None]
+    assert [group["fused"] for group in other.param_groups] == [True, True]
     assert other.state_dict()["state"][0]["step"] == 2
