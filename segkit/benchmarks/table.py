@@ -55,7 +55,7 @@ USUAL = "fcn vgg16"
 def network_name(model: Mapping[str, Any]) -> str:
     """Decoder and encoder of a composed model, or torchvision's name: ``fpn resnet34``."""
     kind = (model.get("decoder") or model)["_target_"].rpartition(".")[2].lower()
-    kind = kind.removesuffix("decoder").removesuffix("network")
+    kind = kind.removesuffix("decoder").removesuffix("network") or kind
     return f"{kind} {model.get('encoder') or model.get('name') or ''}".strip()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from segkit.data.ahead import in_background
+from segkit.data.ahead import ahead, in_background
 from segkit.data.augment import Augmentation, SampleAugmentation
 from segkit.data.augment.base import BatchAugmentation, class_path
 from segkit.data.cache import Entry, PictureCache
@@ -30,13 +31,15 @@ from segkit.errors import UserError
 
 
 class EvaluationLoader(DataLoader[Any]):
-    """Gives what ``collate_evaluation`` makes of pictures in the cache, read by a thread, a few batches ahead.
+    """Batches of what lies in the cache as it is wanted, read by threads, a few ahead.
 
-    Processes would take longer to start, as training on a GPU needs none, than most sets take to be read.
+    Processes would take longer to start, as a training whose set lies on the GPU needs none, than most sets take to be
+    read.
     """
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        return in_background(super().__iter__())
+        samples = (sample for _, sample in ahead(self.dataset.__getitem__, self.sampler))
+        return in_background(map(self.collate_fn, iter(lambda: list(islice(samples, self.batch_size)), [])))
 
 
 class SegmentationDataModule(DataSet, LightningDataModule):

@@ -14,7 +14,7 @@ from segkit.optim.groups import parameter_groups
 from segkit.optim.schedules import Schedule, learning_rate_factor
 
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
-"""Optimisers whose update of a parameter is one pass over memory; on a GPU that of all is one launch."""
+"""Optimisers whose update of all parameters is one launch on a GPU."""
 
 
 # Weights have 32 bits, whose largest number is 3.4e38.
@@ -73,13 +73,21 @@ class Optimization:
         groups = parameter_groups(
             network, self.learning_rate, self.weight_decay, self.decoder_decay, self.encoder_factor, self.decay_all
         )
-        # One launch for all, or on a CPU a quarter of the time; the numbers are those of the plain update to rounding.
-        there = {parameter.device.type for parameter in network.parameters()} in ({"cuda"}, {"cpu"})
-        # Others have the argument too, but not the kernel.
-        fused = {"fused": True} if there and getattr(self.algorithm, "func", self.algorithm) in FUSED else {}
-        optimizer = self.algorithm(groups, **fused)
+        on_gpu = all(parameter.is_cuda for parameter in network.parameters())
+        optimizer = self.algorithm(groups, **kernels(self.algorithm, on_gpu))
         optimizer.register_load_state_dict_pre_hook(_keep_kernels)
         return optimizer, LambdaLR(optimizer, learning_rate_factor(self.schedule, self.warmup, total_steps))
+
+
+def kernels(algorithm: Callable[..., torch.optim.Optimizer], on_gpu: bool) -> dict[str, bool]:
+    """What an algorithm is to be asked for besides: on a GPU one launch for all parameters.
+
+    The numbers are those of the plain update to rounding.
+    """
+    # Others have the argument too, but not the kernel; and whoever has chosen one means it.
+    chosen = {"fused", "foreach", "differentiable"} & set(getattr(algorithm, "keywords", {}))
+    usual = on_gpu and not chosen and getattr(algorithm, "func", algorithm) in FUSED
+    return {"fused": True} if usual else {}
 
 
 def _keep_kernels(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:

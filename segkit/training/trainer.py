@@ -115,7 +115,7 @@ def build_trainer(
         callbacks=callbacks,
         profiler=_profiler(options.profiler, folder),
         # Named, or Lightning looks for a cluster by itself and takes a job script of SLURM's for one.
-        plugins=[AtomicCheckpointIO(beside=on_gpu), TorchElasticEnvironment() if ranks else LightningEnvironment()],
+        plugins=[AtomicCheckpointIO(), TorchElasticEnvironment() if ranks else LightningEnvironment()],
         default_root_dir=folder,
         num_sanity_val_steps=0,
         limit_train_batches=options.limit_batches or 1.0,

@@ -172,6 +172,25 @@ def test_an_entry_that_goes_during_the_run_is_named(tmp_path, record):
         load(entry.pixels)
 
 
+def test_an_entry_that_is_cut_off_during_the_run_is_named(tmp_path, record):
+    entry = opened(tmp_path / "cache").fill(record, evaluation=False)
+    whole = entry.pixels.read_bytes()
+    for length in (len(whole) - 1, 20):
+        entry.pixels.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"was damaged during the run"):
+            load(entry.pixels)
+
+
+@pytest.mark.parametrize("array", [np.zeros((5, 7, 4), np.uint8), np.zeros((3, 9), np.uint8), np.array([2**40, 3])])
+def test_an_entry_is_what_numpy_reads(tmp_path, array):
+    array += np.arange(array.size, dtype=array.dtype).reshape(array.shape)
+    np.save(tmp_path / "entry.npy", array)
+    found = load(tmp_path / "entry.npy")
+    assert found.dtype == array.dtype
+    np.testing.assert_array_equal(found, array)
+    assert entry_shape(tmp_path / "entry.npy", array.dtype.type) == array.shape
+
+
 FILL = """
 import sys
 from pathlib import Path
@@ -227,6 +246,7 @@ def test_many_threads_look_at_entries_at_once(tmp_path):
     try:
         with ThreadPoolExecutor(8) as pool:
             assert set(pool.map(entry_shape, [path] * 500)) == {(3, 4, 4)}
+            assert {array.shape for array in pool.map(load, [path] * 500)} == {(3, 4, 4)}
     finally:
         gc.set_threshold(*threshold)
         gc.callbacks.remove(collecting)

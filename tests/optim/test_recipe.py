@@ -12,7 +12,7 @@ from torch import nn
 
 from segkit.errors import UserError
 from segkit.optim.groups import parameter_groups
-from segkit.optim.recipe import Optimization
+from segkit.optim.recipe import Optimization, kernels
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -119,10 +119,10 @@ def test_recipes_are_torchs_own(name: str, kind: Any, arguments: dict[str, float
     optimizer, scheduler = recipe(name, decay_all=True, schedule="constant").build(ours, 3)
     assert type(optimizer) is kind
     take_steps(ours, optimizer, scheduler, 3, penalty=0)
-    other = kind(torchs.parameters(), **arguments)  # as most people call it, which takes a pass for each operation
+    other = kind(torchs.parameters(), **arguments)
     take_steps(torchs, other, torch.optim.lr_scheduler.LambdaLR(other, lambda step: 1.0), 3, penalty=0)
     for one, two in zip(ours.parameters(), torchs.parameters(), strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
+        assert torch.equal(one, two)
 
 
 def test_the_schedule_holds_for_every_group() -> None:
@@ -157,14 +157,29 @@ def test_mistakes_name_the_key_and_the_remedy(algorithm: Any, message: str) -> N
         Optimization(algorithm, decoder_decay=1e-3).build(network(), 1)
 
 
-def test_a_state_from_elsewhere_is_updated_as_this_device_does() -> None:
+@pytest.mark.parametrize(
+    ("algorithm", "on_gpu", "expected"),
+    [
+        (torch.optim.SGD, True, {"fused": True}),
+        (partial(torch.optim.AdamW, betas=(0.9, 0.98)), True, {"fused": True}),
+        (torch.optim.AdamW, False, {}),
+        (torch.optim.RAdam, True, {}),
+        (partial(torch.optim.AdamW, fused=False), True, {}),
+        (partial(torch.optim.AdamW, foreach=True), True, {}),
+    ],
+)
+def test_on_a_gpu_one_launch_unless_the_user_wants_another(algorithm: Any, on_gpu: bool, expected: Any) -> None:
+    assert kernels(algorithm, on_gpu) == expected
+
+
+def test_a_state_from_a_gpu_is_updated_as_this_device_does() -> None:
     model = network()
     optimizer, scheduler = recipe("adam").build(model, 5)
     take_steps(model, optimizer, scheduler, 2, penalty=0)
     state = optimizer.state_dict()
     for group in state["param_groups"]:
-        group["fused"] = None
+        group["fused"] = True
     other, _ = recipe("adam").build(model, 5)
     other.load_state_dict(state)
-    assert [group["fused"] for group in other.param_groups] == [True, True]
+    assert [group["fused"] for group in other.param_groups] == [None, None]
     assert other.state_dict()["state"][0]["step"] == 2

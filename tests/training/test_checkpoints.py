@@ -1,13 +1,14 @@
 import resource
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from segkit.data.picture_input import PictureInput
 from segkit.data.records import SegmentationClass
@@ -39,49 +40,6 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
         AtomicCheckpointIO().save_checkpoint({"epoch": 2, "weights": torch.zeros(100_000)}, path)
     assert torch.load(path, weights_only=True)["epoch"] == 1
     assert list(path.parent.iterdir()) == [path]
-
-
-def test_training_goes_on_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept is what there was when it was to be kept, however late it is written."""
-    path, trained_on, save = tmp_path / "last.ckpt", threading.Event(), torch.save
-
-    def late(*arguments: object) -> None:
-        assert trained_on.wait(60)
-        save(*arguments)
-
-    monkeypatch.setattr(torch, "save", late)
-    writer, weights, epochs = AtomicCheckpointIO(beside=True), torch.zeros(3), [1]
-    writer.save_checkpoint({"weights": weights, "epochs": epochs}, path)
-    weights += 1
-    epochs.append(2)
-    assert not path.exists()
-    trained_on.set()
-    writer.teardown()
-    kept = torch.load(path, weights_only=True)
-    assert kept["weights"].tolist() == [0, 0, 0]
-    assert kept["epochs"] == [1]
-
-
-@pytest.mark.parametrize("ends", [True, False])
-def test_a_full_disk_is_told_of_by_the_next_checkpoint_or_at_the_end(tmp_path: Path, ends: bool) -> None:
-    path, writer = tmp_path / "last.ckpt", AtomicCheckpointIO(beside=True)
-    writer.save_checkpoint({"epoch": 1, "weights": torch.zeros(100)}, path)
-    writer.teardown()
-    with files_of_at_most(10_000):
-        writer.save_checkpoint({"epoch": 2, "weights": torch.zeros(100_000)}, path)
-        then = writer.teardown if ends else partial(writer.save_checkpoint, {"epoch": 3}, path)
-        with pytest.raises(UserError, match=r"last\.ckpt: could not be saved.*is kept"):
-            then()
-    assert torch.load(path, weights_only=True)["epoch"] == 1
-    writer.save_checkpoint({"epoch": 4, "weights": torch.zeros(100)}, path)
-    writer.teardown()
-    assert torch.load(path, weights_only=True)["epoch"] == 4
-
-
-def test_without_room_for_a_copy_it_is_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "free_memory", lambda: 100)
-    AtomicCheckpointIO(beside=True).save_checkpoint({"weights": torch.zeros(100)}, tmp_path / "last.ckpt")
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["weights"].shape == (100,)
 
 
 def test_a_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:
@@ -137,6 +95,27 @@ def test_a_best_checkpoint_that_is_not_there_is_chosen_anew(tmp_path: Path) -> N
         resumed.load_state_dict(best.state_dict())
         assert resumed.check_monitor_top_k(Trainer(logger=False), torch.tensor(0.5)) is not there
         assert (resumed.best_model_path == str(path)) is there
+
+
+@pytest.mark.parametrize(("writing", "kept"), [(0.5, [2, 4, 6, 8, 10]), (2.0, [2, 7, 10])])
+def test_what_takes_long_to_write_is_written_less_often(
+    writing: float, kept: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Epochs of ten seconds: after two of them, and after five (20 s times 2.0 / 0.8), and the final one."""
+    now, epochs = [0.0], []
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def write(self: ModelCheckpoint, trainer: Any, module: Any) -> None:
+        now[0] += writing
+        epochs.append(trainer.current_epoch + 1)
+
+    monkeypatch.setattr(ModelCheckpoint, "on_train_epoch_end", write)
+    last = checkpoints.LastCheckpoint(tmp_path)
+    strategy = SimpleNamespace(broadcast=lambda due: due)
+    for epoch in range(10):
+        now[0] += 10
+        last.on_train_epoch_end(SimpleNamespace(max_epochs=10, current_epoch=epoch, strategy=strategy), None)  # type: ignore[arg-type]
+    assert epochs == kept
 
 
 def test_epochs_done(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from segkit.distributed.launch import launch
 from segkit.errors import UserError
 from segkit.training.callbacks.ema import ExponentialMovingAverage
-from segkit.training.callbacks.freezing import Freezing
+from segkit.training.callbacks.freezing import Freezing, begin_momentum
 from segkit.training.callbacks.sync_batchnorm_stats import SharedStatistics
 from segkit.training.checkpoints import checkpoint_callbacks
 from tests.processes import call
@@ -49,6 +50,27 @@ def test_it_learns_after_so_many_epochs(tmp_path: Path) -> None:
     assert not torch.equal(learning["encoder.0.weight"], start["encoder.0.weight"])
     assert learning["encoder.1.num_batches_tracked"] == 1
     assert task.forgotten == 1
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_sgd_goes_on_with_weights_that_begin_late(fused: bool) -> None:
+    """Its fused kernel, which segkit asks for on GPUs, knows no weight without momentum among others that have it."""
+    torch.manual_seed(0)
+    start = [torch.randn(3), torch.randn(3)]
+
+    def steps(optimizer: torch.optim.SGD, begin: bool) -> None:
+        early, late = optimizer.param_groups[0]["params"]
+        for number in range(5):
+            if number == 2 and begin:
+                begin_momentum(optimizer)
+            early.grad, late.grad = early.detach().clone(), late.detach().clone() if number >= 2 else None
+            optimizer.step()
+
+    found = [nn.Parameter(value.clone()) for value in start]
+    expected = [nn.Parameter(value.clone()) for value in start]
+    steps(torch.optim.SGD(found, 0.1, momentum=0.9, fused=fused), True)
+    steps(torch.optim.SGD(expected, 0.1, momentum=0.9, foreach=False), False)
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("until", [1, 2, 3])

@@ -4,6 +4,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
@@ -51,5 +52,6 @@ def test_prediction_and_label_lie_side_by_side_at_the_networks_input_size(tmp_pa
         assert np.array_equal(found[f"validation/{name}"], expected)
 
 
-def test_a_task_that_gives_no_prediction_has_no_pictures(tmp_path: Path) -> None:
-    assert shown(None, batch_of_three(), tmp_path) == {}
+@pytest.mark.parametrize("outputs", [None, torch.zeros(()), {"loss": torch.zeros(())}], ids=["none", "loss", "losses"])
+def test_a_task_that_gives_no_prediction_has_no_pictures(outputs: Any, tmp_path: Path) -> None:
+    assert shown(outputs, batch_of_three(), tmp_path) == {}

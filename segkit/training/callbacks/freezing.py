@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import torch
 from annotated_types import Ge
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.strategies import DDPStrategy
@@ -51,12 +52,29 @@ class Freezing(Callback):
         for layer in self.norms:
             layer.train()
         self.frozen, self.norms = [], []
+        for optimizer in trainer.optimizers:
+            begin_momentum(optimizer)
         if hasattr(module, "forget_recorded_step"):
             module.forget_recorded_step()  # type: ignore[operator]
         strategy = trainer.strategy
         if isinstance(strategy, DDPStrategy):  # wrapped anew: the gradients to exchange are other ones
             strategy.model = module
             strategy.configure_ddp()
+
+
+def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Give weights that begin to learn late the momentum that SGD's fused kernel wants of all or of none: zero.
+
+    Without dampening the first step makes of it what it would have made of none.
+    """
+    if not isinstance(optimizer, torch.optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        weights = [weight for weight in group["params"] if group["momentum"] and weight.requires_grad]
+        held = [optimizer.state[weight].get("momentum_buffer") is not None for weight in weights]
+        for weight, there in zip(weights, held, strict=True):
+            if any(held) and not there:
+                optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
 
 
 def find_part(network: nn.Module, name: str) -> nn.Module:

@@ -1,5 +1,6 @@
 """Painted validation pictures in TensorBoard: what the network has learnt, epoch by epoch."""
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING
@@ -44,7 +45,8 @@ class ValidationPictures(Callback):
     def on_validation_batch_end(self, trainer, module, outputs, batch, batch_idx, *rest) -> None:  # type: ignore[no-untyped-def]
         chosen = [i for i in range(len(batch["name"])) if self.seen + i in self.wanted]
         self.seen += len(batch["name"])
-        predicted = (outputs or {}).get("predicted")  # a task of the user's own may give none
+        # A task of the user's own may give something else.
+        predicted = outputs.get("predicted") if isinstance(outputs, Mapping) else None
         if not chosen or predicted is None or not isinstance(trainer.logger, TensorBoardLogger):
             return
         assert isinstance(module, SegmentationTask)
@@ -62,6 +64,7 @@ class ValidationPictures(Callback):
         wait(self._running)
 
     def _finish(self) -> None:
+        wait(self._running)
         running, self._running = self._running, []
         for each in running:
             each.result()
