@@ -1,7 +1,7 @@
 """A video written picture by picture: through PyAV where it is installed, else through OpenCV.
 
 PyAV writes VP9, and knows H.264 and sound. OpenCV cannot choose an encoder's pace: VP9 would take it thirty times as
-long as PyAV, so it writes VP8, in a quarter of that time and at twice the size.
+long as PyAV, so it writes VP8, in a quarter of that time and larger files.
 """
 
 import os

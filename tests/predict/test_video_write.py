@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -51,6 +52,12 @@ def test_a_video_is_there_once_it_is_complete(tmp_path: Path, backend: str) -> N
         assert isinstance(frame.image, np.ndarray)
         assert frame.image.shape == (38, 52, 3)
         assert np.abs(frame.image[30:, :, 1].astype(int) - 255).max() < 25
+
+
+def test_what_writes_chooses_the_codec(tmp_path: Path, backend: str) -> None:
+    written(tmp_path / "a.webm", [0, 0.1])
+    codec = int(cv2.VideoCapture(str(tmp_path / "a.webm")).get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
+    assert codec == {"opencv": b"VP80", "pyav": b"VP90"}[backend]
 
 
 def test_a_picture_stands_until_the_next_ones_time(tmp_path: Path, backend: str) -> None:
