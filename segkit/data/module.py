@@ -34,7 +34,7 @@ class EvaluationLoader(DataLoader[Any]):
     """Batches of what lies in the cache as it is wanted, read by threads, a few ahead.
 
     Processes would take longer to start, as a training whose set lies on the GPU needs none, than most sets take to be
-    read.
+    read. It is a ``DataLoader`` because Lightning asks one of validation for more than its batches.
     """
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]

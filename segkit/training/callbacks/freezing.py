@@ -70,11 +70,10 @@ def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
     if not isinstance(optimizer, torch.optim.SGD):
         return
     for group in optimizer.param_groups:
-        weights = [weight for weight in group["params"] if group["momentum"] and weight.requires_grad]
-        held = [optimizer.state[weight].get("momentum_buffer") is not None for weight in weights]
-        for weight, there in zip(weights, held, strict=True):
-            if any(held) and not there:
-                optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+        learning = [weight for weight in group["params"] if group["momentum"] and weight.requires_grad]
+        late = [weight for weight in learning if optimizer.state[weight].get("momentum_buffer") is None]
+        for weight in late if len(late) < len(learning) else []:
+            optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
 
 
 def find_part(network: nn.Module, name: str) -> nn.Module:

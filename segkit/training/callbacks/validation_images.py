@@ -5,8 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -54,7 +54,7 @@ class ValidationPictures(Callback):
         paint = partial(_show, painter, trainer.logger.experiment, trainer.global_step)
         for i in chosen:
             picture = batch["image"][i].permute(1, 2, 0).cpu().numpy()
-            classes, label = (_sampled(map_, picture.shape) for map_ in (predicted[i], batch["label"][i]))
+            classes, label = (_sampled(each, *picture.shape[:2]) for each in (predicted[i], batch["label"][i]))
             self._running.append(self._thread.submit(paint, f"validation/{batch['name'][i]}", picture, classes, label))
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -84,11 +84,6 @@ def _show(
     writer.add_image(name, shown, step, dataformats="HWC")
 
 
-def _sampled(map_: Tensor, shape: tuple[int, ...]) -> Pixels:
-    """Classes uint8 (H0, W0) at the height and width that ``shape`` begins with: of the nearest pixel centres, since
-    classes are never blended."""
-    rows, columns = (
-        ((torch.arange(length).double() + 0.5) * own / length).long()
-        for length, own in zip(shape, map_.shape, strict=False)
-    )
-    return map_.cpu()[rows[:, None], columns].numpy()
+def _sampled(classes: Tensor, height: int, width: int) -> Pixels:
+    """Classes uint8 (H0, W0) at another size, those of the nearest pixel centres: classes are never blended."""
+    return cv2.resize(classes.cpu().numpy(), (width, height), interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)
